@@ -1,0 +1,110 @@
+"""Mixtures that do not collapse. See the README for a start; names are imported when first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors, metrics
+    from .data import datasets
+    from .diversify import (
+        IMQ,
+        NSVGD,
+        RBF,
+        LogDet,
+        NoDiversity,
+        NormalPrior,
+        Pairwise,
+    )
+    from .errors import (
+        ChecksumError,
+        CollapseError,
+        CollapseWarning,
+        ConfigError,
+        DataError,
+        DivergedError,
+        ModelFileError,
+        NoParticlesError,
+        SteinmixError,
+        SteinmixWarning,
+        UnboundedWarning,
+    )
+    from .estimator import load
+    from .methods import VAE, Autoencoder, GaussianMixture, VaDE
+    from .particles import Particles
+    from .training import Training
+
+__all__ = [
+    "Autoencoder",
+    "ChecksumError",
+    "CollapseError",
+    "CollapseWarning",
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "GaussianMixture",
+    "IMQ",
+    "LogDet",
+    "ModelFileError",
+    "NSVGD",
+    "NoDiversity",
+    "NoParticlesError",
+    "NormalPrior",
+    "Pairwise",
+    "Particles",
+    "RBF",
+    "SteinmixError",
+    "SteinmixWarning",
+    "Training",
+    "UnboundedWarning",
+    "VAE",
+    "VaDE",
+    "datasets",
+    "errors",
+    "load",
+    "metrics",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Autoencoder": "methods",
+    "ChecksumError": "errors",
+    "CollapseError": "errors",
+    "CollapseWarning": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "DivergedError": "errors",
+    "GaussianMixture": "methods",
+    "IMQ": "diversify",
+    "LogDet": "diversify",
+    "ModelFileError": "errors",
+    "NSVGD": "diversify",
+    "NoDiversity": "diversify",
+    "NoParticlesError": "errors",
+    "NormalPrior": "diversify",
+    "Pairwise": "diversify",
+    "Particles": "particles",
+    "RBF": "diversify",
+    "SteinmixError": "errors",
+    "SteinmixWarning": "errors",
+    "Training": "training",
+    "UnboundedWarning": "errors",
+    "VAE": "methods",
+    "VaDE": "methods",
+    "load": "estimator",
+}
+_MODULES = {"datasets": "data.datasets", "errors": "errors", "metrics": "metrics"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    if name in _MODULES:
+        return import_module(f".{_MODULES[name]}", __name__)
+    raise AttributeError(f"module 'steinmix' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,153 @@
+"""Files that are whole or not there: a folder with a JSON text and a safetensors file, written atomically.
+
+Reading never runs code and never unpickles. The JSON carries digests of itself and of the tensors, so that a truncated
+or altered file is noticed before anything is made of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as render_tensors
+from torch import Tensor
+
+from .errors import ModelFileError
+
+__all__ = ["read_folder", "write_folder", "write_text"]
+
+FORMAT = "steinmix"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _canonical(meta: Mapping[str, Any]) -> bytes:
+    return json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file that is either whole or not there.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        try:
+            _write(Path(name), text.encode())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelFileError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write ``<stem>.json`` and ``<stem>.safetensors`` into `folder`, replacing one of the same kind.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be written, or `folder` holds something else; nothing is left behind then.
+    """
+    kept = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    data = render_tensors(kept)
+    body = {"format": FORMAT, "content": dict(meta), "tensors_sha256": _digest(data)}
+    text = json.dumps(body | {"sha256": _digest(_canonical(body))}, indent=1, sort_keys=True).encode()
+    try:
+        _refuse_foreign(folder, stem)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            _write(temporary / f"{stem}.safetensors", data)
+            _write(temporary / f"{stem}.json", text)
+            temporary.chmod(0o755)
+            _replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"cannot write {folder}: {error.strerror or error}.") from error
+
+
+def _refuse_foreign(folder: Path, stem: str) -> None:
+    if folder.is_file():
+        raise ModelFileError(f"cannot write {folder}: it is a file; expected a new or an earlier model folder.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / f"{stem}.json").is_file():
+        raise ModelFileError(f"cannot write {folder}: the folder holds other files; choose a new or empty one.")
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Rename `temporary` to `folder`; an earlier folder is moved aside first and removed last."""
+    aside = Path(f"{temporary}.old")
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if aside.exists():
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_folder(folder: str | Path, stem: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what `write_folder` was given.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is missing, truncated, altered or foreign; it says which and why.
+    """
+    folder = Path(folder)
+    text_path, data_path = folder / f"{stem}.json", folder / f"{stem}.safetensors"
+    try:
+        text, data = text_path.read_bytes(), data_path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(
+            f"cannot read {error.filename}: {error.strerror}; expected a folder made by steinmix."
+        ) from error
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise ModelFileError(f"{text_path} is not JSON ({error}); it is damaged or foreign.") from error
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise ModelFileError(f'{text_path} was not written by steinmix; expected "format": "{FORMAT}".')
+    recorded = body.pop("sha256", None)
+    if recorded != _digest(_canonical(body)):
+        raise ModelFileError(f"{text_path} was changed after it was written (its digest does not match).")
+    if body["tensors_sha256"] != _digest(data):
+        raise ModelFileError(f"{data_path} is truncated or was changed (its digest does not match {text_path.name}).")
+    try:
+        return body["content"], parse_tensors(data)
+    except SafetensorError as error:
+        raise ModelFileError(f"{data_path} is not a safetensors file: {error}.") from error

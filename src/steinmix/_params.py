@@ -1,0 +1,42 @@
+"""Configuration objects that scikit-learn's ``clone`` and grid search can reach (``training__lr=1e-4``)."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Self
+
+from .errors import ConfigError
+
+__all__ = ["Configuration"]
+
+
+class Configuration:
+    """Mixin that gives a dataclass scikit-learn's ``get_params`` and ``set_params``."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the fields by name; with ``deep``, those of nested configurations as ``outer__inner``."""
+        params: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type]
+        if deep:
+            for name, value in list(params.items()):
+                if hasattr(value, "get_params") and not isinstance(value, type):
+                    params |= {f"{name}__{key}": v for key, v in value.get_params().items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set fields by name and return the object.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such field.
+        """
+        known = self.get_params(deep=False)
+        for key, value in params.items():
+            name, _, rest = key.partition("__")
+            if name not in known:
+                raise ConfigError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}.")
+            if rest:
+                getattr(self, name).set_params(**{rest: value})
+            else:
+                setattr(self, name, value)
+        return self

@@ -1,0 +1,201 @@
+"""From the word DATA on the command line to rows. Labels are apart from the rows from the first moment.
+
+`Data.rows` is a `Source`, which has no place for labels; `Data.labels` is a function that is called after training, by
+what scores. A column of labels is left out of the rows when the file is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._typing import Source
+from ..data.sources import as_source
+from ..errors import ConfigError, DataError
+from .labels import is_label_file, read_label_column, read_label_file
+from .parsing import suggestion
+
+__all__ = ["Data", "Request", "load_published", "open_data", "open_like"]
+
+_PART_PARAMETERS = ("subset", "features")
+"""What NAME:PART may set in a loader."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user named: all that is needed to open the data again.
+
+    Attributes
+    ----------
+    data : str
+        A path, or the name of a data set.
+    labels : str or None
+        A column of the file, or a file of its own.
+    exclude : tuple of str
+        Columns to leave out.
+    use_labels : bool
+        Whether the targets of a published data set may be used for scores.
+    """
+
+    data: str
+    labels: str | None = None
+    exclude: tuple[str, ...] = ()
+    use_labels: bool = True
+
+    def absolute(self) -> Request:
+        """Return the request with full paths, so that it can be repeated from another folder."""
+        data = self.data if _is_published(self.data) else str(Path(self.data).resolve())
+        file = self.labels is not None and is_label_file(self.labels)
+        return Request(data, str(Path(self.labels).resolve()) if file else self.labels, self.exclude, self.use_labels)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows, and apart from them a way to their labels.
+
+    Attributes
+    ----------
+    name : str
+    rows : Source
+    labels : callable or None
+        Returns the labels (n,); None if there are none.
+    labels_from : str or None
+        Where they come from, in words.
+    """
+
+    name: str
+    rows: Source
+    labels: Callable[[], np.ndarray] | None = None
+    labels_from: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a record needs to name the data."""
+        return {"name": self.name, **self.rows.describe(), "feature_names": self.rows.feature_names}
+
+
+def open_data(request: Request) -> Data:
+    """Open a file, a folder of Parquet files, or a published data set.
+
+    Raises
+    ------
+    DataError
+        If there is no such thing or it cannot be used.
+    ConfigError
+        If a column is unknown.
+    """
+    if _is_published(request.data):
+        return _published(request)
+    path = Path(request.data)
+    if not path.exists():
+        known = _available()
+        names = f"one of the data sets {', '.join(known)}"
+        raise DataError(f"there is no file {path}{suggestion(request.data, known)}; expected a file or {names}.")
+    return _from_file(path, request)
+
+
+def open_like(data: str, feature_names: Sequence[str] | None, exclude: Sequence[str]) -> Data:
+    """Open new rows for a model: its columns by name where both have names, else all but those excluded at the fit.
+
+    Parameters
+    ----------
+    data : str
+        As DATA of `open_data`.
+    feature_names : sequence of str or None
+        Columns the model was fitted on.
+    exclude : sequence of str
+        Columns that were left out then; used where columns have no names.
+    """
+    path = Path(data)
+    if _is_published(data) or not path.exists():
+        return open_data(Request(data, use_labels=False))
+    if feature_names is not None and path.suffix != ".npy":
+        return Data(path.name, as_source(path, columns=list(feature_names)))
+    source = as_source(path)
+    positions = [int(c) for c in exclude if c.lstrip("-").isdigit() and int(c) < source.n_features]
+    return Data(path.name, as_source(path, exclude=positions) if positions else source)
+
+
+def load_published(name: str) -> Any:
+    """Return the published data set called NAME or NAME:PART, such as mnist:train.
+
+    Raises
+    ------
+    ConfigError
+        If it has no such part.
+    """
+    stem, _, part = name.partition(":")
+    loader = _available()[stem]
+    if not part:
+        return loader()
+    parameter = next((p for p in _PART_PARAMETERS if p in signature(loader).parameters), None)
+    if parameter is None:
+        raise ConfigError(f"the data set {stem} has no parts; got {name!r}, expected {stem!r}.")
+    return loader(**{parameter: part})
+
+
+def _available() -> dict[str, Callable[..., Any]]:
+    return import_module("steinmix.data.datasets").available()
+
+
+def _is_published(word: str) -> bool:
+    """A name without a suffix or a separator means the data set; ./name means the file."""
+    return word.partition(":")[0] in _available()
+
+
+def _published(request: Request) -> Data:
+    found = load_published(request.data)
+    names = list(found.feature_names)
+    exclude = [names.index(c) if c in names else c for c in request.exclude]
+    rows = _excluding(found.data, exclude)
+    if request.labels is not None:
+        return _with_label_file(Data(request.data, rows), request.labels)
+    target = found.target
+    origin = f"the targets of {request.data}"
+    return Data(request.data, rows, lambda: target, origin) if request.use_labels else Data(request.data, rows)
+
+
+def _from_file(path: Path, request: Request) -> Data:
+    column = None if request.labels is None or is_label_file(request.labels) else request.labels
+    exclude = [*request.exclude, *([] if column is None else [column])]
+    data = Data(path.name, _excluding(path, exclude))
+    if column is None:
+        return data if request.labels is None else _with_label_file(data, request.labels)
+    named = path.suffix != ".npy" and (data.rows.feature_names is not None or ".csv" not in path.name.lower())
+    return _checked(data, lambda: read_label_column(path, column, named), f"the column {column!r} of {path.name}")
+
+
+def _excluding(X: Any, exclude: Sequence[Any]) -> Source:
+    """Leave columns out by name, or by position where columns have no names."""
+    if not exclude:
+        return as_source(X)
+    numbers = [int(c) if str(c).isdigit() else c for c in exclude]
+    if not isinstance(X, Path) or X.suffix == ".npy":
+        return as_source(X, exclude=numbers)
+    try:
+        return as_source(X, exclude=list(exclude))
+    except ConfigError:
+        if not all(isinstance(c, int) for c in numbers):
+            raise
+    return as_source(X, exclude=numbers)
+
+
+def _with_label_file(data: Data, file: str) -> Data:
+    if not is_label_file(file):
+        raise ConfigError(
+            f"--labels: there is no file {file} (.npy, .csv or .parquet); {data.name} has no such column."
+        )
+    return _checked(data, lambda: read_label_file(Path(file)), f"the file {Path(file).name}")
+
+
+def _checked(data: Data, read: Callable[[], np.ndarray], origin: str) -> Data:
+    """Complain now, not after training, of labels that do not fit; what is read here is dropped."""
+    count = len(read())
+    if count != data.rows.n_rows:
+        raise DataError(f"got {count} labels from {origin} for {data.rows.n_rows} rows; expected one label a row.")
+    return Data(data.name, data.rows, read, origin)

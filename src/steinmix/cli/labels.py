@@ -1,0 +1,115 @@
+"""Reading labels: a column of a file of rows, or a file of its own. Only what scores calls this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.sources import as_source
+from ..errors import ConfigError, DataError
+
+__all__ = ["is_label_file", "read_label_column", "read_label_file"]
+
+_FILES = (".npy", ".csv", ".csv.gz", ".parquet", ".pq")
+
+
+def is_label_file(word: str) -> bool:
+    """Whether --labels names a file, not a column: it has the ending of a file of data and is there."""
+    return word.lower().endswith(_FILES) and Path(word).is_file()
+
+
+def read_label_file(path: Path) -> np.ndarray:
+    """Return the labels (n,) of a ``.npy`` array (n,), or of a CSV or Parquet file of one column.
+
+    Raises
+    ------
+    DataError
+        If the file holds something else.
+    """
+    if path.suffix == ".npy":
+        try:
+            labels = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise DataError(f"{path} cannot be read ({error}); expected a .npy file of labels.") from error
+        if labels.ndim != 1:
+            raise DataError(f"{path} has shape {labels.shape}; expected one label a row, (n,).")
+        return labels
+    names = _column_names(path)
+    if len(names) != 1:
+        raise DataError(f"{path} has {len(names)} columns; expected one, of labels.")
+    return read_label_column(path, names[0], named=True)
+
+
+def read_label_column(path: Path, column: str, named: bool) -> np.ndarray:
+    """Return one column of a file of rows as labels (n,): whole numbers where all are, else text.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder of Parquet files.
+    column : str
+        Its name; its position if not `named`.
+    named : bool
+    """
+    if not named:
+        source = as_source(path, columns=[int(column)])
+        return _plain(np.concatenate([rows[:, 0] for _, rows in source.blocks(65_536)]))
+    read = _from_csv if ".csv" in path.name.lower() and path.is_file() else _from_parquet
+    try:
+        found = read(path, column)
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are of these kinds
+        raise DataError(f"the labels {column!r} of {path} cannot be read: {error}.") from error
+    if found.null_count:
+        raise DataError(
+            f"{found.null_count} labels in column {column!r} of {path} are missing; expected one for each row."
+        )
+    return _plain(found.to_numpy())
+
+
+def _from_csv(path: Path, column: str) -> Any:
+    """Read as text: what looks like a number in the first block may not go on so."""
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    convert = pc.ConvertOptions(include_columns=[column], column_types={column: pa.string()}, strings_can_be_null=True)
+    return pc.read_csv(str(path), convert_options=convert).column(column)
+
+
+def _from_parquet(path: Path, column: str) -> Any:
+    """Read the files of a folder in the order of their names, as `steinmix.data` does."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = sorted(p for p in path.rglob("*") if p.suffix in (".parquet", ".pq")) if path.is_dir() else [path]
+    found = pa.chunked_array([c for f in files for c in pq.ParquetFile(f).read([column]).column(column).chunks])
+    return found.cast(found.type.value_type) if pa.types.is_dictionary(found.type) else found
+
+
+def _column_names(path: Path) -> Sequence[str]:
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            import pyarrow.parquet as pq
+
+            return pq.read_schema(path).names
+        import pyarrow.csv as pc
+
+        with pc.open_csv(str(path)) as reader:
+            return reader.schema.names
+    except ImportError:
+        raise ConfigError('labels in a table need pyarrow; do: pip install "steinmix[data]"') from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); expected a file of labels.") from error
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind not in "OUf":
+        return labels
+    try:
+        numbers = labels.astype(np.float64)
+    except (TypeError, ValueError):
+        return labels.astype(str)
+    whole = bool((numbers == np.round(numbers)).all())
+    return numbers.astype(np.int64) if whole else labels

@@ -1,0 +1,209 @@
+"""Files and folders that appear whole or not at all: everything is written beside its place and renamed into it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import ConfigError
+
+__all__ = ["TABLES", "Table", "check_table", "check_target", "new_folder", "new_table"]
+
+
+class Table(Protocol):
+    """Takes the rows of a table piece by piece."""
+
+    def append(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Add rows: equally long arrays by column."""
+        ...
+
+    def close(self) -> None:
+        """Finish the file."""
+        ...
+
+
+class _Parquet:
+    """One row group for each piece."""
+
+    def __init__(self, path: Path, n_rows: int) -> None:
+        self._path, self._writer = path, None
+
+    def append(self, columns: Mapping[str, np.ndarray]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        piece = pa.table(dict(columns))
+        if self._writer is None:
+            self._writer: Any = pq.ParquetWriter(self._path, piece.schema)
+        self._writer.write_table(piece)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Csv:
+    """A header and one line a row; numbers are written so that they read back as they are."""
+
+    def __init__(self, path: Path, n_rows: int) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._writer: Any = csv.writer(self._file, lineterminator="\n")
+        self._headed = False
+
+    def append(self, columns: Mapping[str, np.ndarray]) -> None:
+        if not self._headed:
+            self._writer.writerow(columns)
+            self._headed = True
+        self._writer.writerows(zip(*(values.tolist() for values in columns.values())))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Npy:
+    """A structured array with one field a column, mapped, so that memory does not grow with the rows."""
+
+    def __init__(self, path: Path, n_rows: int) -> None:
+        self._path, self._n_rows, self._filled = path, n_rows, 0
+        self._array: Any = None
+
+    def append(self, columns: Mapping[str, np.ndarray]) -> None:
+        if self._array is None:
+            fields = np.dtype([(name, values.dtype) for name, values in columns.items()])
+            self._array = np.lib.format.open_memmap(self._path, "w+", dtype=fields, shape=(self._n_rows,))
+        stop = self._filled + len(next(iter(columns.values())))
+        for name, values in columns.items():
+            self._array[name][self._filled : stop] = values
+        self._filled = stop
+
+    def close(self) -> None:
+        if self._array is not None:
+            self._array.flush()
+            self._array = None
+
+
+TABLES: dict[str, Callable[[Path, int], Table]] = {".csv": _Csv, ".npy": _Npy, ".parquet": _Parquet}
+
+
+def check_table(path: Path) -> Path:
+    """Return the path of a table if it can be written.
+
+    Raises
+    ------
+    ConfigError
+        If its kind is unknown, its package is missing, or its folder is.
+    """
+    if path.suffix not in TABLES:
+        raise ConfigError(f"got the output {path}; expected a file that ends in {', '.join(TABLES)}.")
+    if path.suffix == ".parquet":
+        require_pyarrow("writing Parquet")
+    _check_parent(path)
+    if path.is_dir():
+        raise ConfigError(f"the output {path} is a folder; expected a new file or one to replace.")
+    return path
+
+
+def require_pyarrow(purpose: str) -> None:
+    """Raise ConfigError unless pyarrow is installed."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise ConfigError(f'{purpose} needs pyarrow; do: pip install "steinmix[data]"') from None
+
+
+@contextmanager
+def new_table(path: Path, n_rows: int) -> Iterator[Table]:
+    """Give a table to fill; its file appears at `path`, replacing an earlier one, when all went well.
+
+    Parameters
+    ----------
+    path : Path
+        Its ending names the kind: .parquet, .csv or .npy.
+    n_rows : int
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        table = TABLES[path.suffix](temporary, n_rows)
+        try:
+            yield table
+        finally:
+            table.close()
+        publish_file(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def publish_file(temporary: Path, path: Path) -> None:
+    """Bring a finished file to disk and rename it to its place."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.chmod(0o644)  # mkstemp gives it to its owner alone
+    temporary.replace(path)
+
+
+def check_target(folder: Path, mark: str, overwrite: bool, hint: str = "") -> None:
+    """Raise ConfigError unless `folder` may be written: new, empty, or an earlier one that is to be replaced.
+
+    Parameters
+    ----------
+    folder : Path
+    mark : str
+        The file that shows a folder to be an earlier one.
+    overwrite : bool
+    hint : str
+        What to do about an earlier one.
+    """
+    _check_parent(folder)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / mark).is_file():
+        kind = "holds other files" if folder.is_dir() else "is a file"
+        raise ConfigError(f"the output {folder} {kind}; expected a new folder or one with a {mark}.")
+    if not overwrite:
+        raise ConfigError(f"the output {folder} is there already; {hint}")
+
+
+def _check_parent(path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"the folder of the output {path} is not there; make it first.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise ConfigError(f"the folder of the output {path} may not be written to; choose another.")
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, NAME.partial-...; it becomes `folder`, replacing an earlier one, when all went well."""
+    folder = folder.absolute()
+    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _swap(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(temporary: Path, folder: Path) -> None:
+    """Move an earlier folder aside, rename, then remove the earlier one: at no moment is there half of either."""
+    aside = Path(f"{temporary}.old")
+    earlier = folder.exists()
+    if earlier:
+        folder.rename(aside)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        with suppress(OSError):
+            aside.rename(folder)
+        raise
+    if earlier:
+        shutil.rmtree(aside, ignore_errors=True)

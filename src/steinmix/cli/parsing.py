@@ -1,0 +1,86 @@
+"""What the parsers of all verbs share: forgiving spelling of options, errors as one line, common options."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import NoReturn
+
+from ..errors import ConfigError
+
+__all__ = ["Parser", "add_common_options", "normalised", "one_line", "refuse_unknown", "suggestion"]
+
+_UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
+
+
+def one_line(text: str) -> str:
+    """Return `text` with every run of white space as one blank."""
+    return " ".join(text.split())
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the nearest of the `known` words, or nothing."""
+    lower = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    return f"; did you mean {lower[near[0]]!r}?" if near else ""
+
+
+def normalised(argv: Sequence[str]) -> list[str]:
+    """Return the arguments with hyphens inside the names of long options as underscores.
+
+    Examples
+    --------
+    >>> normalised(["a-file", "--n-clusters", "3", "--training.batch-size=8", "--", "--x-y"])
+    ['a-file', '--n_clusters', '3', '--training.batch_size=8', '--', '--x-y']
+    """
+    end = argv.index("--") if "--" in argv else len(argv)
+    return [_underscored(token) for token in argv[:end]] + list(argv[end:])
+
+
+def _underscored(token: str) -> str:
+    if not token.startswith("--"):
+        return token
+    name, equals, value = token[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def refuse_unknown(message: str, known: Iterable[str]) -> NoReturn:
+    """Raise what a parser has to say as a ConfigError, with the nearest known option for an unknown one."""
+    unknown = _UNKNOWN.search(message)
+    if unknown is None:
+        raise ConfigError(f"{one_line(message)}; -h explains the command.")
+    word = unknown.group(1)
+    if not word.startswith("-"):
+        raise ConfigError(f"got one argument too many, {word!r}; -h explains the command.")
+    name = word.partition("=")[0]
+    raise ConfigError(f"unknown option {name}{suggestion(name, known)}; -h lists the options.")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises ConfigError where argparse would print its usage and exit.
+
+    Parameters
+    ----------
+    verb, description : str
+    """
+
+    def __init__(self, verb: str, description: str) -> None:
+        keep_lines = argparse.RawDescriptionHelpFormatter
+        super().__init__(f"steinmix {verb}", description=description, formatter_class=keep_lines, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting."""
+        refuse_unknown(message, self._option_string_actions)
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Return the options in `argv`; hyphens and underscores are the same in their names."""
+        return self.parse_args(normalised(argv))
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every verb understands."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--quiet", action="store_true", help="print no results, and show no progress")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

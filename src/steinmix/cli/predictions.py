@@ -1,0 +1,96 @@
+"""What a model says of rows, as the columns of a table, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from .._typing import Source
+from .outputs import Table
+
+__all__ = ["BLOCK_ROWS", "Summary", "has_clusters", "scores", "write_predictions"]
+
+BLOCK_ROWS = 16_384
+"""Rows of a block; a multiple of the rows a model reads at once, so that what it says does not depend on blocks."""
+
+
+class Summary:
+    """Sums over the rows of predictions: what is left of them when they do not fit into memory.
+
+    Attributes
+    ----------
+    n_rows : int
+    """
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self._score = 0.0
+        self._hard: Any = None
+        self._soft: Any = None
+
+    def add(self, columns: Mapping[str, np.ndarray], proba: np.ndarray | None) -> None:
+        """Take a block into account."""
+        self.n_rows += len(columns["score"])
+        self._score += float(columns["score"].sum())
+        if proba is not None:
+            hard, soft = np.bincount(columns["label"], minlength=proba.shape[1]), proba.sum(axis=0)
+            self._hard, self._soft = (hard, soft) if self._hard is None else (self._hard + hard, self._soft + soft)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the mean score and, of clusters, how the rows are shared out; no labels are needed."""
+        found: dict[str, Any] = {"mean_score": self._score / self.n_rows}
+        if self._soft is None:
+            return found
+        from ..metrics import effective_components
+
+        soft = self._soft / self._soft.sum()
+        return found | {
+            "effective_components": effective_components(soft[None]),
+            "occupancy": soft.tolist(),
+            "hard_occupancy": (self._hard / self.n_rows).tolist(),
+        }
+
+
+def has_clusters(model: Any) -> bool:
+    """Whether the model gives labels and probabilities, or only codes."""
+    return hasattr(model, "predict_proba")
+
+
+def write_predictions(model: Any, rows: Source, table: Table, start: np.ndarray | None = None) -> Summary:
+    """Fill a table: row, label, start_label, p0, p1, ..., score; for models without clusters row, z0, ..., score.
+
+    Parameters
+    ----------
+    model : fitted estimator
+    rows : Source of shape (n, f)
+    table : Table
+    start : ndarray (n,), optional
+        Labels the model was started from, for the rows it was fitted on.
+
+    Returns
+    -------
+    Summary
+    """
+    summary = Summary()
+    for index, block in rows.blocks(BLOCK_ROWS):
+        proba = model.predict_proba(block) if has_clusters(model) else None
+        columns: dict[str, np.ndarray] = {"row": index.astype(np.int64)}
+        if proba is not None:
+            columns["label"] = proba.argmax(axis=1).astype(np.int64)
+            columns |= {} if start is None else {"start_label": start[index].astype(np.int64)}
+            columns |= {f"p{k}": proba[:, k] for k in range(proba.shape[1])}
+        else:
+            codes = model.transform(block)
+            columns |= {f"z{k}": codes[:, k] for k in range(codes.shape[1])}
+        columns["score"] = model.score_samples(block)
+        summary.add(columns, proba)
+        table.append(columns)
+    return summary
+
+
+def scores(model: Any, rows: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield row numbers (b,) and scores (b,); high is normal."""
+    for index, block in rows.blocks(BLOCK_ROWS):
+        yield index, model.score_samples(block)

@@ -1,0 +1,202 @@
+"""The record of a run, ``run.json``, and the run folder it stands in.
+
+::
+
+    RUN/
+      model/                the fitted model, two files
+      predictions.parquet   row, label, start_label, p0, p1, ..., score
+      run.json              what was run, on what, with what result
+      report.html           the page
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .._files import write_text
+from ..errors import ModelFileError
+from .inputs import Request
+
+__all__ = [
+    "Run",
+    "Stopwatch",
+    "command_line",
+    "finite",
+    "machine",
+    "now",
+    "page_record",
+    "read_run",
+    "request_record",
+    "versions",
+    "write_record",
+]
+
+RECORD = "run.json"
+FORMAT, SCHEMA = "steinmix-run", 1
+_PACKAGES = ("steinmix", "torch", "numpy", "scipy", "scikit-learn", "pyarrow")
+
+
+class Stopwatch:
+    """Seconds of wall time by stage.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def command_line(verb: str, argv: Sequence[str]) -> str:
+    """Return what to type to do it again."""
+    return shlex.join(["steinmix", verb, *argv])
+
+
+def now() -> str:
+    """Return the time, in seconds of UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine(device: Any = "cpu") -> dict[str, Any]:
+    """Return where it ran and how much memory the process has needed so far."""
+    import torch
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return {
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "peak_memory_mb": round(peak, 1),
+    }
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as JSON; what has no number (an infinity) becomes null, as JSON has no word for it."""
+    write_text(path, json.dumps(finite(record), indent=1) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return `value` with plain types, and null for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, or a folder with a model only.
+
+    Attributes
+    ----------
+    folder : Path
+    model_folder : Path
+    record : dict
+        Empty for a model only.
+    """
+
+    folder: Path
+    model_folder: Path
+    record: dict[str, Any]
+
+    def load(self) -> Any:
+        """Return the fitted model."""
+        from ..estimator import load
+
+        return load(self.model_folder)
+
+    @property
+    def feature_names(self) -> list[str] | None:
+        """Columns the model was fitted on, where they have names."""
+        return self.record.get("data", {}).get("feature_names")
+
+    @property
+    def request(self) -> Request | None:
+        """What the model was fitted on."""
+        found = self.record.get("request")
+        return None if found is None else Request(**{**found, "exclude": tuple(found["exclude"])})
+
+
+def read_run(word: str) -> Run:
+    """Open a run folder that `fit` wrote, or a model folder that `save` wrote.
+
+    Raises
+    ------
+    ModelFileError
+        If it is neither.
+    """
+    folder = Path(word)
+    if (folder / "model.json").is_file():
+        return Run(folder, folder, {})
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelFileError(
+            f"cannot read {path}: {error.strerror}; expected a run folder that `steinmix fit` wrote."
+        ) from error
+    except ValueError as error:
+        raise ModelFileError(f"{path} is not JSON ({error}); it is damaged or foreign.") from error
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ModelFileError(f"{path} was not written by `steinmix fit`.")
+    if record.get("schema") != SCHEMA:
+        raise ModelFileError(
+            f"{path} has schema {record.get('schema')!r}; this version reads {SCHEMA}. Update steinmix."
+        )
+    return Run(folder, folder / "model", record)
+
+
+def page_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the report shows of a record, under the report's names."""
+    where = record["machine"]
+    return {
+        "title": f"{record['class']} on {record['data']['name']}",
+        "command": record["command"],
+        "data": record["data"]["name"],
+        "created": record["created"],
+        "seed": record["seed"],
+        "wall_s": sum(record["wall_seconds"].values()),
+        "peak_bytes": int(where["peak_memory_mb"] * 2**20),
+        "hardware": f"{where['device']}, {where['threads']} threads, {where['platform']}",
+        "versions": record["versions"],
+    }
+
+
+def request_record(request: Request) -> dict[str, Any]:
+    """Return a request as plain values, with full paths."""
+    plain = asdict(request.absolute())
+    return plain | {"exclude": list(plain["exclude"])}

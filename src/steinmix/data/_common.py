@@ -1,0 +1,92 @@
+"""What all sources share: the choice of columns, the type rows are kept in, the order of blocks."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+
+__all__ = ["keep_columns", "kept_dtype", "missing_extra", "not_numeric", "reading", "slices"]
+
+
+def keep_columns(
+    width: int, names: Sequence[Any] | None, columns: Sequence[Any] | None, exclude: Collection[Any]
+) -> list[int] | None:
+    """Return the positions of the columns to keep, in the order asked for, or None for all.
+
+    Without `names`, `columns` and `exclude` are positions.
+
+    Raises
+    ------
+    ConfigError
+        If a column is unknown, or none is left.
+    """
+    if columns is None and not len(exclude):
+        return None
+    position = {name: i for i, name in enumerate(range(width) if names is None else names)}
+    unknown = [c for c in [*(columns or ()), *exclude] if c not in position]
+    if unknown:
+        known = f"positions 0 to {width - 1}" if names is None else ", ".join(map(repr, list(position)[:20]))
+        raise ConfigError(
+            f"Got unknown columns {unknown[:10]}; expected some of {known}. Correct `columns` or `exclude`."
+        )
+    kept = [position[c] for c in (position if columns is None else columns) if c not in exclude]
+    if not kept:
+        raise ConfigError("Got `columns` and `exclude` that leave no column; expected at least one. Keep one.")
+    return kept
+
+
+def kept_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the type rows are served in: native byte order, bool as uint8, wide floats as float64."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        return np.dtype(np.float64)
+    return dtype.newbyteorder("=")
+
+
+def slices(n_rows: int, rows: int, rng: np.random.Generator | None) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of consecutive blocks of at most `rows`, in random order with `rng`."""
+    if rows < 1:
+        raise ConfigError(f"Got blocks of {rows} rows; expected at least 1.")
+    starts = np.arange(0, n_rows, rows)
+    for start in starts if rng is None else rng.permutation(starts):
+        yield int(start), min(int(start) + rows, n_rows)
+
+
+def missing_extra(package: str, purpose: str) -> ConfigError:
+    """Return the error for an optional package that is not installed."""
+    return ConfigError(f'{purpose} needs {package}, which is not installed; do: pip install "steinmix[data]"')
+
+
+def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataError:
+    """Return the error that names the columns which are no numbers."""
+    listed = ", ".join(f"{n!r} ({t})" for n, t in list(zip(names, types))[:10])
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return DataError(
+        f"{what} has columns that are not numbers: {listed}{more}; expected numbers only. "
+        f"Drop them with exclude={list(names)[:10]}, or encode them as numbers."
+    )
+
+
+@contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Turn what a reader raises for a missing or damaged file into one clear line."""
+    try:
+        yield
+    except (ConfigError, DataError):
+        raise
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}; expected {expected}. Check the path.") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as err:
+        first_line = (str(err).splitlines() or [type(err).__name__])[0]
+        raise DataError(
+            f"{path} cannot be read ({first_line}); expected {expected}. Check the file, or write it again."
+        ) from err

@@ -1,0 +1,245 @@
+"""What is known of the columns, and how they are scaled before training.
+
+=============  ==========================================================================================
+rule           scaled row is (x - shift) / scale, per column
+=============  ==========================================================================================
+``none``       shift 0, scale 1
+``standard``   shift the mean, scale the standard deviation; a constant column has scale 1
+``range``      shift the smallest value of all columns, scale the spread of all columns: one number
+               each, so that columns keep their relations
+``auto``       the first that applies:
+
+               1. all values lie in [0, 1]: ``none``;
+               2. type uint8: shift 0, scale 255 (images);
+               3. columns share a unit (see `shares_unit`): ``range`` (grey values, counts);
+               4. otherwise ``standard``
+=============  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._typing import Source
+from ..errors import ConfigError, DataError
+from ._common import slices
+from .arrays import SparseSource
+
+__all__ = [
+    "SCALING_RULES",
+    "ColumnStatistics",
+    "Scaling",
+    "choose_scaling",
+    "column_statistics",
+    "shares_unit",
+]
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """What one pass over the rows tells of each column.
+
+    Attributes
+    ----------
+    n_rows : int
+    minimum, maximum, mean, variance : ndarray (f,), float64
+        The variance divides by n, as scikit-learn's ``StandardScaler`` does.
+    """
+
+    n_rows: int
+    minimum: np.ndarray
+    maximum: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The map x -> (x - shift) / scale.
+
+    Attributes
+    ----------
+    shift, scale : ndarray (f,), float64
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+
+
+def column_statistics(source: Source, rows: int = 4096) -> ColumnStatistics:
+    """Return the statistics of the columns of `source`, in one pass that holds `rows` rows at a time.
+
+    Moments are taken about each block's own mean and merged (Chan, Golub and LeVeque, 1983), so that a large
+    mean does not swallow a small variance. The zeros that a sparse source does not store are counted, not
+    made.
+
+    Parameters
+    ----------
+    source : Source
+        n rows of f features.
+    rows : int
+        Rows of a block.
+
+    Returns
+    -------
+    ColumnStatistics
+        Arrays (f,).
+
+    Raises
+    ------
+    DataError
+        If a value is NaN or infinite; the message names row and column.
+    """
+    total: ColumnStatistics | None = None
+    for index, block in _blocks(source, rows):
+        _check_finite(block, index, source.feature_names)
+        part = _sparse_moments(block) if sp.issparse(block) else _moments(block)
+        total = part if total is None else _merged(total, part)
+    if total is None:
+        raise DataError("Got data of 0 rows; expected at least 1. Check where they come from.")
+    return total
+
+
+def choose_scaling(stats: ColumnStatistics, rule: str, dtype: Any) -> Scaling:
+    """Return the scaling that `rule` means for columns with `stats`.
+
+    Parameters
+    ----------
+    stats : ColumnStatistics
+        Arrays (f,).
+    rule : {'none', 'standard', 'range', 'auto'}
+        See the module's table.
+    dtype : numpy.dtype
+        Type of the rows.
+
+    Returns
+    -------
+    Scaling
+        Arrays (f,).
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rule.
+    DataError
+        If the spread of a column is too large for float64.
+    """
+    if rule not in SCALING_RULES:
+        raise ConfigError(f"Got scaling {rule!r}; expected one of {', '.join(map(repr, SCALING_RULES))}. Choose one.")
+    scaling = SCALING_RULES[rule](stats, np.dtype(dtype))
+    bad = ~(np.isfinite(scaling.shift) & np.isfinite(scaling.scale) & (scaling.scale > 0))
+    if bad.any():
+        raise DataError(
+            f"Column {int(bad.argmax())} spreads too far for float64; expected a finite spread. Divide it first."
+        )
+    return scaling
+
+
+def shares_unit(stats: ColumnStatistics) -> bool:
+    """Whether columns look measured in one unit, as grey values and counts are.
+
+    They do if nothing is negative and at least half of the columns that vary reach at least half of the
+    largest value of all.
+    """
+    varying = stats.maximum > stats.minimum
+    if stats.minimum.min() < 0 or not varying.any():
+        return False
+    return float(np.mean(stats.maximum[varying] >= stats.maximum.max() / 2)) >= 0.5
+
+
+def _none(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
+    return Scaling(np.zeros_like(stats.mean), np.ones_like(stats.mean))
+
+
+def _standard(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
+    # Rounding may leave a constant column a tiny variance: ask its range.
+    varying = (stats.maximum > stats.minimum) & (stats.variance > 0)
+    return Scaling(stats.mean.copy(), np.where(varying, np.sqrt(stats.variance), 1.0))
+
+
+def _range(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
+    low, high = stats.minimum.min(), stats.maximum.max()
+    with np.errstate(over="ignore"):
+        spread = high - low if high > low else 1.0
+    return Scaling(np.full_like(stats.mean, low), np.full_like(stats.mean, spread))
+
+
+def _auto(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
+    if stats.minimum.min() >= 0 and stats.maximum.max() <= 1:
+        return _none(stats, dtype)
+    if dtype == np.uint8:
+        return Scaling(np.zeros_like(stats.mean), np.full_like(stats.mean, 255.0))
+    return (_range if shares_unit(stats) else _standard)(stats, dtype)
+
+
+SCALING_RULES: dict[str, Callable[[ColumnStatistics, np.dtype], Scaling]] = {
+    "auto": _auto,
+    "none": _none,
+    "range": _range,
+    "standard": _standard,
+}
+
+
+def _blocks(source: Source, rows: int) -> Iterator[tuple[np.ndarray, Any]]:
+    if not isinstance(source, SparseSource):
+        yield from source.blocks(rows)
+        return
+    for start, stop in slices(source.n_rows, rows, None):
+        block = source.matrix[start:stop].astype(np.float64)
+        block.sum_duplicates()
+        yield np.arange(start, stop), block
+
+
+def _check_finite(block: Any, index: np.ndarray, names: list[str] | None) -> None:
+    values = block.data if sp.issparse(block) else block
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    if sp.issparse(block):
+        coo = block.tocoo()
+        at = int((~np.isfinite(coo.data)).argmax())
+        row, column, value = coo.row[at], coo.col[at], coo.data[at]
+    else:
+        row, column = np.unravel_index(int((~np.isfinite(block)).argmax()), block.shape)
+        value = block[row, column]
+    name = f" ({names[column]!r})" if names else ""
+    what = "NaN" if np.isnan(value) else "infinity"
+    raise DataError(
+        f"Input X contains {what}: {value} in row {index[row]}, column {column}{name}; expected finite "
+        "numbers. Fill the value, drop the row, or leave the column out."
+    )
+
+
+def _moments(block: np.ndarray) -> ColumnStatistics:
+    values = block.astype(np.float64, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = values.mean(axis=0)
+        variance = np.square(values - mean).mean(axis=0)
+    return ColumnStatistics(len(block), values.min(axis=0), values.max(axis=0), mean, variance)
+
+
+def _sparse_moments(block: Any) -> ColumnStatistics:
+    n, f = block.shape
+    mean = np.bincount(block.indices, block.data, f) / n
+    stored = np.bincount(block.indices, minlength=f)
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.bincount(block.indices, np.square(block.data - mean[block.indices]), f)
+        variance = (squares + (n - stored) * np.square(mean)) / n
+    minimum, maximum = (
+        np.asarray(m.toarray(), dtype=np.float64).ravel() for m in (block.min(axis=0), block.max(axis=0))
+    )
+    return ColumnStatistics(n, minimum, maximum, mean, variance)
+
+
+def _merged(a: ColumnStatistics, b: ColumnStatistics) -> ColumnStatistics:
+    n = a.n_rows + b.n_rows
+    share = b.n_rows / n
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = b.mean - a.mean
+        mean = a.mean + delta * share
+        variance = a.variance * (1 - share) + b.variance * share + np.square(delta) * share * (1 - share)
+    return ColumnStatistics(n, np.minimum(a.minimum, b.minimum), np.maximum(a.maximum, b.maximum), mean, variance)

@@ -1,0 +1,116 @@
+"""`as_source`: anything that holds rows becomes a `Source`, the one thing training reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from torch import Tensor
+
+from .._typing import Source
+from ..errors import ConfigError, DataError
+from ._common import keep_columns
+from .arrays import NpySource, from_array, from_memmap, from_sparse, from_tensor
+from .csv import from_csv
+from .frames import from_frame, is_frame
+from .parquet import from_parquet
+
+__all__ = ["as_source"]
+
+
+def as_source(X: Any, *, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> Source:
+    """Wrap `X` as a `Source` of rows.
+
+    In-memory data are checked here (shape, type, NaN, infinity) and shared, not copied, where they are
+    C-ordered. Files are opened and their layout is checked; their values are checked by `column_statistics`
+    as they stream by.
+
+    Parameters
+    ----------
+    X : array-like, Tensor, data frame, sparse matrix, memmap, path, or Source; (n, f)
+        A path names a ``.npy`` file (mapped), a ``.parquet`` file or a folder of them (streamed by row
+        group), or a ``.csv`` or ``.csv.gz`` file (streamed). Any frame that narwhals knows is accepted,
+        pandas without narwhals too. A Source is returned as it is.
+    columns : sequence or None
+        Columns to keep, in this order: names where the data have names, positions otherwise. All by default.
+    exclude : collection
+        Columns to leave out, e.g. labels or identifiers.
+
+    Returns
+    -------
+    Source
+        Its rows keep the type of the data; bool becomes uint8, CSV float64.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used; it is a ValueError with scikit-learn's words where scikit-learn has some.
+    TypeError
+        If an element is no number at all, as in scikit-learn.
+    ConfigError
+        If a column is unknown, or a package of the extra ``data`` is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> source = as_source(np.eye(3, dtype=np.float32))
+    >>> source.describe()
+    {'kind': 'array', 'shape': [3, 3], 'dtype': 'float32'}
+    >>> source.take(np.array([2, 0]))
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
+    """
+    if isinstance(exclude, str) or isinstance(columns, str):
+        raise ConfigError("Got one string for `columns` or `exclude`; expected a list of names. Write ['name'].")
+    for accepts, wrap in _KINDS:
+        if accepts(X):
+            return wrap(X, columns, exclude)
+    return from_array(X, columns, exclude)
+
+
+def _unchanged(source: Source, columns: Sequence[Any] | None, exclude: Collection[Any]) -> Source:
+    if columns is not None or len(exclude):
+        raise ConfigError("Got `columns` or `exclude` for data that are a Source already. Give them when it is made.")
+    return source
+
+
+def _from_path(path: str | os.PathLike[str], columns: Sequence[Any] | None, exclude: Collection[Any]) -> Source:
+    found = Path(path)
+    if not found.exists():
+        raise DataError(f"There is no file {found}; expected {_READABLE}. Check the path.")
+    if found.is_dir():
+        return from_parquet(found, columns, exclude)
+    for suffix, read in _SUFFIXES.items():
+        if found.name.lower().endswith(suffix):
+            return read(found, columns, exclude)
+    raise DataError(f"Got {found}, a file of unknown kind; expected {_READABLE}. Convert it, or load it yourself.")
+
+
+def _from_npy(path: Path, columns: Sequence[int] | None, exclude: Collection[int]) -> NpySource:
+    source = NpySource(path)
+    kept = keep_columns(source.n_features, None, columns, exclude)
+    return source if kept is None else NpySource(path, kept)
+
+
+_SUFFIXES: dict[str, Callable[..., Source]] = {
+    ".npy": _from_npy,
+    ".parquet": from_parquet,
+    ".pq": from_parquet,
+    ".csv": from_csv,
+    ".csv.gz": from_csv,
+}
+_READABLE = f"a file that ends in {', '.join(_SUFFIXES)}, or a folder of Parquet files"
+
+# First match wins. A memmap is an array too, hence its place.
+_KINDS: tuple[tuple[Callable[[Any], bool], Callable[..., Source]], ...] = (
+    (lambda X: isinstance(X, Source), _unchanged),
+    (lambda X: isinstance(X, str | os.PathLike), _from_path),
+    (lambda X: isinstance(X, Tensor), from_tensor),
+    (sp.issparse, from_sparse),
+    (lambda X: isinstance(X, np.memmap), from_memmap),
+    (is_frame, from_frame),
+)

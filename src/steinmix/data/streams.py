@@ -1,0 +1,97 @@
+"""`StreamedSource`: rows that are decoded piece by piece, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ._common import slices
+
+__all__ = ["PIECE_BYTES", "StreamedSource", "refuse_nulls", "stack_scalars"]
+
+# Decoded rows held at once. Small enough for a laptop, large enough to hide the cost of a call.
+PIECE_BYTES = 64 * 2**20
+
+
+class StreamedSource:
+    """Base of the sources that read a file front to back; a subclass defines `_pieces`.
+
+    Parameters
+    ----------
+    path : Path
+    n_rows, n_features : int
+    dtype : numpy.dtype
+    feature_names : list of str or None
+    kind : str
+    """
+
+    random_access = False
+
+    def __init__(
+        self, path: Path, n_rows: int, n_features: int, dtype: Any, feature_names: list[str] | None, kind: str
+    ) -> None:
+        self.path = path
+        self.n_rows = n_rows
+        self.n_features = n_features
+        self.dtype = np.dtype(dtype)
+        self.feature_names = feature_names
+        self._kind = kind
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Return the rows `index` (b,) as a new array (b, f); it reads the file, so use `blocks` for many."""
+        wanted = np.asarray(index)
+        if wanted.size and not 0 <= wanted.min() <= wanted.max() < self.n_rows:
+            raise IndexError(f"Got rows {wanted.min()} to {wanted.max()}; expected rows of 0 to {self.n_rows - 1}.")
+        order = np.argsort(wanted, kind="stable")
+        ascending = wanted[order]
+        rows = np.empty((len(wanted), self.n_features), self.dtype)
+        for start, piece in self._pieces(None, ascending):
+            low, high = np.searchsorted(ascending, [start, start + len(piece)])
+            rows[order[low:high]] = piece[ascending[low:high] - start]
+        return rows
+
+    def blocks(self, rows: int, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (index (b,), rows (b, f)), at most `rows` at a time; a piece of the file is cut into blocks.
+
+        With `rng`, the blocks of a piece come in random order, and so do the pieces where the format lets
+        them.
+        """
+        for start, piece in self._pieces(rng, None):
+            for low, high in slices(len(piece), rows, rng):
+                yield np.arange(start + low, start + high), piece[low:high]
+
+    def describe(self) -> dict[str, Any]:
+        """Return kind, shape, dtype and path as plain JSON values."""
+        shape = [self.n_rows, self.n_features]
+        return {"kind": self._kind, "shape": shape, "dtype": str(self.dtype), "path": str(self.path)}
+
+    @property
+    def _piece_rows(self) -> int:
+        return max(1, PIECE_BYTES // (self.n_features * self.dtype.itemsize))
+
+    def _pieces(self, rng: np.random.Generator | None, wanted: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first row, new array of rows); pieces that hold none of `wanted`, ascending, may be left out."""
+        raise NotImplementedError
+
+
+def stack_scalars(batch: Any, dtype: np.dtype, first_row: int, path: Path) -> np.ndarray:
+    """Return the columns of a pyarrow record batch side by side as a new array (b, f)."""
+    rows = np.empty((batch.num_rows, batch.num_columns), dtype)
+    for j, (name, column) in enumerate(zip(batch.schema.names, batch.columns)):
+        refuse_nulls(column, name, first_row, path)
+        rows[:, j] = column.to_numpy(zero_copy_only=False)
+    return rows
+
+
+def refuse_nulls(column: Any, name: str, first_row: int, path: Path) -> None:
+    """Raise for a missing value: there is no number that means it."""
+    if column.null_count:
+        row = first_row + int(column.is_null().to_numpy(zero_copy_only=False).argmax())
+        raise DataError(
+            f"{path} has a missing value in row {row}, column {name!r}; expected complete rows. "
+            f"Fill it, drop the row, or leave the column out with exclude=[{name!r}]."
+        )

@@ -1,0 +1,24 @@
+"""Diversifiers: maps from an ascent direction on particles to an ascent direction that keeps them apart."""
+
+from .bandwidths import Fixed, Median, MedianLog, MedianSquaredWithZeros
+from .base import Diversifier, NoDiversity
+from .kernels import IMQ, RBF, Identity
+from .nsvgd import NSVGD
+from .penalties import LogDet, Pairwise
+from .priors import NormalPrior
+
+__all__ = [
+    "IMQ",
+    "NSVGD",
+    "RBF",
+    "Diversifier",
+    "Fixed",
+    "Identity",
+    "LogDet",
+    "Median",
+    "MedianLog",
+    "MedianSquaredWithZeros",
+    "NoDiversity",
+    "NormalPrior",
+    "Pairwise",
+]

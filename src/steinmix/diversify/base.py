@@ -1,0 +1,57 @@
+"""What a diversifier is, and the one that does nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from .._params import Configuration
+from ..errors import ConfigError
+
+__all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha"]
+
+
+@runtime_checkable
+class Diversifier(Protocol):
+    """Ascent direction in, ascent direction out. It never sees a loss and never negates."""
+
+    def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
+        r"""Return the diversified ascent direction.
+
+        Parameters
+        ----------
+        theta : Tensor (*r, m, p)
+            Particles.
+        ascent : Tensor (*r, m, p)
+            :math:`\nabla_\Theta F(\Theta)`, the gradient of what is *maximised*.
+
+        Returns
+        -------
+        Tensor (*r, m, p)
+        """
+        ...
+
+
+@dataclass
+class NoDiversity(Configuration):
+    """The neutral element: returns the ascent direction untouched."""
+
+    def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
+        """Return `ascent`."""
+        return ascent
+
+
+def alpha_factor(alpha: float | Tensor, theta: Tensor) -> Tensor:
+    """Return `alpha`, a number or a grid (*r,), ready to multiply (*r, m, p)."""
+    return torch.as_tensor(alpha, dtype=theta.dtype, device=theta.device)[..., None, None]
+
+
+def check_alpha(alpha: float | Tensor) -> None:
+    """Raise ConfigError unless `alpha` is finite and not negative."""
+    sound = bool((torch.isfinite(alpha) & (alpha >= 0)).all()) if isinstance(alpha, Tensor) else 0 <= alpha < math.inf
+    if not sound:
+        raise ConfigError(f"alpha is {alpha}; expected a finite number >= 0 (0 switches the repulsion off).")

@@ -1,0 +1,126 @@
+"""Kernels on particles, as objects that return the sums a diversifier needs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from .._params import Configuration
+from ..numerics.kernels import DIRECT_LIMIT, imq, rbf, repulsion, squared_distances
+from .bandwidths import Bandwidth, as_bandwidth
+
+__all__ = ["IMQ", "RBF", "Identity", "Kernel", "KernelSums"]
+
+BLOCK_ROWS = 256
+"""Rows of the kernel matrix held at once: memory stays O(m p) and a block stays near the cache."""
+
+
+class KernelSums(NamedTuple):
+    r"""The three sums over j, for every particle i.
+
+    Attributes
+    ----------
+    smoothed : Tensor (*r, m, p)
+        :math:`\sum_j k_{ij} g_j`.
+    repulsion : Tensor (*r, m, p)
+        :math:`\sum_j \nabla_{\theta_j} k(\theta_j, \theta_i)`; added, it points away from neighbours.
+    mass : Tensor (*r, m, 1)
+        :math:`\sum_j k_{ij}`.
+    """
+
+    smoothed: Tensor
+    repulsion: Tensor
+    mass: Tensor
+
+
+class Kernel(Protocol):
+    """What a diversifier asks of a kernel."""
+
+    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+        """Return the sums for particles `theta` (*r, m, p) and directions `ascent` (*r, m, p)."""
+        ...
+
+    def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return K and W, both (*r, m, m)."""
+        ...
+
+
+@dataclass
+class _Radial(Configuration, ABC):
+    bandwidth: str | float | Bandwidth = "median"
+
+    def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return K and W, both (*r, m, m)."""
+        centred = theta - theta.mean(-2, keepdim=True)
+        return self._profile(squared_distances(centred, centred), as_bandwidth(self.bandwidth)(theta))
+
+    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+        """Return the sums, computed in blocks of rows so that memory is O(m p)."""
+        h = as_bandwidth(self.bandwidth)(theta)
+        centred = theta - theta.mean(-2, keepdim=True)
+        block = theta.shape[-2] if theta.shape[-2] <= DIRECT_LIMIT else BLOCK_ROWS
+        parts = [self._block(rows, centred, ascent, h) for rows in centred.split(block, dim=-2)]
+        return parts[0] if len(parts) == 1 else KernelSums(*(torch.cat(p, dim=-2) for p in zip(*parts)))
+
+    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: Tensor) -> KernelSums:
+        k, w = self._profile(squared_distances(rows, theta), h)
+        return KernelSums(k @ ascent, repulsion(w, rows, theta), k.sum(-1, keepdim=True))
+
+    @abstractmethod
+    def _profile(self, squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return K and W for squared distances."""
+
+
+@dataclass
+class RBF(_Radial):
+    r"""Gaussian kernel :math:`k(\theta, \theta') = \exp(-\lVert\theta - \theta'\rVert^2 / (2 h^2))`.
+
+    Parameters
+    ----------
+    bandwidth : str, float or Bandwidth, default="median"
+        A rule by name (``"median"``, ``"median_log"``, ``"median_squared_with_zeros"``), a length, or a rule.
+    """
+
+    def _profile(self, squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return rbf(squared, h)
+
+    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: Tensor) -> KernelSums:
+        # W = K / h^2, so one product with [G, Theta, 1] gives all three sums.
+        h2 = h.square()[..., None, None]
+        k = squared_distances(rows, theta).div_(-2 * h2).exp_()
+        right = torch.cat([ascent, theta, torch.ones_like(theta[..., :1])], dim=-1)
+        smoothed, moved, mass = (k @ right).split([theta.shape[-1], theta.shape[-1], 1], dim=-1)
+        return KernelSums(smoothed, (mass * rows - moved) / h2, mass)
+
+
+@dataclass
+class IMQ(_Radial):
+    r"""Inverse multiquadric kernel :math:`k(\theta, \theta') = (1 + \lVert\theta - \theta'\rVert^2 / h^2)^{-1/2}`.
+
+    Its tails are heavier than the Gaussian's, so far particles still feel each other.
+
+    Parameters
+    ----------
+    bandwidth : str, float or Bandwidth, default="median"
+    """
+
+    def _profile(self, squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return imq(squared, h)
+
+
+@dataclass
+class Identity(Configuration):
+    """The neutral kernel: K = I, no repulsion. NSVGD with it is the undiversified method."""
+
+    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+        """Return `ascent`, zero and one."""
+        return KernelSums(ascent, torch.zeros_like(ascent), torch.ones_like(ascent[..., :1]))
+
+    def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return I and 0."""
+        eye = torch.eye(theta.shape[-2], dtype=theta.dtype, device=theta.device).expand(*theta.shape[:-1], -1)
+        return eye, torch.zeros_like(eye)

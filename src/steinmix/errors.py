@@ -1,0 +1,87 @@
+"""Exceptions and warnings of steinmix.
+
+::
+
+    SteinmixError
+    ├── ConfigError        (ValueError)   a parameter is wrong
+    ├── DataError          (ValueError)   the data cannot be used
+    │   └── ChecksumError                 a file is not the published one
+    ├── NoParticlesError   (ValueError)   a diversifier was asked for where there is nothing to diversify
+    ├── DivergedError      (ArithmeticError)  a term became NaN or infinite
+    ├── CollapseError      (RuntimeError)     clusters collapsed and the policy is to stop
+    └── ModelFileError     (OSError)      a saved model is damaged, truncated or foreign
+
+    SteinmixWarning        (UserWarning)
+    ├── UnboundedWarning                  F + alpha H has no maximum
+    └── CollapseWarning                   clusters died during training
+
+Every message says what was got, what was expected and what to do.
+"""
+
+__all__ = [
+    "ChecksumError",
+    "CollapseError",
+    "CollapseWarning",
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "ModelFileError",
+    "NoParticlesError",
+    "SteinmixError",
+    "SteinmixWarning",
+    "UnboundedWarning",
+]
+
+
+class SteinmixError(Exception):
+    """Base of every error that steinmix raises on purpose."""
+
+
+class ConfigError(SteinmixError, ValueError):
+    """A parameter has a value that cannot work."""
+
+
+class DataError(SteinmixError, ValueError):
+    """The data cannot be used as they are."""
+
+
+class ChecksumError(DataError):
+    """A file's content is not what its publisher published."""
+
+
+class NoParticlesError(SteinmixError, ValueError):
+    """A diversifier needs the parameters of m exchangeable components and there are none."""
+
+
+class DivergedError(SteinmixError, ArithmeticError):
+    """A term of the objective became NaN or infinite; the last good state was kept."""
+
+    def __init__(self, phase: str, step: int, term: str) -> None:
+        super().__init__(
+            f"term {term!r} became NaN or infinite in phase {phase!r} at step {step}; the parameters of the "
+            "last finite epoch were kept. Lower the learning rate (training__lr) or scale the data."
+        )
+        self.phase, self.step, self.term = phase, step, term
+
+    def __reduce__(self):
+        return type(self), (self.phase, self.step, self.term)
+
+
+class CollapseError(SteinmixError, RuntimeError):
+    """Clusters collapsed and the collapse policy is to stop."""
+
+
+class ModelFileError(SteinmixError, OSError):
+    """A saved model is damaged, truncated or of another kind."""
+
+
+class SteinmixWarning(UserWarning):
+    """Base of the warnings of steinmix."""
+
+
+class UnboundedWarning(SteinmixWarning):
+    """F is bounded, alpha > 0 and there is no prior on the particles: F + alpha H has no maximum."""
+
+
+class CollapseWarning(SteinmixWarning):
+    """Clusters lost (nearly) all their rows during training."""

@@ -1,0 +1,25 @@
+"""The shell: scikit-learn's face of a method."""
+
+from .base import DeepEstimator, FitContext, check_choice, check_count, epochs_for_steps
+from .clusterer import MixtureShell, empty_labels
+from .embedder import EmbedderShell, coder_arguments, coder_plan
+from .persistence import load
+from .preparation import Preparation
+from .pretraining import Pretraining, pretraining_phases
+
+__all__ = [
+    "DeepEstimator",
+    "EmbedderShell",
+    "FitContext",
+    "MixtureShell",
+    "Preparation",
+    "Pretraining",
+    "check_choice",
+    "check_count",
+    "coder_arguments",
+    "coder_plan",
+    "empty_labels",
+    "epochs_for_steps",
+    "load",
+    "pretraining_phases",
+]

@@ -1,0 +1,215 @@
+"""What estimators with a mixture share: labels, probabilities, scores, samples, diagnostics."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ..errors import CollapseError, CollapseWarning, ConfigError
+from ..metrics.diagnostics import diagnose
+from ..mixtures import AbstractMixture, start_mixture
+from ..random import Streams, seed_of
+from ..training import Callback, Diagnose, Loader
+from .base import DeepEstimator, FitContext, map_chunks
+
+__all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
+
+WATCHED_ROWS = 2048
+"""Rows on which the diagnostics of each epoch are measured."""
+
+START_BYTES = 2**27
+"""Memory for the points a mixture is started from; of more rows a random part is taken."""
+
+ROWS_LIMIT = 100_000
+"""Up to this many rows a graph start also looks at the rows themselves; it costs O(n^2 f)."""
+
+
+def empty_labels(n_rows: int) -> Tensor:
+    """Return the buffer (n,) in which a module keeps the labels it was started from; -1 until then."""
+    return torch.full((n_rows,), -1, dtype=torch.int64)
+
+
+class MixtureModule(Protocol):
+    """What the shell asks of a method's module."""
+
+    mixture: AbstractMixture
+    start_labels: Tensor
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the points (b, d) on which the mixture lies, for prepared rows (b, f)."""
+        ...
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return the log-density of prepared rows or a lower bound of it, (b,)."""
+        ...
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Return the prepared rows (b, f) expected at points (b, d)."""
+        ...
+
+
+class MixtureShell(DeepEstimator):
+    """Predictions of a fitted mixture.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n,)
+        The method's own hard assignment of the training rows.
+    initial_labels_ : ndarray of shape (n,)
+        What the start gave, so that nobody has to guess whether training helped.
+    history_ : list of dict
+        One record per epoch.
+    diagnostics_ : list of dict
+        Occupancy, effective number of components, closest pair, overlap, dead components, after each epoch.
+    n_active_ : int
+        Components that got at least one row.
+    """
+
+    collapse: str
+    module_: Any
+    _mixture_phases: tuple[str, ...] = ("mixture",)
+    _coded = False  # whether the mixture lies on codes of the rows, not on the rows
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable component of each row.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+
+        Returns
+        -------
+        ndarray of shape (n,), int64
+        """
+        return self._map(lambda x: self._log_joint(x).argmax(-1), X)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each component, (n, m), in component order; rows sum to one."""
+        return self._map(lambda x: torch.softmax(self._log_joint(x).double(), dim=-1), X)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal."""
+        return self._map(lambda x: self.module_.score(x).double(), X) + self._log_unit()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        component: int | None = None,
+        *,
+        random_state: Any = None,
+        return_components: bool = False,
+    ) -> Any:
+        """Generate rows.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        component : int, optional
+            Draw from this component only; None draws components by their weights.
+        random_state : int, RandomState or None
+            None uses the estimator's own, so that the same call gives the same rows if that is an integer.
+        return_components : bool, default=False
+            Also return the components (n,).
+
+        Returns
+        -------
+        ndarray of shape (n, f)
+            In the units of the data. For deep models the mean of p(x | z) at a drawn z.
+
+        Raises
+        ------
+        ConfigError
+            If `n_samples` is not positive or there is no such component.
+        """
+        check_is_fitted(self)
+        mixture: AbstractMixture = self.module_.mixture
+        if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
+            raise ConfigError(f"n_samples is {n_samples!r}; expected a whole number >= 1.")
+        if component is not None and not (0 <= component < mixture.n_components):
+            raise ConfigError(f"component is {component!r}; expected a number from 0 to {mixture.n_components - 1}.")
+        state = self.random_state if random_state is None else random_state
+        generator = Streams(seed_of(state), mixture.logits.device).torch("sample")
+        with torch.inference_mode():
+            drawn = mixture.sample_component(int(n_samples), generator)
+            drawn = drawn if component is None else torch.full_like(drawn, component)
+            rows = self.preparation_.inverse(self.module_.generate(mixture.sample(drawn, generator))).cpu().numpy()
+        return (rows, drawn.cpu().numpy()) if return_components else rows
+
+    @property
+    def weights_(self) -> np.ndarray:
+        """Weights of the components, (m,)."""
+        return self._mixture_array(lambda mixture: mixture.log_weights().double().exp())
+
+    @property
+    def means_(self) -> np.ndarray:
+        """Means of the components, (m, d), in the space of the mixture."""
+        return self._mixture_array(lambda mixture: mixture.component_parameters()[0].double())
+
+    @property
+    def covariances_(self) -> np.ndarray:
+        """Covariance matrices of the components, (m, d, d), in the space of the mixture."""
+        return self._mixture_array(lambda mixture: mixture.covariances().double())
+
+    def _mixture_array(self, function) -> np.ndarray:
+        if not hasattr(self, "module_"):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet")
+        with torch.inference_mode():
+            return function(self.module_.mixture).cpu().numpy()
+
+    def _log_joint(self, x: Tensor) -> Tensor:
+        return self.module_.mixture.joint_log_prob(self.module_.embed(x))
+
+    def _log_unit(self) -> float:
+        """What turns a log-density of prepared rows into one of raw rows."""
+        return self.preparation_.log_jacobian()
+
+    def _watchers(self, module: MixtureModule, context: FitContext) -> list[Callback]:
+        if self.collapse not in ("ignore", "raise", "warn"):
+            raise ConfigError(f"collapse is {self.collapse!r}; expected 'ignore', 'raise' or 'warn'.")
+        loader = context.loader
+        watched = torch.from_numpy(map_chunks(lambda x: x, loader, loader.sample_index(WATCHED_ROWS))).to(loader.device)
+
+        @torch.no_grad()
+        def figures() -> dict[str, Any]:
+            points = module.embed(watched)
+            means = module.mixture.component_parameters()[0]
+            return diagnose(module.mixture.responsibilities(points), means)
+
+        return [Diagnose(figures, phases=self._mixture_phases)]
+
+    def _start(self, name: str, module: MixtureModule, context: FitContext) -> None:
+        """Start the mixture from the points of all rows, or of as many as memory is given to, and note their labels."""
+        loader, mixture = context.loader, module.mixture
+        index = loader.sample_index(START_BYTES // (4 * mixture.n_features))
+        points = torch.from_numpy(map_chunks(module.embed, loader, index)).to(mixture.logits)
+        rows = None
+        if self._coded and len(index) <= ROWS_LIMIT and 4 * len(index) * loader.source.n_features <= 2 * START_BYTES:
+            rows = torch.from_numpy(map_chunks(lambda x: x, loader, index))
+        labels = start_mixture(name, mixture, points, context.streams, rows)
+        if len(index) < loader.n_rows:
+            labels = map_chunks(lambda x: mixture.responsibilities(module.embed(x)).argmax(-1), loader)
+        module.start_labels.copy_(torch.as_tensor(labels))
+
+    def _finish(self, loader: Loader) -> None:
+        self.initial_labels_ = self.module_.start_labels.cpu().numpy()
+        self.labels_ = map_chunks(lambda x: self._log_joint(x).argmax(-1), loader)
+        self.diagnostics_ = [r["diagnostics"] for r in self.history_ if "diagnostics" in r]
+        m = self.module_.mixture.n_components
+        self.n_active_ = len(np.unique(self.labels_))
+        if self.n_active_ < m and self.collapse != "ignore":
+            empty = sorted(set(range(m)) - set(self.labels_.tolist()))
+            text = (
+                f"{len(empty)} of {m} components have no row after training: {empty[:10]}; use a diversifier or fewer."
+            )
+            if self.collapse == "raise":
+                raise CollapseError(text)
+            warnings.warn(text, CollapseWarning, stacklevel=4)

@@ -1,0 +1,141 @@
+"""What estimators with an encoder and a decoder share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from .._typing import Source
+from ..errors import ConfigError, DataError
+from ..nn import LIKELIHOODS, Likelihood
+from ..random import Streams, seed_of
+from .base import DeepEstimator, epochs_for_steps
+
+__all__ = ["EmbedderShell", "coder_arguments", "coder_plan"]
+
+PAPER_HIDDEN = (500, 500, 2000)
+"""The layout of DEC and VaDE, made for 60,000 images; a net for a few thousand rows must be smaller."""
+
+
+def network_sizes(n_rows: int) -> tuple[int, ...]:
+    """Return widths of hidden layers that suit a number of rows."""
+    if n_rows >= 20_000:
+        return PAPER_HIDDEN
+    return (256, 256, 512) if n_rows >= 5_000 else (128, 128, 256)
+
+
+def coder_plan(
+    source: Source,
+    prepared: tuple[float, float],
+    latent_dim: int,
+    hidden: Sequence[int] | None,
+    likelihood: str | Likelihood,
+) -> dict[str, Any]:
+    """Resolve the choices of an encoder and decoder.
+
+    Raises
+    ------
+    ConfigError
+        If a width is not positive, the likelihood is unknown, or Bernoulli is asked of data outside [0, 1].
+    """
+    widths = network_sizes(source.n_rows) if hidden is None else tuple(hidden)
+    for name, width in [("latent_dim", latent_dim), *(("hidden", w) for w in widths)]:
+        if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
+            raise ConfigError(f"{name} has the width {width!r}; expected whole numbers >= 1.")
+    return {
+        "n_rows": source.n_rows,
+        "n_features": source.n_features,
+        "latent_dim": min(int(latent_dim), source.n_features),
+        "hidden": [int(w) for w in widths],
+        "likelihood": _likelihood(likelihood, prepared),
+        "epochs": epochs_for_steps(4000, source.n_rows, most=100),
+    }
+
+
+def coder_arguments(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `Coder` that a plan holds."""
+    return {
+        "n_features": plan["n_features"],
+        "n_latent": plan["latent_dim"],
+        "hidden": plan["hidden"],
+        "likelihood": plan["likelihood"],
+    }
+
+
+def _likelihood(wanted: str | Likelihood, prepared: tuple[float, float]) -> Likelihood:
+    inside = prepared[0] >= 0 and prepared[1] <= 1
+    if not isinstance(wanted, str):
+        return wanted
+    if wanted == "auto":
+        return LIKELIHOODS["bernoulli" if inside else "gaussian"]()
+    if wanted not in LIKELIHOODS:
+        raise ConfigError(
+            f"likelihood is {wanted!r}; expected 'auto', {', '.join(map(repr, LIKELIHOODS))} or an object."
+        )
+    if wanted == "bernoulli" and not inside:
+        raise ConfigError(
+            "the Bernoulli likelihood needs data in [0, 1]; after scaling they lie in "
+            f"[{prepared[0]:.4g}, {prepared[1]:.4g}]. Use scaling='range' or likelihood='gaussian'."
+        )
+    return LIKELIHOODS[wanted]()
+
+
+class EmbedderShell(TransformerMixin, DeepEstimator):
+    """Codes, reconstructions and scores of a fitted encoder and decoder."""
+
+    module_: Any
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.plan_["latent_dim"]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the code's columns: class name and number."""
+        check_is_fitted(self)
+        name = type(self).__name__.lower()
+        return np.asarray([f"{name}{i}" for i in range(self._n_features_out)], dtype=object)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the code (its mean) of each row, (n, d)."""
+        return self._map(lambda x: self.module_.embed(x).double(), X)
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Return the expected rows (n, f) of codes (n, d), in the units of the data."""
+        check_is_fitted(self)
+        try:
+            codes = check_array(Z, dtype=np.float32)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        if codes.shape[1] != self._n_features_out:
+            raise DataError(
+                f"codes have {codes.shape[1]} columns; expected {self._n_features_out}, as `transform` gives."
+            )
+        return self._decoded(torch.from_numpy(codes))
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal."""
+        return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def _decoded(self, z: torch.Tensor) -> np.ndarray:
+        with torch.inference_mode():
+            z = z.to(self.preparation_.shift.device)
+            rows = self.module_.likelihood.mean(self.module_.decode(z))
+            return self.preparation_.inverse(rows).cpu().numpy()
+
+    def _generate(self, n_samples: int, random_state: Any) -> np.ndarray:
+        """Decode standard normal codes."""
+        check_is_fitted(self)
+        if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
+            raise ConfigError(f"n_samples is {n_samples!r}; expected a whole number >= 1.")
+        state = self.random_state if random_state is None else random_state
+        generator = Streams(seed_of(state)).torch("sample")
+        return self._decoded(torch.randn(int(n_samples), self._n_features_out, generator=generator))

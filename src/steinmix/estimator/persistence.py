@@ -1,0 +1,170 @@
+"""Saving and loading whole estimators as safetensors and JSON: nothing is pickled, loading runs no code of the file."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._files import read_folder, write_folder
+from ..errors import ConfigError, ModelFileError
+
+__all__ = ["load", "plain_params", "save_estimator"]
+
+SCHEMA = 1
+STEM = "model"
+CONFIGURATIONS = (
+    "diversify",
+    "nn.likelihoods",
+    "training.config",
+    "training.schedules",
+    "estimator.pretraining",
+)
+"""Modules whose public classes may stand in a saved file as parameters."""
+
+
+def save_estimator(estimator: Any, path: str | Path) -> None:
+    """Write a fitted estimator to the folder `path`."""
+    params = estimator.get_params(deep=False)
+    if not isinstance(params["random_state"], int | None):
+        params["random_state"] = estimator.seed_
+    arrays, plain = _fitted(estimator)
+    tensors = arrays | {f"module.{k}": v for k, v in estimator.module_.state_dict().items()}
+    tensors |= {f"preparation.{k}": v for k, v in estimator.preparation_.state_dict().items()}
+    meta = {
+        "schema": SCHEMA,
+        "class": type(estimator).__name__,
+        "params": plain_params(params),
+        "fitted": plain,
+    }
+    write_folder(Path(path), STEM, meta | {"versions": _versions()}, tensors)
+
+
+def load(path: str | Path) -> Any:
+    """Load a model that `save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+
+    Returns
+    -------
+    estimator
+        It predicts what the saved one predicted, bit for bit, on the same kind of device.
+
+    Raises
+    ------
+    ModelFileError
+        If a file is missing, truncated, altered, foreign, or of a newer version.
+    """
+    meta, tensors = read_folder(path, STEM)
+    if meta.get("schema") != SCHEMA:
+        raise ModelFileError(f"{path} has schema {meta.get('schema')!r}; this version reads {SCHEMA}. Update steinmix.")
+    methods = import_module("steinmix.methods")
+    if meta["class"] not in methods.__all__:
+        raise ModelFileError(f"{path} holds a {meta['class']!r}; expected one of {', '.join(methods.__all__)}.")
+    try:
+        return _rebuild(getattr(methods, meta["class"]), meta, tensors)
+    except (KeyError, TypeError, RuntimeError, AttributeError, ConfigError) as error:
+        raise ModelFileError(f"{path} does not fit a {meta['class']}: {error}.") from error
+
+
+def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
+    from ..data.prepare import Scaling
+    from ..random import Streams
+    from .preparation import Preparation
+
+    estimator = method(**{k: _from_plain(v) for k, v in meta["params"].items()})
+    for name, value in meta["fitted"].items():
+        setattr(estimator, name, _from_plain(value))
+    for name, tensor in tensors.items():
+        if "." not in name:
+            setattr(estimator, name, tensor.numpy())
+    shift, scale = (tensors[f"preparation.{k}"].numpy() for k in ("shift", "scale"))
+    estimator.preparation_ = Preparation(Scaling(shift, scale))
+    estimator.module_ = estimator._module(estimator.plan_, Streams(0))
+    estimator.module_.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
+    estimator.module_.eval()
+    return estimator
+
+
+def _fitted(estimator: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split the fitted attributes into tensors and plain values."""
+    names = [n for n in vars(estimator) if n.endswith("_") and not n.startswith("_")]
+    values = {n: getattr(estimator, n) for n in names if n not in ("module_", "preparation_")}
+    arrays = {n: v for n, v in values.items() if isinstance(v, np.ndarray) and v.dtype.kind in "biuf"}
+    plain = {n: _to_plain(n, v, strict=True) for n, v in values.items() if n not in arrays}
+    return {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in arrays.items()}, plain
+
+
+def plain_params(params: Mapping[str, Any], strict: bool = True) -> dict[str, Any]:
+    """Return constructor parameters as plain JSON values.
+
+    Raises
+    ------
+    ConfigError
+        If `strict` and a value has no plain form; otherwise its text stands for it.
+    """
+    return {name: _to_plain(name, value, strict) for name, value in params.items()}
+
+
+def _to_plain(name: str, value: Any, strict: bool) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | Tensor):
+        return {"$array": np.asarray(value).tolist(), "tensor": isinstance(value, Tensor)}
+    if isinstance(value, list):
+        return [_to_plain(name, v, strict) for v in value]
+    if isinstance(value, tuple):
+        return {"$tuple": [_to_plain(name, v, strict) for v in value]}
+    if isinstance(value, Mapping):
+        return {str(k): _to_plain(name, v, strict) for k, v in value.items()}
+    if type(value).__name__ in _configurations() and hasattr(value, "get_params"):
+        params = {k: _to_plain(f"{name}.{k}", v, strict) for k, v in value.get_params(deep=False).items()}
+        return {"$class": type(value).__name__, "params": params}
+    if strict:
+        raise ConfigError(f"{name} is a {type(value).__name__}, which cannot be saved; set it to a plain value first.")
+    return repr(type(value))
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_plain(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "$tuple" in value:
+        return tuple(_from_plain(v) for v in value["$tuple"])
+    if "$array" in value:
+        array = np.asarray(value["$array"])
+        return (
+            torch.as_tensor(array) if value["tensor"] else (array.astype(object) if array.dtype.kind == "U" else array)
+        )
+    if "$class" in value:
+        return _configurations()[value["$class"]](**{k: _from_plain(v) for k, v in value["params"].items()})
+    return {k: _from_plain(v) for k, v in value.items()}
+
+
+def _configurations() -> dict[str, type]:
+    """Return the only classes a file may name, apart from the methods."""
+    modules = [import_module(f"steinmix.{name}") for name in CONFIGURATIONS]
+    return {n: getattr(m, n) for m in modules for n in m.__all__ if isinstance(getattr(m, n), type)}
+
+
+def _versions() -> dict[str, str]:
+    from .. import __version__
+
+    return {
+        "steinmix": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,45 @@
+"""From raw rows to what a network sees, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.prepare import Scaling
+
+__all__ = ["Preparation"]
+
+
+class Preparation(nn.Module):
+    """The affine map (x - shift) / scale as part of the model; it is saved with it.
+
+    Parameters
+    ----------
+    scaling : Scaling
+        Shift and scale, (f,) each.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, scaling: Scaling) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.as_tensor(np.asarray(scaling.shift, dtype=np.float64)))
+        self.register_buffer("scale", torch.as_tensor(np.asarray(scaling.scale, dtype=np.float64)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return prepared rows (b, f) in float32 for raw rows of any type.
+
+        float64 rows are shifted in float64: a column of time stamps would lose its digits in float32.
+        """
+        x = x if x.dtype == torch.float64 else x.float()
+        return ((x - self.shift.to(x.dtype)) / self.scale.to(x.dtype)).float()
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Return rows (b, f) in the units of the data, in float64."""
+        return x.double() * self.scale + self.shift
+
+    def log_jacobian(self) -> float:
+        """Return what a log-density of prepared rows lacks to be one of raw rows: -sum log scale."""
+        return float(-self.scale.log().sum())

@@ -1,0 +1,124 @@
+"""Denoising pretraining of an encoder and decoder, end to end or layer by layer, shared by the deep methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .._params import Configuration
+from ..errors import ConfigError
+from ..nn import Coder, masked
+from ..objective import Batch, Objective, Phase, Term
+from ..random import Streams
+
+__all__ = ["Pretraining", "pretraining_phases"]
+
+
+@dataclass
+class Pretraining(Configuration):
+    """How to pretrain.
+
+    Parameters
+    ----------
+    epochs : int, optional
+        Epochs end to end; None chooses by the number of rows, 0 leaves pretraining out.
+    layer_epochs : int, default=0
+        Epochs per layer of a greedy layer-wise start before that (Vincent et al., 2010, as in DEC); 0 leaves it out.
+    noise : float, default=0.2
+        Share of entries set to zero on the way in.
+    """
+
+    epochs: int | None = None
+    layer_epochs: int = 0
+    noise: float = 0.2
+
+    def check(self) -> None:
+        """Raise ConfigError for a value that cannot work."""
+        for name in ("epochs", "layer_epochs"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 0):
+                raise ConfigError(f"pretraining.{name} is {value!r}; expected a whole number >= 0.")
+        if not 0 <= self.noise < 1:
+            raise ConfigError(f"pretraining.noise is {self.noise!r}; expected a share in [0, 1).")
+
+
+def pretraining_phases(
+    coder: Coder, settings: Pretraining, epochs: int, streams: Streams, name: str = "pretrain"
+) -> list[Phase]:
+    """Return the phases that train `coder` as a denoising autoencoder.
+
+    Parameters
+    ----------
+    coder : Coder
+    settings : Pretraining
+    epochs : int
+        Epochs of the end-to-end phase where `settings` leaves them open.
+    streams : Streams
+        Noise comes from its stream "mask".
+    name : str, default="pretrain"
+        Name of the end-to-end phase.
+    """
+    settings.check()
+    generator = streams.torch("mask")
+    phases = _layer_phases(coder, settings, generator) if settings.layer_epochs else []
+
+    def terms(batch: Batch) -> dict[str, Term]:
+        output = coder.decode(coder.encode(masked(batch.x, settings.noise, generator)))
+        return {"reconstruction": Term(-coder.likelihood.log_prob(batch.x, output).mean())}
+
+    params = [p for n, p in coder.named_parameters() if not n.startswith("code_log_var")]
+    phases.append(Phase(name, epochs if settings.epochs is None else settings.epochs, [Objective(terms, params)]))
+    return [phase for phase in phases if phase.epochs]
+
+
+def _layer_phases(coder: Coder, settings: Pretraining, generator: torch.Generator) -> list[Phase]:
+    """One phase per layer: encode with the layers below, hide entries, and reconstruct through the mirrored layer."""
+    encoders = [m for m in coder.encoder if isinstance(m, nn.Linear)] + [coder.code_mean]
+    decoders = [coder.output, *reversed([m for m in coder.decoder if isinstance(m, nn.Linear)])]
+    return [
+        Phase(
+            f"layer {depth + 1}",
+            settings.layer_epochs,
+            [
+                Objective(
+                    _layer_terms(coder, encoders, decoders, depth, settings.noise, generator),
+                    _params(encoders, decoders, depth),
+                )
+            ],
+        )
+        for depth in range(len(encoders))
+    ]
+
+
+def _params(encoders: list[nn.Linear], decoders: list[nn.Linear], depth: int) -> list[nn.Parameter]:
+    return [*encoders[depth].parameters(), *decoders[depth].parameters()]
+
+
+def _layer_terms(
+    coder: Coder,
+    encoders: list[nn.Linear],
+    decoders: list[nn.Linear],
+    depth: int,
+    noise: float,
+    generator: torch.Generator,
+) -> Callable[[Batch], dict[str, Term]]:
+    top = depth == len(encoders) - 1
+
+    @torch.no_grad()
+    def below(x: Tensor) -> Tensor:
+        for layer in encoders[:depth]:
+            x = torch.relu(layer(x))
+        return x
+
+    def terms(batch: Batch) -> dict[str, Term]:
+        target = below(batch.x)
+        hidden = encoders[depth](masked(target, noise, generator))
+        output = decoders[depth](hidden if top else torch.relu(hidden)).float()
+        if depth == 0:
+            return {"reconstruction": Term(-coder.likelihood.log_prob(batch.x, output).mean())}
+        return {"reconstruction": Term((torch.relu(output) - target.float()).square().sum(-1).mean())}
+
+    return terms

@@ -1,0 +1,220 @@
+r"""Variational deep embedding (VaDE).
+
+Reference: Z. Jiang, Y. Zheng, H. Tan, B. Tang, H. Zhou, *Variational Deep Embedding: An Unsupervised and Generative
+Approach to Clustering*, IJCAI 2017 (key ``jiang2017``).
+
+.. math:: c \sim \mathrm{Cat}(\pi), \quad z \sim N(\mu_c, \sigma_c^2 I), \quad x \sim p(x|z) \qquad \text{(Eq. 1-6)}
+
+.. math:: \mathcal L(x) = E_{q(z,c|x)}[\log p(x|z) + \log p(z|c) + \log p(c) - \log q(z|x) - \log q(c|x)]
+          \qquad \text{(Eq. 9)}
+
+.. math:: q(c \mid x) = p(c \mid z) = \frac{p(c)\, p(z|c)}{\sum_{c'} p(c')\, p(z|c')} \qquad \text{(Eq. 16)}
+
+============================================  ==================================================
+paper                                         here
+============================================  ==================================================
+:math:`\pi, \mu_c, \sigma_c^2`                `DiagonalMixture`: logits, means, log_vars
+:math:`\tilde\mu, \log \tilde\sigma^2`        `mean`, `log_var` of `Coder.encode_normal`
+:math:`\gamma_c`                              ``log_gamma.exp()``, from the sampled z
+:math:`g(x; \phi)`, :math:`f(z; \theta)`      `Coder.encode_normal`, `Coder.decode`
+:math:`K`, :math:`J`, :math:`L`               `n_clusters`, `latent_dim`, one sample
+============================================  ==================================================
+
+Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does. Weights are
+a softmax and variances exponentials, so neither can leave its domain. Real-valued data have one fixed variance, as in
+the code. At evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
+:math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before gamma is set free; the
+paper has no such phase (0 leaves it out). No label of the data is used anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from sklearn.base import ClusterMixin, TransformerMixin
+from torch import Tensor
+from torch.nn import functional as F
+
+from .._typing import RandomState, Source
+from ..data.prepare import ColumnStatistics
+from ..diversify import Diversifier
+from ..estimator import (
+    FitContext,
+    MixtureShell,
+    Pretraining,
+    check_choice,
+    check_count,
+    coder_arguments,
+    coder_plan,
+    empty_labels,
+    epochs_for_steps,
+    pretraining_phases,
+)
+from ..mixtures import STARTS, DiagonalMixture
+from ..nn import Coder, Likelihood
+from ..numerics.densities import normal_entropy
+from ..objective import Batch, Objective, Phase, Term
+from ..random import Streams
+from ..training import Training
+
+__all__ = ["VaDE"]
+
+ANCHOR_CONFIDENCE = 0.99
+"""What the anchored q(c|x) gives to the label of the start; the rest is shared by the other clusters."""
+
+
+class VaDEModule(Coder):
+    """The two networks, the mixture between them, and the bound."""
+
+    def __init__(self, n_clusters: int, n_rows: int, n_latent: int, **coder: Any) -> None:
+        super().__init__(n_latent=n_latent, variational=True, **coder)
+        self.mixture = DiagonalMixture(n_clusters, n_latent)
+        self.register_buffer("start_labels", empty_labels(n_rows))
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.encode(x)
+
+    def generate(self, z: Tensor) -> Tensor:
+        return self.likelihood.mean(self.decode(z))
+
+    def bound_terms(self, x: Tensor, z: Tensor, mean: Tensor, log_var: Tensor, log_gamma: Tensor) -> dict[str, Tensor]:
+        """The five expectations of minus Eq. 9, per row (b,), in its order; z is one draw from q(z|x)."""
+        gamma = log_gamma.exp()
+        return {
+            "reconstruction": -self.likelihood.log_prob(x, self.decode(z)),
+            "latent": -(gamma * self.mixture.expected_component_log_prob(mean, log_var)).sum(-1),
+            "cluster": -(gamma * self.mixture.log_weights()).sum(-1),
+            "latent_entropy": -normal_entropy(log_var),
+            "cluster_entropy": (gamma * log_gamma).sum(-1),
+        }
+
+    def terms(self, batch: Batch, streams: Streams, anchored: bool = False) -> dict[str, Term]:
+        """Minus Eq. 9 as a mean over rows."""
+        mean, log_var = self.encode_normal(batch.x)
+        z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
+        log_gamma = self.anchor(batch.index) if anchored else self.mixture.log_responsibilities(z)
+        bound = self.bound_terms(batch.x, z, mean, log_var, log_gamma)
+        return {name: Term(value.mean()) for name, value in bound.items()}
+
+    def anchor(self, index: Tensor) -> Tensor:
+        """Return log q(c|x), (b, m), held at the labels of the start."""
+        m = self.mixture.n_components
+        one_hot = F.one_hot(self.start_labels[index], m).float()
+        return (one_hot * ANCHOR_CONFIDENCE + (1 - ANCHOR_CONFIDENCE) / m).log()
+
+    def score(self, x: Tensor) -> Tensor:
+        """The bound at the mean code, (b,)."""
+        mean, log_var = self.encode_normal(x)
+        log_gamma = self.mixture.log_responsibilities(mean)
+        return -torch.stack(list(self.bound_terms(x, mean, mean, log_var, log_gamma).values())).sum(0)
+
+
+class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
+    """Variational deep embedding: clusters, embeds, scores and generates.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+    latent_dim : int, default=10
+        Length of the code; never more than the number of features.
+    hidden : sequence of int, optional
+        Widths of the encoder's hidden layers; None sizes them by the number of rows (500-500-2000 from 20,000 up).
+    likelihood : {"auto", "bernoulli", "gaussian"} or Likelihood, default="auto"
+        "auto" takes Bernoulli for prepared data inside [0, 1], else Gaussian.
+    start : {"graph", "em", "kmeans", "random"}, default="graph"
+        How the mixture is started.
+    diversifier : Diversifier, optional
+        Acts on the mixture's components: `NSVGD(alpha=...)` keeps them apart.
+    pretraining : Pretraining, optional
+    anchor_epochs : int, optional
+        Epochs with q(c|x) held at the start's labels; None takes as many as the main phase has.
+    scaling : {"auto", "none", "standard", "range"}, default="auto"
+    collapse : {"warn", "raise", "ignore"}, default="warn"
+        What to do when a cluster ends without a row.
+    training : Training, optional
+        ``training.epochs`` counts the epochs of the main phase, and of the phases before it where nothing else is set.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    labels_, initial_labels_ : ndarray of shape (n,)
+        After training, and as the start had them.
+    weights_, means_, covariances_ : ndarray
+        Of the mixture, in the latent space.
+    history_, diagnostics_ : list of dict
+
+    References
+    ----------
+    Jiang et al. (2017), key ``jiang2017``.
+    """
+
+    module_: VaDEModule
+    _mixture_phases = ("anchor", "mixture")
+    _coded = True
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        latent_dim: int = 10,
+        hidden: Sequence[int] | None = None,
+        likelihood: str | Likelihood = "auto",
+        start: str = "graph",
+        diversifier: Diversifier | None = None,
+        pretraining: Pretraining | None = None,
+        anchor_epochs: int | None = None,
+        scaling: str = "auto",
+        collapse: str = "warn",
+        training: Training | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.likelihood = likelihood
+        self.start = start
+        self.diversifier = diversifier
+        self.pretraining = pretraining
+        self.anchor_epochs = anchor_epochs
+        self.scaling = scaling
+        self.collapse = collapse
+        self.training = training
+        self.random_state = random_state
+
+    def transform(self, X: Any):
+        """Return the mean code of each row, (n, d)."""
+        return self._map(lambda x: self.module_.embed(x).double(), X)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.plan_["latent_dim"]
+
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+        check_choice("start", self.start, STARTS)
+        n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
+        plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
+        epochs = epochs_for_steps(4000, source.n_rows, most=60)
+        return plan | {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
+
+    def _module(self, plan: Mapping[str, Any], streams: Streams) -> VaDEModule:
+        generator = streams.torch("weights", "cpu")
+        return VaDEModule(plan["n_clusters"], plan["n_rows"], **coder_arguments(plan), generator=generator)
+
+    def _phases(self, module: VaDEModule, context: FitContext) -> list[Phase]:
+        settings, streams = self.pretraining or Pretraining(), context.streams
+        anchor_epochs = context.epochs if self.anchor_epochs is None else self.anchor_epochs
+        pretraining_epochs = context.training.epochs or context.plan["pretraining_epochs"]
+        begin = partial(self._start, self.start, module, context)
+
+        def phase(name: str, epochs: int, anchored: bool) -> Phase:
+            terms = partial(module.terms, streams=streams, anchored=anchored)
+            objective = Objective(terms, list(module.parameters()), module.mixture.particles(), self.diversifier)
+            return Phase(name, epochs, [objective], after_step=module.mixture.project_)
+
+        anchor, mixture = phase("anchor", anchor_epochs, True), phase("mixture", context.epochs, False)
+        (anchor if anchor_epochs else mixture).before = begin
+        pretraining = pretraining_phases(module, settings, pretraining_epochs, streams)
+        return [*pretraining, *([anchor] if anchor_epochs else []), mixture]

@@ -1,0 +1,65 @@
+"""Scores against labels, against a known mixture, and diagnostics without labels.
+
+Importing this package imports NumPy and nothing heavier.
+"""
+
+from .anomaly import (
+    anomaly_threshold,
+    area_under_roc,
+    average_precision,
+    detection_scores,
+    precision_recall_f1,
+)
+from .clustering import (
+    adjusted_rand_index,
+    best_matching,
+    clustering_accuracy,
+    clustering_scores,
+    contingency_table,
+    exemplar_accuracy,
+    normalized_mutual_information,
+    purity,
+)
+from .density import mode_recovering_error, total_variance, variance_ratio
+from .diagnostics import (
+    ClosestPair,
+    Occupancy,
+    Overlap,
+    closest_pair,
+    dead_components,
+    diagnose,
+    effective_components,
+    occupancy,
+    overlap,
+)
+from .embedding import knn_error, trustworthiness
+
+__all__ = [
+    "ClosestPair",
+    "Occupancy",
+    "Overlap",
+    "adjusted_rand_index",
+    "anomaly_threshold",
+    "area_under_roc",
+    "average_precision",
+    "best_matching",
+    "closest_pair",
+    "clustering_accuracy",
+    "clustering_scores",
+    "contingency_table",
+    "dead_components",
+    "detection_scores",
+    "diagnose",
+    "effective_components",
+    "exemplar_accuracy",
+    "knn_error",
+    "mode_recovering_error",
+    "normalized_mutual_information",
+    "occupancy",
+    "overlap",
+    "precision_recall_f1",
+    "purity",
+    "total_variance",
+    "trustworthiness",
+    "variance_ratio",
+]

@@ -1,0 +1,186 @@
+r"""How well anomaly scores find known anomalies.
+
+A score is high for abnormal rows. In the labels 1 (or True) is an anomaly, 0 a normal row: not scikit-learn's
+-1 and 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import ConfigError, DataError
+from ._check import label_vector, real, same_length
+
+__all__ = [
+    "anomaly_threshold",
+    "area_under_roc",
+    "average_precision",
+    "detection_scores",
+    "precision_recall_f1",
+]
+
+
+def anomaly_threshold(scores: ArrayLike, share: float) -> float:
+    """Return the score that a share of the rows exceeds: their (1 - share) quantile, interpolated linearly.
+
+    Flag a row where its score is strictly larger.
+
+    Parameters
+    ----------
+    scores : array-like or Tensor (n,)
+        High for abnormal rows. *Which* rows these are decides the table that comes out: DAGMM takes the test
+        rows of a random half, NSVGD and the best known port the training and test rows together.
+    share : float
+        Between 0 and 1, both excluded; 0.2 in the papers on KDD Cup.
+
+    Raises
+    ------
+    ConfigError
+        If `share` is not between 0 and 1.
+    DataError
+        If a score is not finite.
+
+    Examples
+    --------
+    >>> anomaly_threshold([1.0, 2.0, 3.0, 4.0, 5.0], share=0.25)
+    4.0
+    """
+    if not 0 < share < 1:
+        raise ConfigError(f"share: got {share!r}, expected a number between 0 and 1, both excluded.")
+    return float(np.quantile(real(scores, "scores", ndim=1), 1 - share))
+
+
+def precision_recall_f1(labels_true: ArrayLike, flagged: ArrayLike) -> tuple[float, float, float]:
+    r"""Return precision, recall and F1 of the rows flagged, with the anomalies as the positive class.
+
+    .. math:: P = \frac{tp}{tp + fp}, \quad R = \frac{tp}{tp + fn}, \quad F = \frac{2 tp}{2 tp + fp + fn}
+
+    Parameters
+    ----------
+    labels_true : array-like of {0, 1} (n,)
+        1 is an anomaly.
+    flagged : array-like of {0, 1} (n,)
+        1 is a row called abnormal.
+
+    Returns
+    -------
+    precision, recall, f1 : float
+        0 where the denominator is 0. Averages over runs are taken of each separately, so that a printed F1
+        need not be the harmonic mean of the printed precision and recall.
+
+    Raises
+    ------
+    DataError
+        If the lengths differ or a value is neither 0 nor 1.
+
+    Examples
+    --------
+    >>> precision_recall_f1([1, 1, 0, 0, 0], [1, 0, 1, 1, 0])
+    (0.3333333333333333, 0.5, 0.4)
+    """
+    truth, flags = _binary(labels_true, "labels_true"), _binary(flagged, "flagged")
+    same_length(labels_true=truth, flagged=flags)
+    hits, called, present = int((truth & flags).sum()), int(flags.sum()), int(truth.sum())
+    return hits / max(called, 1), hits / max(present, 1), 2 * hits / max(called + present, 1)
+
+
+def area_under_roc(labels_true: ArrayLike, scores: ArrayLike) -> float:
+    r"""Return the probability that an anomaly scores above a normal row, ties counted half.
+
+    .. math:: \mathrm{AUROC} = P(s_a > s_b) + \tfrac12 P(s_a = s_b)
+
+    Parameters
+    ----------
+    labels_true : array-like of {0, 1} (n,)
+        1 is an anomaly.
+    scores : array-like or Tensor (n,)
+        High for abnormal rows.
+
+    Raises
+    ------
+    DataError
+        If lengths differ, a score is not finite, or a class is absent.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(*_ranked(labels_true, scores)))
+
+
+def average_precision(labels_true: ArrayLike, scores: ArrayLike) -> float:
+    r"""Return the area under the steps of precision over recall, :math:`\sum_t (R_t - R_{t-1}) P_t`.
+
+    Unlike `area_under_roc` it depends on the share of anomalies, which is also its value for random scores.
+
+    Parameters
+    ----------
+    labels_true : array-like of {0, 1} (n,)
+        1 is an anomaly.
+    scores : array-like or Tensor (n,)
+        High for abnormal rows.
+
+    Raises
+    ------
+    DataError
+        As `area_under_roc`.
+    """
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(*_ranked(labels_true, scores)))
+
+
+def detection_scores(
+    labels_true: ArrayLike, scores: ArrayLike, share: float = 0.2, reference_scores: ArrayLike | None = None
+) -> dict[str, float]:
+    """Return all scores of this module at the threshold that a share of the reference rows exceeds.
+
+    Parameters
+    ----------
+    labels_true : array-like of {0, 1} (n,)
+        1 is an anomaly.
+    scores : array-like or Tensor (n,)
+        High for abnormal rows. The rows that are judged.
+    share : float
+        Share of the reference rows above the threshold.
+    reference_scores : array-like or Tensor (any number of rows,), optional
+        The rows that set the threshold, those of `scores` unless given. See `anomaly_threshold`.
+
+    Returns
+    -------
+    dict
+        ``precision``, ``recall``, ``f1``, ``auroc``, ``average_precision``, ``threshold``.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As the functions above.
+    """
+    truth, s = _ranked(labels_true, scores)
+    threshold = anomaly_threshold(s if reference_scores is None else reference_scores, share)
+    precision, recall, f1 = precision_recall_f1(truth, s > threshold)
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "auroc": area_under_roc(truth, s),
+        "average_precision": average_precision(truth, s),
+        "threshold": threshold,
+    }
+
+
+def _binary(labels: ArrayLike, name: str) -> np.ndarray:
+    """Return labels 0 and 1 as booleans (n,)."""
+    labels = label_vector(labels, name)
+    if not np.isin(labels, (0, 1)).all():
+        got = ", ".join(map(repr, list(dict.fromkeys(labels.tolist()))[:5]))
+        raise DataError(f"{name}: got the values {got}, expected only 0 and 1, where 1 is an anomaly.")
+    return labels.astype(bool)
+
+
+def _ranked(labels_true: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels and scores of equal length that hold both classes: without one there is no ranking."""
+    truth, s = _binary(labels_true, "labels_true"), real(scores, "scores", ndim=1)
+    same_length(labels_true=truth, scores=s)
+    if truth.all() or not truth.any():
+        raise DataError(f"labels_true: got {truth.sum()} anomalies in {len(truth)} rows, expected both classes.")
+    return truth, s

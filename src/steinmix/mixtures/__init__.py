@@ -1,0 +1,16 @@
+"""Mixtures: densities with m components, in log space, and the ways to start them."""
+
+from .base import AbstractMixture
+from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, UnitMixture
+from .initialise import STARTS, Start, start_mixture
+
+__all__ = [
+    "COVARIANCES",
+    "STARTS",
+    "AbstractMixture",
+    "CholeskyMixture",
+    "DiagonalMixture",
+    "Start",
+    "UnitMixture",
+    "start_mixture",
+]

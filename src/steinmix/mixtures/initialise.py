@@ -1,0 +1,124 @@
+"""Ways to start a mixture from points: random, k-means, EM, and the graph start. No label is ever seen here.
+
+Each start sets the mixture's parameters in place and returns the hard assignment it came from.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..random import Streams
+from .base import AbstractMixture
+
+__all__ = ["STARTS", "Start", "em_", "separate_duplicates_", "start_mixture"]
+
+Start = Callable[[AbstractMixture, Tensor, Tensor | None, Streams], np.ndarray]
+"""(mixture, points (n, d), the rows (n, f) they stand for if others than the points, streams) -> labels (n,)."""
+
+
+def from_labels_(mixture: AbstractMixture, z: Tensor, labels: np.ndarray) -> None:
+    """Set the mixture to the moments of labelled groups of points."""
+    one_hot = torch.nn.functional.one_hot(torch.as_tensor(labels).long(), mixture.n_components).to(z)
+    mixture.m_step_(z, one_hot)
+
+
+def random_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+    """Means uniform in the box of the points, the variance of all points, equal weights (the toy study's start)."""
+    low, high = z.amin(0), z.amax(0)
+    uniform = torch.rand(mixture.n_components, z.shape[1], generator=streams.torch("start"), dtype=z.dtype)
+    mixture.set_moments_(low + (high - low) * uniform.to(z), z.var(0, correction=0).expand(mixture.n_components, -1))
+    return mixture.responsibilities(z).argmax(-1).cpu().numpy()
+
+
+def kmeans_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+    """The moments of k-means clusters (best of ten by inertia)."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    n_clusters = min(mixture.n_components, len(z))
+    kmeans = KMeans(n_clusters, n_init=10, random_state=streams.integer("k-means"))
+    with warnings.catch_warnings():  # fewer distinct rows than clusters: answered by empty components
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = kmeans.fit_predict(z.cpu().double().numpy())
+    from_labels_(mixture, z, labels)
+    return labels.astype(np.int64)
+
+
+def em_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+    """Expectation maximisation from k-means."""
+    kmeans_start(mixture, z, rows, streams)
+    em_(mixture, z)
+    return mixture.responsibilities(z).argmax(-1).cpu().numpy()
+
+
+def graph_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+    """The moments of the spectral clusters of a nearest-neighbour graph.
+
+    Where rows stand behind the points, the graph of either is tried and the one whose clusters tell more about their
+    neighbours' is kept: few rows make poor codes, many make better ones than raw rows.
+    """
+    from ..numerics.graphs import graph_clusters
+
+    spaces = [z] if rows is None else [z, rows]
+    found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]
+    labels = max(found, key=lambda start: start.score).labels
+    from_labels_(mixture, z, labels)
+    return labels
+
+
+STARTS: dict[str, Start] = {
+    "em": em_start,
+    "graph": graph_start,
+    "kmeans": kmeans_start,
+    "random": random_start,
+}
+
+
+@torch.no_grad()
+def em_(mixture: AbstractMixture, z: Tensor, max_iter: int = 100, tol: float = 1e-4) -> list[float]:
+    """Maximise the likelihood of points `z` (n, d) by EM, in place.
+
+    Returns
+    -------
+    list of float
+        Mean log-likelihood before each step; it does not decrease.
+    """
+    history: list[float] = []
+    for _ in range(max_iter):
+        joint = mixture.joint_log_prob(z)
+        history.append(float(torch.logsumexp(joint, dim=-1).double().mean()))
+        if len(history) > 1 and abs(history[-1] - history[-2]) < tol:
+            break
+        mixture.m_step_(z, torch.softmax(joint, dim=-1))
+    return history
+
+
+@torch.no_grad()
+def separate_duplicates_(mixture: AbstractMixture, generator: torch.Generator) -> int:
+    """Move components that coincide apart by a little noise; returns how many there were.
+
+    Equal particles feel no repulsion from each other (its sum is exactly zero) and would stay equal for ever.
+    """
+    theta = mixture.particles().rows()
+    distance = torch.cdist(theta, theta, compute_mode="donot_use_mm_for_euclid_dist")
+    repeated = (distance < 1e-6).tril(-1).any(-1)
+    means = mixture.component_parameters()[0]
+    scale = 1e-4 * means.std(0, correction=0).mean().clamp(min=1.0)
+    noise = torch.randn(means.shape, generator=generator, dtype=means.dtype).to(means.device)
+    means[repeated] += scale * noise[repeated]
+    return int(repeated.sum())
+
+
+def start_mixture(
+    name: str, mixture: AbstractMixture, z: Tensor, streams: Streams, rows: Tensor | None = None
+) -> np.ndarray:
+    """Start `mixture` from points `z` (n, d), codes of `rows` (n, f) if given, in the way `name`; returns labels (n,)."""
+    with torch.no_grad():
+        labels = STARTS[name](mixture, z, rows, streams)
+        separate_duplicates_(mixture, streams.torch("separate"))
+    return labels

@@ -1,0 +1,8 @@
+"""Networks, built without touching a global generator."""
+
+from .autoencoder import Coder
+from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
+from .mlp import linear, mlp
+from .noise import masked
+
+__all__ = ["LIKELIHOODS", "Bernoulli", "Coder", "Gaussian", "Likelihood", "linear", "masked", "mlp"]

@@ -1,0 +1,27 @@
+"""Fully connected networks with Glorot-uniform weights drawn from a given generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+__all__ = ["linear", "mlp"]
+
+
+def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """Return a linear layer, Glorot uniform, zero bias; torch's own constructor draws from its global generator."""
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    nn.init.xavier_uniform_(layer.weight, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
+    """Return linear layers between `sizes`, each followed by a ReLU; one size gives the identity."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [linear(n_in, n_out, generator), nn.ReLU()]
+    return nn.Sequential(*layers)

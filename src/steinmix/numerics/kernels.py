@@ -1,0 +1,92 @@
+r"""Distances between particles and the two sums every diversifier is made of.
+
+A radial kernel :math:`k(\theta, \theta') = \kappa(\lVert\theta - \theta'\rVert^2)` has
+
+.. math:: \nabla_{\theta_j} k(\theta_j, \theta_i) = w_{ij} (\theta_i - \theta_j), \qquad
+          w_{ij} = -2 \kappa'(\lVert\theta_i - \theta_j\rVert^2),
+
+so that everything below needs only the matrices :math:`K = (k_{ij})` and :math:`W = (w_{ij})`, never a tensor of
+size (m, m, p).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..random import fixed_generator
+
+__all__ = ["imq", "pair_distances", "rbf", "repulsion", "squared_distances"]
+
+DIRECT_LIMIT = 64
+"""Up to this many rows distances are taken from differences; above, from one matrix product."""
+
+EXACT_PAIRS_LIMIT = 2000
+RANDOM_PAIRS = 65_536
+"""Above 2,000 particles the distances of 65,536 random pairs stand for all (root mean square error of h^2: 0.2 %)."""
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the squared Euclidean distances (*r, k, m) between the rows of `a` (*r, k, p) and `b` (*r, m, p).
+
+    Small sets are differenced directly, which is exact for equal rows; large ones use one matrix product, for
+    which the caller should centre the rows, as rounding errors grow with their norm.
+    """
+    if max(a.shape[-2], b.shape[-2]) <= DIRECT_LIMIT:
+        return (a.unsqueeze(-2) - b.unsqueeze(-3)).square_().sum(-1)
+    product = torch.matmul(a, b.mT)
+    return product.mul_(-2).add_(a.square().sum(-1).unsqueeze(-1)).add_(b.square().sum(-1).unsqueeze(-2)).clamp_(min=0)
+
+
+def pair_distances(theta: Tensor) -> Tensor:
+    """Return the distances (*r, pairs) of the m(m-1)/2 unordered pairs of rows of `theta` (*r, m, p).
+
+    Above 2,000 rows a fixed random sample of 65,536 pairs stands for all, so that the cost stays linear in m.
+    """
+    m = theta.shape[-2]
+    if m > EXACT_PAIRS_LIMIT:
+        draw = torch.randint(m, (2, RANDOM_PAIRS), generator=fixed_generator()).to(theta.device)
+        first, second = draw[:, draw[0] != draw[1]]
+    elif m > DIRECT_LIMIT:
+        first, second = torch.triu_indices(m, m, offset=1, device=theta.device)
+        centred = theta - theta.mean(-2, keepdim=True)
+        return squared_distances(centred, centred)[..., first, second].sqrt_()
+    else:
+        first, second = torch.triu_indices(m, m, offset=1, device=theta.device)
+    return (theta[..., first, :] - theta[..., second, :]).square_().sum(-1).sqrt_()
+
+
+def rbf(squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return K and W of the Gaussian kernel :math:`\exp(-d^2 / (2 h^2))`: here :math:`W = K / h^2`.
+
+    Parameters
+    ----------
+    squared : Tensor (*r, k, m)
+        Squared distances.
+    h : Tensor (*r,)
+        Bandwidth, a length.
+    """
+    h2 = h.square()[..., None, None]
+    k = torch.exp(squared / (-2 * h2))
+    return k, k / h2
+
+
+def imq(squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Return K and W of the inverse multiquadric kernel :math:`(1 + d^2/h^2)^{-1/2}`: :math:`W = K^3 / h^2`."""
+    h2 = h.square()[..., None, None]
+    k = torch.rsqrt(1 + squared / h2)
+    return k, k.pow(3) / h2
+
+
+def repulsion(weights: Tensor, rows: Tensor, theta: Tensor) -> Tensor:
+    r"""Return :math:`R_i = \sum_j w_{ij} (\theta_i - \theta_j)`, which points away from neighbours.
+
+    Parameters
+    ----------
+    weights : Tensor (*r, k, m)
+    rows : Tensor (*r, k, p)
+        The particles i.
+    theta : Tensor (*r, m, p)
+        All particles j.
+    """
+    return weights.sum(-1, keepdim=True) * rows - weights @ theta

@@ -1,0 +1,92 @@
+"""Particles: the parameters of m exchangeable components as the rows of one matrix.
+
+This file holds the one place of the library where a sign is turned. Optimisers *minimise* and store the gradient
+of a loss; a diversifier speaks *ascent* only. `Particles.diversify_` translates, both ways, in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError
+
+__all__ = ["Particles"]
+
+
+class Particles:
+    """Parameters that share a leading dimension m, seen as the rows of a matrix (m, p).
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor (*r, m, ...)
+        Leaf tensors whose first axis (after `batch_dims` leading ones) counts the components: means,
+        log-variances, Cholesky factors. They are kept by reference.
+    batch_dims : int, default=0
+        How many axes (restarts, a grid of alphas) stand before m.
+
+    Raises
+    ------
+    ConfigError
+        If there is no parameter or their leading axes differ.
+
+    Examples
+    --------
+    A mixture and a loop of your own need two lines:
+
+    >>> import torch
+    >>> from steinmix import NSVGD, Particles
+    >>> means = torch.tensor([[0.0], [1.0]], requires_grad=True)
+    >>> theta = Particles([means])
+    >>> loss = 0 * means.sum()
+    >>> loss.backward(); theta.diversify_(NSVGD(alpha=1.0))
+    >>> bool(means.grad[0] > 0 > means.grad[1])         # minimising moves the two apart
+    True
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], batch_dims: int = 0) -> None:
+        self.parameters = list(parameters)
+        self.batch_dims = batch_dims
+        if not self.parameters:
+            raise ConfigError("Particles got no parameters; give at least one tensor of shape (m, ...).")
+        leading = {tuple(p.shape[: batch_dims + 1]) for p in self.parameters}
+        if len(leading) > 1 or any(p.ndim <= batch_dims for p in self.parameters):
+            shapes = ", ".join(str(tuple(p.shape)) for p in self.parameters)
+            raise ConfigError(
+                f"Particles got parameters of shapes {shapes}; their first {batch_dims + 1} axes must agree "
+                "(one row per component)."
+            )
+
+    def __len__(self) -> int:
+        return self.parameters[0].shape[self.batch_dims]
+
+    def __repr__(self) -> str:
+        return f"Particles(m={len(self)}, p={sum(self._lengths())})"
+
+    def rows(self) -> Tensor:
+        """Return the particles as a new matrix (*r, m, p), detached."""
+        return self._matrix(p.detach() for p in self.parameters)
+
+    def diversify_(self, diversifier: Callable[[Tensor, Tensor], Tensor]) -> None:
+        """Replace the loss gradient of every parameter by what the diversifier makes of it, in place.
+
+        A parameter without a gradient counts as one with gradient zero.
+        """
+        gradient = self._matrix(torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters)
+        # The only minus signs of the library: loss gradient -> ascent -> diversified ascent -> loss gradient.
+        self._store(-diversifier(self.rows(), -gradient))
+
+    def _lengths(self) -> list[int]:
+        return [p[(0,) * (self.batch_dims + 1)].numel() if p.numel() else 0 for p in self.parameters]
+
+    def _matrix(self, tensors: Iterable[Tensor]) -> Tensor:
+        return torch.cat([t.reshape(*t.shape[: self.batch_dims + 1], -1) for t in tensors], dim=-1)
+
+    @torch.no_grad()
+    def _store(self, gradient: Tensor) -> None:
+        for parameter, part in zip(self.parameters, gradient.split(self._lengths(), dim=-1)):
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+            parameter.grad.copy_(part.reshape(parameter.shape))

@@ -1,0 +1,119 @@
+"""Randomness: the only file that seeds.
+
+One ``random_state`` becomes one `Streams`; each use of chance asks it for a generator **by name**. Streams of
+different names are independent, adding a stream never changes another, and no global generator of Python, NumPy
+or torch is read or written.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Streams", "fixed_generator", "seed_of"]
+
+
+def seed_of(random_state: int | np.random.RandomState | np.random.Generator | None) -> int:
+    """Return the one integer from which everything else is derived.
+
+    ``None`` takes fresh entropy from the operating system, not from a global generator.
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().entropy) % 2**63  # type: ignore[arg-type]
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**63 - 1))
+    return int(random_state)
+
+
+def fixed_generator(device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a generator that always starts alike, for estimates that must be functions of their input."""
+    return torch.Generator(device=device).manual_seed(0)
+
+
+class Streams:
+    """Named, independent generators derived from one seed.
+
+    Parameters
+    ----------
+    seed : int
+        Non-negative root seed.
+    device : torch.device or str
+        Where the torch generators live.
+
+    Examples
+    --------
+    >>> a, b = Streams(0), Streams(0)
+    >>> bool(torch.equal(torch.rand(2, generator=a.torch("noise")), torch.rand(2, generator=b.torch("noise"))))
+    True
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.seed = seed
+        self.device = torch.device(device)
+        self._torch: dict[str, torch.Generator] = {}
+        self._numpy: dict[str, np.random.Generator] = {}
+
+    def _child(self, name: str) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self.seed % 2**64, self.seed // 2**64, zlib.crc32(name.encode())])
+
+    def torch(self, name: str, device: torch.device | str | None = None) -> torch.Generator:
+        """Return the torch generator called `name`; the same object every time."""
+        if name not in self._torch:
+            seed = int(self._child(name).generate_state(1, np.uint64)[0]) % 2**63
+            self._torch[name] = torch.Generator(device=device or self.device).manual_seed(seed)
+        return self._torch[name]
+
+    def numpy(self, name: str) -> np.random.Generator:
+        """Return the NumPy generator called `name`; the same object every time."""
+        if name not in self._numpy:
+            self._numpy[name] = np.random.default_rng(self._child(name))
+        return self._numpy[name]
+
+    def integer(self, name: str) -> int:
+        """Return a fresh 31-bit integer from the stream `name`, for libraries that want a ``random_state``."""
+        return int(self.numpy(name).integers(2**31 - 1))
+
+    def normal_like(self, x: Tensor, name: str = "noise") -> Tensor:
+        """Return standard normal noise of the shape, type and device of `x`."""
+        return torch.randn(x.shape, generator=self.torch(name), dtype=x.dtype, device=x.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all generators as plain JSON values."""
+        states = {k: g.get_state().numpy().tobytes() for k, g in self._torch.items()}
+        return {
+            "seed": str(self.seed),
+            "torch": {k: base64.b64encode(zlib.compress(s)).decode() for k, s in states.items()},
+            "numpy": {k: _plain(g.bit_generator.state) for k, g in self._numpy.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put every generator back to where `state_dict` found it."""
+        self.seed = int(state["seed"])
+        for name, text in state["torch"].items():
+            raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
+            self.torch(name).set_state(torch.from_numpy(raw.copy()))
+        for name, value in state["numpy"].items():
+            self.numpy(name).bit_generator.state = _restored(value)
+
+
+def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    """PCG64's state holds 128-bit integers, which not every JSON reader keeps: write them as text."""
+    return {k: _plain(v) if isinstance(v, Mapping) else str(v) for k, v in state.items()}
+
+
+def _restored(state: Mapping[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            out[key] = _restored(value)
+        else:
+            out[key] = value if key == "bit_generator" else int(value)
+    return out

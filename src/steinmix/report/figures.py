@@ -1,0 +1,211 @@
+"""Figures as inline SVG and pictures as PNG data URIs, drawn through matplotlib's objects: no pyplot, no global state.
+
+No text of the user enters a figure; it stands in the page around it, where it is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+
+__all__ = [
+    "MARKERS",
+    "PALETTE",
+    "code_map",
+    "collapse_timeline",
+    "mark",
+    "picture",
+    "require",
+    "strip",
+    "training_curves",
+]
+
+PALETTE = ("#4477aa", "#ee6677", "#228833", "#b8a51f", "#3fb0d0", "#aa3377", "#8a8a8a")
+"""Paul Tol's bright scheme, safe for colour-blind readers; yellow and cyan a little darker for white pages."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""The next seven components repeat the colours with another shape."""
+
+INK = "#123456"
+"""Stands for the colour of the page's text and is replaced by ``currentColor``, so that figures follow dark pages."""
+
+BIG = 10
+SMALL = 9
+GAP = 1
+"""Pixels between the images of a strip."""
+
+
+def require(*packages: str) -> None:
+    """Raise ConfigError unless the packages of the extra ``report`` are there."""
+    from importlib.util import find_spec
+
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        names = " and ".join(missing)
+        raise ConfigError(f'A report needs {names}, which is not installed; do: pip install "steinmix[report]"')
+
+
+def mark(component: int) -> tuple[str, str]:
+    """Return colour and marker shape of a component."""
+    return PALETTE[component % len(PALETTE)], MARKERS[component // len(PALETTE) % len(MARKERS)]
+
+
+def picture(image: np.ndarray, low: float, high: float, colours: str = "gray") -> str:
+    """Return an image (h, w) as a PNG data URI, one pixel a value; NaN is transparent."""
+    from matplotlib.image import imsave
+
+    buffer = io.BytesIO()
+    high = high if high > low else low + 1
+    imsave(buffer, image, vmin=low, vmax=high, cmap=colours, origin="upper", format="png", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def strip(images: np.ndarray, side: int, low: float, high: float) -> str:
+    """Return images (n, side * side) side by side as one PNG data URI, with transparent gaps."""
+    canvas = np.full((side, len(images) * (side + GAP) - GAP), np.nan)
+    for i, image in enumerate(images):
+        canvas[:, i * (side + GAP) : i * (side + GAP) + side] = image.reshape(side, side)
+    return picture(canvas, low, high)
+
+
+def code_map(points: np.ndarray, groups: np.ndarray, means: np.ndarray | None, axes: tuple[str, str], name: str) -> str:
+    """Return a map of rows (n, 2), marked by group (n,), with numbered component means (m, 2), as SVG."""
+    figure = _figure(8.0, 5.6)
+    ax = _dressed(figure.add_subplot())
+    for g in np.unique(groups).tolist():
+        colour, marker = mark(g)
+        x, y = points[groups == g].T
+        ax.scatter(x, y, s=13, c=colour, marker=marker, alpha=0.65, linewidths=0)
+    for c, (x, y) in enumerate(() if means is None else means):
+        ax.scatter([x], [y], s=230, c="#ffffff", edgecolors=mark(c)[0], linewidths=2.2, zorder=3)
+        ax.text(x, y, str(c), color="#111111", fontsize=BIG, ha="center", va="center_baseline", weight="bold", zorder=4)
+    ax.set_xlabel(axes[0])
+    ax.set_ylabel(axes[1])
+    return _svg(figure, name)
+
+
+def training_curves(history: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Return one panel for the loss and one for each term, over all epochs, phases apart, as SVG."""
+    terms = [k for record in history for k in record if k not in ("phase", "epoch", "step", "diagnostics", "loss")]
+    quantities = ["loss", *dict.fromkeys(terms)]
+    quantities = ["loss"] if len(quantities) == 2 else quantities  # a single term is the loss
+    columns = min(3, len(quantities))
+    lines = -(-len(quantities) // columns)
+    figure = _figure(9.6 if columns > 1 else 6.4, 2.3 * lines + 0.2)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for ax, quantity in zip(panels, quantities):
+        _dressed(ax).set_title(quantity.replace("_", " "), fontsize=BIG, color=INK, loc="left", parse_math=False)
+        _draw_phases(ax, history, quantity)
+    for ax in panels[len(quantities) :]:
+        ax.set_axis_off()
+    for ax in panels[max(0, len(quantities) - columns) : len(quantities)]:
+        ax.set_xlabel("epoch")
+    return _svg(figure, name)
+
+
+def phase_spans(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """Return (name, first, last) of each phase, as numbers of epochs over all phases from 1."""
+    spans: list[tuple[str, int, int]] = []
+    for number, record in enumerate(history, start=1):
+        if spans and spans[-1][0] == record["phase"]:
+            spans[-1] = (spans[-1][0], spans[-1][1], number)
+        else:
+            spans.append((record["phase"], number, number))
+    return spans
+
+
+def _draw_phases(ax: Any, history: Sequence[Mapping[str, Any]], quantity: str) -> None:
+    """Draw one line a phase in the phase's colour: objectives differ between phases, so lines are not joined."""
+    for i, (_, first, last) in enumerate(phase_spans(history)):
+        y = [history[e - 1].get(quantity, np.nan) for e in range(first, last + 1)]
+        marker = "o" if len(y) == 1 else None
+        ax.plot(range(first, last + 1), y, color=PALETTE[i % len(PALETTE)], linewidth=1.8, marker=marker, markersize=4)
+    ax.set_xlim(0, len(history) + 1)
+
+
+def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Return occupancy per component as a heat map, effective components and the closest pair, over epochs, as SVG."""
+    watched = [(number, r["diagnostics"]) for number, r in enumerate(history, start=1) if "diagnostics" in r]
+    occupancy = np.array([d["occupancy"] for _, d in watched]).T
+    m, first, last = len(occupancy), watched[0][0], watched[-1][0]
+    pairs = all("closest_relative" in d for _, d in watched)
+    figure = _figure(9.6, min(7.5, 1.6 + 0.17 * m) + 1.7 * (1 + pairs))
+    heights = [min(7.5, 1.6 + 0.17 * m), *([1.7] * (1 + pairs))]
+    panels = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
+    _heat(figure, panels[0], occupancy, first, last)
+    epochs = [number for number, _ in watched]
+    _line(panels[1], epochs, [d["effective_components"] for _, d in watched], "effective components", (0, m * 1.05))
+    if pairs:
+        closest = [d["closest_relative"] for _, d in watched]
+        _line(panels[2], epochs, closest, "closest pair of means / median pair", (0, max(1e-6, *closest) * 1.15))
+    panels[-1].set_xlabel("epoch (of all phases)")
+    panels[-1].set_xlim(first - 0.5, last + 0.5)
+    return _svg(figure, name)
+
+
+def _heat(figure: Any, ax: Any, occupancy: np.ndarray, first: int, last: int) -> None:
+    m = len(occupancy)
+    top = max(2 / m, float(occupancy.max())) if m > 1 else 1.0
+    extent = (first - 0.5, last + 0.5, m - 0.5, -0.5)
+    shown = ax.imshow(
+        occupancy, aspect="auto", extent=extent, cmap="cividis", vmin=0, vmax=top, interpolation="nearest"
+    )
+    _dressed(ax).set_title("share of rows per component", fontsize=BIG, color=INK, loc="left")
+    ax.grid(False)
+    step = max(1, -(-m // 24))
+    ax.set_yticks(range(0, m, step))
+    ax.set_ylabel("component")
+    bar = figure.colorbar(shown, ax=ax, pad=0.01, fraction=0.04, format=lambda v, _: f"{100 * v:.0f} %")
+    bar.ax.tick_params(colors=INK, labelsize=SMALL)
+    bar.outline.set_visible(False)
+
+
+def _line(ax: Any, x: list[int], y: list[float], title: str, limits: tuple[float, float]) -> None:
+    _dressed(ax).set_title(title, fontsize=BIG, color=INK, loc="left")
+    ax.plot(x, y, color=PALETTE[0], linewidth=1.8, marker="o" if len(x) == 1 else None, markersize=4)
+    ax.set_ylim(*limits)
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
+
+
+def _dressed(ax: Any) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_facecolor("none")
+    ax.grid(color=INK, alpha=0.15, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(colors=INK, labelsize=SMALL)
+    ax.xaxis.label.set(color=INK, fontsize=SMALL)
+    ax.yaxis.label.set(color=INK, fontsize=SMALL)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    for side, spine in ax.spines.items():
+        spine.set(visible=side in ("left", "bottom"), color=INK, alpha=0.4)
+    return ax
+
+
+def _svg(figure: Any, name: str) -> str:
+    """Return the figure as an SVG element for use inside a page: no metadata, fixed ids that begin with `name`."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = (
+        re.sub(r'\s(xmlns(:\w+)?|width|height|version)="[^"]*"', "", text[: text.index(">")]) + text[text.index(">") :]
+    )
+    text = text.replace("xlink:href", "href").replace(INK, "currentColor")
+    text = re.sub(r"(?<![\d.])(\d{2,}\.\d\d)\d+", r"\1", text)  # a hundredth of a point is finer than any screen
+    # matplotlib salts its ids with random bytes; count them instead, so that one input gives one page.
+    numbers = {found: f"{name}-{i}" for i, found in enumerate(dict.fromkeys(re.findall(r'\bid="([^"]+)"', text)))}
+    return re.sub(r'(\bid="|href="#|url\(#)([^")]+)', lambda m: m[1] + numbers.get(m[2], m[2]), text)

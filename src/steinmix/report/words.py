@@ -1,0 +1,155 @@
+"""How numbers are written on the page, and what its words mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["COLUMNS", "FILTERS", "GROUP_LIMIT", "PHASES", "SHAPES", "TERMS"]
+
+NOTHING = "–"
+GROUP_LIMIT = 49
+"""Colours times shapes: more classes cannot be told apart on a map."""
+
+
+def figure(value: float | None) -> str:
+    """Return a number with about four digits that count; no exponent unless it is needed."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.2e}".replace("-", "−")
+    digits = max(0, 3 - int(math.floor(math.log10(abs(value))))) if value else 0
+    text = f"{value:,.{min(digits, 4)}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace("-", "−")
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage with one decimal."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{100 * value:.1f} %".replace("-", "−")
+
+
+def index(value: float | None) -> str:
+    """Return a score around [0, 1] with three decimals."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{value:.3f}".replace("-", "−")
+
+
+def count(value: int) -> str:
+    """Return a whole number with commas."""
+    return f"{value:,}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds, or minutes and hours where they are many."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def signed(value: float) -> str:
+    """Return a number with its sign and one decimal."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def size(n_bytes: float) -> str:
+    """Return bytes as MiB or GiB."""
+    return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"
+
+
+FILTERS: dict[str, Callable[[Any], str]] = {
+    "count": count,
+    "duration": duration,
+    "figure": figure,
+    "index": index,
+    "percent": percent,
+    "signed": signed,
+    "size": size,
+}
+
+COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
+    "accuracy": (
+        "Accuracy",
+        percent,
+        "against your labels, clusters matched one to one",
+        "share of rows whose cluster, under the best one-to-one matching of clusters to your labels, is right. Higher is "
+        "better.",
+    ),
+    "nmi": (
+        "NMI",
+        index,
+        "normalised mutual information with your labels",
+        "normalised mutual information with your labels (geometric mean), 0 to 1. Higher is better.",
+    ),
+    "ari": (
+        "ARI",
+        index,
+        "adjusted Rand index with your labels",
+        "adjusted Rand index with your labels: pairs of rows treated alike, 0 in the mean by chance, 1 at best. Higher is "
+        "better.",
+    ),
+    "purity": (
+        "Purity",
+        percent,
+        "share of rows in the majority of their cluster",
+        "share of rows that carry the most frequent label of their cluster. Higher is better, at an equal number of "
+        "clusters.",
+    ),
+    "explained": (
+        "Explained variance",
+        percent,
+        "what is left of the rows after coding and decoding",
+        "share of the variance of the prepared rows that survives coding and decoding. Higher is better; negative is worse "
+        "than the column means.",
+    ),
+    "squared_error": (
+        "Squared error",
+        figure,
+        "per value",
+        "mean squared difference between a prepared value and its reconstruction. Lower is better.",
+    ),
+    "effective_components": (
+        "Effective components",
+        figure,
+        "",
+        "exponential of the entropy of the shares of rows: the number of clusters if all are equally large, 1 if one holds "
+        "everything.",
+    ),
+    "smallest_share": ("Smallest cluster", percent, "", "share of rows in the smallest cluster; 0 means an empty one."),
+    "agreement": (
+        "Agreement",
+        index,
+        "",
+        "adjusted Rand index with the labels of the method itself. A null row near 1 says that it finds the same clusters.",
+    ),
+    "silhouette": (
+        "Silhouette",
+        index,
+        "",
+        "how much nearer rows are to their own cluster than to the next one, by Euclidean distance between prepared rows "
+        "(at most 2,000), −1 to 1. It favours k-means, which minimises that distance; it cannot see curved clusters.",
+    ),
+}
+"""Column -> heading, format, short note, meaning."""
+
+PHASES = {
+    "pretrain": "the network learns to rebuild rows of which some values are hidden; no clusters yet",
+    "anchor": "the mixture is started and the cluster of each row is held at the start's, until networks and mixture agree",
+    "mixture": "the method's own objective: clusters are free",
+    "elbo": "the variational bound",
+}
+
+TERMS = {
+    "loss": "the weighted sum of the terms, which is minimised; not comparable between phases",
+    "reconstruction": "how badly a row is rebuilt from its code: minus log p(x | z)",
+    "latent": "how far codes lie from the components they are given to",
+    "cluster": "how unlikely the chosen clusters are by their weights",
+    "latent_entropy": "minus the entropy of a row's code: it falls as codes are spread wider",
+    "cluster_entropy": "minus the entropy of a row's cluster: 0 if every row is certain",
+    "kl": "how far a row's code is from the standard normal prior",
+    "negative_log_likelihood": "minus the mean log-density of the prepared rows",
+}
+
+SHAPES = ("circle", "square", "triangle", "diamond", "wedge", "plus", "cross")
+"""Names of `figures.MARKERS`, in the same order, for the legend."""

@@ -1,0 +1,21 @@
+"""The engine: one loop that runs any list of phases."""
+
+from .callbacks import Callback, Diagnose, EarlyStopping, Progress
+from .config import Training
+from .loader import Loader
+from .loop import RunState, run
+from .schedules import Constant, Cosine, StepDecay
+
+__all__ = [
+    "Callback",
+    "Constant",
+    "Cosine",
+    "Diagnose",
+    "EarlyStopping",
+    "Loader",
+    "Progress",
+    "RunState",
+    "StepDecay",
+    "Training",
+    "run",
+]

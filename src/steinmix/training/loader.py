@@ -1,0 +1,135 @@
+"""From rows on demand to batches on the device: one index per batch, no Python per row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._typing import Source
+from ..objective import Batch
+from ..random import Streams
+
+__all__ = ["CHUNK_ROWS", "Loader"]
+
+CHUNK_ROWS = 256
+"""Rows of a chunk when data are only read. It is fixed, and whoever reads pads the last chunk to it, so that what a model
+says of a row does not depend, not even in the last bit, on the rows that stand beside it."""
+
+WINDOW_BATCHES = 32
+"""Batches held by the shuffle buffer of a source that is read in blocks."""
+
+
+class Loader:
+    """Batches of a source, in random order for training and in file order for reading.
+
+    Data that fit `resident_bytes` are kept as one tensor in their own type (uint8 images stay uint8 until they are in
+    a batch). Larger ones are read: single rows where the source allows it, else blocks through a shuffle buffer, in
+    memory that does not grow with the number of rows.
+
+    Parameters
+    ----------
+    source : Source
+    prepare : callable
+        Raw rows (b, f) in the source's type -> prepared float rows (b, f).
+    batch_size : int
+    device : torch.device
+    streams : Streams
+        Orders come from its stream "order".
+    resident_bytes : int
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        prepare: Callable[[Tensor], Tensor],
+        batch_size: int,
+        device: torch.device,
+        streams: Streams,
+        resident_bytes: int = 2**31,
+    ) -> None:
+        self.source, self.prepare, self.batch_size = source, prepare, batch_size
+        self.device, self.streams = device, streams
+        small = source.n_rows * source.n_features * source.dtype.itemsize <= resident_bytes
+        self._resident = self._load() if small and source.random_access else None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.source.n_rows
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches of an epoch."""
+        return -(-self.n_rows // self.batch_size)
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield every row once, in random order.
+
+        Where rows can be taken singly, batch sizes differ by at most one, so that no short last batch weighs its few
+        rows more than the others.
+        """
+        if not self.source.random_access:
+            yield from self._windowed()
+            return
+        order = torch.randperm(self.n_rows, generator=self.streams.torch("order", "cpu"))
+        for index in order.tensor_split(self.steps_per_epoch):
+            yield self.take(index)
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the prepared rows `index` (b,)."""
+        if self._resident is None:
+            return self._batch(self.source.take(index.numpy()), index)
+        index = index.to(self.device)
+        return Batch(self.prepare(self._resident.index_select(0, index)), index)
+
+    def chunks(self, index: Tensor | None = None) -> Iterator[Batch]:
+        """Yield all rows, or the rows `index` (ascending), in file order, in chunks of at most `CHUNK_ROWS`."""
+        if self.source.random_access:
+            index = torch.arange(self.n_rows) if index is None else index
+            yield from (self.take(part) for part in index.split(CHUNK_ROWS))
+            return
+        wanted = torch.ones(self.n_rows, dtype=torch.bool)
+        if index is not None:
+            wanted = torch.zeros_like(wanted).index_fill_(0, index, True)
+        for number, rows in self.source.blocks(CHUNK_ROWS):
+            kept = wanted[torch.from_numpy(number)].numpy()
+            if kept.any():
+                yield self._batch(rows[kept], torch.from_numpy(number[kept]))
+
+    def sample_index(self, limit: int) -> Tensor:
+        """Return all row numbers if there are at most `limit`, else that many random ones, in ascending order."""
+        if self.n_rows <= limit:
+            return torch.arange(self.n_rows)
+        draw = torch.randperm(self.n_rows, generator=self.streams.torch("sample", "cpu"))[:limit]
+        return draw.sort().values
+
+    def _load(self) -> Tensor:
+        return torch.from_numpy(self.source.take(np.arange(self.source.n_rows))).to(self.device)
+
+    def _batch(self, rows: np.ndarray, index: Tensor) -> Batch:
+        return Batch(self.prepare(torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)), index.to(self.device))
+
+    def _windowed(self) -> Iterator[Batch]:
+        """Read random blocks into a window, shuffle it, hand out batches; what does not fill one is carried over."""
+        rng = self.streams.numpy("order")
+        capacity = WINDOW_BATCHES * self.batch_size
+        held: list[tuple[np.ndarray, np.ndarray]] = []
+        for block in self.source.blocks(max(self.batch_size, 1024), rng):
+            held.append(block)
+            if sum(len(i) for i, _ in held) >= capacity:
+                held = yield from self._shuffled(held, rng, last=False)
+        if held:
+            yield from self._shuffled(held, rng, last=True)
+
+    def _shuffled(self, held: list, rng: np.random.Generator, last: bool):
+        index, rows = np.concatenate([i for i, _ in held]), np.concatenate([r for _, r in held])
+        order = rng.permutation(len(index))
+        whole = len(index) if last else len(index) // self.batch_size * self.batch_size
+        for start in range(0, whole, self.batch_size):
+            part = order[start : min(start + self.batch_size, whole)]
+            yield self._batch(rows[part], torch.from_numpy(index[part]))
+        rest = order[whole:]
+        return [(index[rest], rows[rest])] if len(rest) else []

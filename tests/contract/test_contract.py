@@ -1,0 +1,266 @@
+"""What every estimator promises, whatever the method."""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import steinmix as sm
+from steinmix import methods, training
+
+from .conftest import PARAMETERS, answers, parameters, same
+
+
+def test_the_battery_knows_every_method():
+    assert set(PARAMETERS) == set(methods.__all__)
+
+
+def test_same_seed_same_bits_other_seed_other_result(make, X):
+    first, again, other = make().fit(X), make().fit(X), make(random_state=1).fit(X)
+    assert same(parameters(first), parameters(again))
+    assert same(answers(first, X), answers(again, X))
+    assert not same(answers(first, X), answers(other, X))
+
+
+def test_labels_never_reach_training(make, X):
+    y = np.repeat([0, 1, 2], 40)
+    plain, labelled, permuted = make().fit(X), make().fit(X, y), make().fit(X, y[::-1])
+    assert same(parameters(plain), parameters(labelled))
+    assert same(parameters(plain), parameters(permuted))
+    if hasattr(plain, "labels_"):
+        assert np.array_equal(plain.labels_, labelled.labels_)
+        assert np.array_equal(plain.labels_, permuted.labels_)
+
+
+def global_states() -> tuple:
+    return (
+        random.getstate(),
+        str(np.random.get_state()),
+        torch.random.get_rng_state().tolist(),
+        torch.get_default_dtype(),
+    )
+
+
+def test_no_global_state_is_touched(make, X, tmp_path):
+    before = global_states()
+    model = make(random_state=None).fit(X)
+    answers(model, X)
+    model.save(tmp_path / "m")
+    sm.load(tmp_path / "m")
+    assert global_states() == before
+
+
+def test_load_of_save_predicts_the_same_bits(make, X, tmp_path):
+    model = make().fit(X)
+    model.save(tmp_path / "m")
+    loaded = sm.load(tmp_path / "m")
+    assert same(answers(model, X), answers(loaded, X))
+    assert type(loaded) is type(model)
+    assert loaded.get_params(deep=False).keys() == model.get_params(deep=False).keys()
+    assert loaded.history_ == model.history_
+    if hasattr(model, "labels_"):
+        assert np.array_equal(loaded.labels_, model.labels_)
+        assert np.array_equal(loaded.initial_labels_, model.initial_labels_)
+
+
+def test_pickle_predicts_the_same_bits(make, X):
+    model = make().fit(X)
+    assert same(answers(model, X), answers(pickle.loads(pickle.dumps(model)), X))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "edit", "foreign", "missing", "json"])
+def test_a_damaged_model_is_refused(make, X, tmp_path, damage):
+    make().fit(X).save(tmp_path / "m")
+    tensors, text = tmp_path / "m" / "model.safetensors", tmp_path / "m" / "model.json"
+    raw = tensors.read_bytes()
+    if damage == "truncate":
+        tensors.write_bytes(raw[: len(raw) // 2])
+    elif damage == "flip":
+        tensors.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    elif damage == "edit":
+        text.write_text(text.read_text().replace('"seed_": 0', '"seed_": 1'))
+    elif damage == "foreign":
+        text.write_text('{"format": "other"}')
+    elif damage == "missing":
+        tensors.unlink()
+    else:
+        text.write_text("{")
+    with pytest.raises(sm.ModelFileError, match="model"):
+        sm.load(tmp_path / "m")
+
+
+def test_saving_refuses_a_folder_of_other_files(make, X, tmp_path):
+    (tmp_path / "precious.txt").write_text("keep me")
+    with pytest.raises(sm.ModelFileError, match="holds other files"):
+        make().fit(X).save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_saving_twice_replaces_and_leaves_nothing_else(make, X, tmp_path):
+    model = make().fit(X)
+    model.save(tmp_path / "m")
+    model.save(tmp_path / "m")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["m", "model.json", "model.safetensors"]
+
+
+BAD = {
+    "nan": lambda X: np.where(X.max() - 1e-9 < X, np.nan, X),
+    "infinite": lambda X: np.where(X.max() - 1e-9 < X, np.inf, X),
+    "strings": lambda X: np.full(X.shape, "a"),
+    "empty": lambda X: X[:0],
+    "no columns": lambda X: X[:, :0],
+    "one-dimensional": lambda X: X[:, 0],
+    "complex": lambda X: X + 1j,
+    "missing file": lambda X: "no/such/file.npy",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_is_refused_in_one_line(make, X, kind):
+    model = make()
+    with pytest.raises(sm.DataError) as caught:
+        model.fit(BAD[kind](X))
+    assert str(caught.value)
+    assert not hasattr(model, "history_")
+
+
+def test_wrong_width_at_predict(make, X):
+    model = make().fit(X)
+    for method in ("predict", "transform", "score_samples"):
+        if hasattr(model, method):
+            with pytest.raises(sm.DataError, match=r"X has 3 features, but .* is expecting 5 features"):
+                getattr(model, method)(X[:, :3])
+
+
+def test_not_fitted(make, X, tmp_path):
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        make().score_samples(X)
+    with pytest.raises(NotFittedError):
+        make().save(tmp_path / "m")
+
+
+GOOD = {
+    "Fortran order": np.asfortranarray,
+    "float32": lambda X: X.astype(np.float32),
+    "float16": lambda X: X.astype(np.float16),
+    "integers": lambda X: X.round().astype(np.int64),
+    "uint8": lambda X: np.clip(X * 10 + 50, 0, 255).astype(np.uint8),
+    "list": lambda X: X.tolist(),
+    "sparse": lambda X: sp.csr_matrix(X),
+    "tensor": lambda X: torch.from_numpy(X),
+    "constant column": lambda X: np.c_[X, np.ones(len(X))],
+    "one column": lambda X: X[:, :1],
+    "huge values": lambda X: X * 1e12 + 1e14,
+    "tiny values": lambda X: X * 1e-12,
+    "few rows": lambda X: X[::30],
+    "equal rows": lambda X: np.repeat(X[:1], 30, axis=0),
+}
+
+
+@pytest.mark.filterwarnings("ignore::steinmix.CollapseWarning")
+@pytest.mark.parametrize("kind", GOOD)
+def test_unusual_input_gives_finite_answers(make, X, kind):
+    data = GOOD[kind](X)
+    for said in answers(make().fit(data), data).values():
+        assert np.isfinite(said).all()
+
+
+def test_read_only_memory_stays_as_it_is(make, X):
+    X.setflags(write=False)
+    copy = X.copy()
+    make().fit(X)
+    assert np.array_equal(X, copy)
+
+
+def test_files_give_what_arrays_give(make, X, tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    from_array, from_file = make().fit(X), make().fit(tmp_path / "x.npy")
+    assert same(answers(from_array, X), answers(from_file, str(tmp_path / "x.npy")))
+
+
+def test_a_row_does_not_depend_on_its_neighbours(make, X):
+    model = make().fit(X)
+    whole = answers(model, X)
+    for method in whole.keys() - {"sample"}:
+        single = np.concatenate([getattr(model, method)(X[i : i + 1]) for i in range(7)])
+        assert np.array_equal(single, whole[method][:7]), method
+
+
+def test_parameters_survive_fit_and_clone(make, X):
+    model = make()
+    before = {k: repr(v) for k, v in model.get_params().items()}
+    model.fit(X)
+    assert {k: repr(v) for k, v in model.get_params().items()} == before
+    assert {k: repr(v) for k, v in clone(model).get_params().items()} == before
+
+
+def test_pipeline_and_grid_search_reach_the_training(make, X):
+    pipeline = make_pipeline(StandardScaler(), make())
+    last = pipeline.steps[-1][0]
+    search = GridSearchCV(pipeline, {f"{last}__training__lr": [1e-3, 1e-2]}, cv=KFold(2, shuffle=True, random_state=0))
+    search.fit(X)
+    assert search.best_params_[f"{last}__training__lr"] in (1e-3, 1e-2)
+
+
+def test_every_trainable_parameter_is_reached(make, X):
+    model = make()
+    start = {}
+
+    class Remember(training.Callback):
+        def on_run_start(self, state):
+            start.update({k: v.clone() for k, v in state.module.named_parameters()})
+
+    model.set_params(training=sm.Training(epochs=2, callbacks=(Remember(),))).fit(X)
+    unmoved = [k for k, v in model.module_.named_parameters() if torch.equal(v, start[k])]
+    assert not unmoved
+
+
+def test_terms_are_finite_and_named(make, X):
+    for record in make().fit(X).history_:
+        assert {"phase", "epoch", "step", "loss"} < record.keys()
+        assert all(np.isfinite(v) for k, v in record.items() if isinstance(v, float))
+
+
+def test_resume_ends_with_the_same_bits(make, X, tmp_path):
+    class Stop(Exception):
+        pass
+
+    class Interrupt(training.Callback):
+        def on_epoch_end(self, state):
+            if state.epochs_done == 2:
+                raise Stop
+
+    whole = make(training=sm.Training(epochs=3)).fit(X)
+    with pytest.raises(Stop):
+        make(training=sm.Training(epochs=3, callbacks=(Interrupt(),))).fit(X, checkpoint=tmp_path)
+    resumed = make(training=sm.Training(epochs=3)).fit(X, checkpoint=tmp_path, resume=True)
+    assert same(parameters(whole), parameters(resumed))
+    assert whole.history_ == resumed.history_
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training": sm.Training(epochs=-1)}, "epochs"),
+        ({"training": sm.Training(batch_size=0)}, "batch_size"),
+        ({"training": sm.Training(lr=0.0)}, "lr"),
+        ({"training": sm.Training(optimizer="adma")}, "optimizer"),
+        ({"training": sm.Training(precision="fp8")}, "precision"),
+        ({"training": sm.Training(device="abacus")}, "device"),
+        ({"scaling": "sideways"}, "scaling"),
+    ],
+)
+def test_wrong_settings_are_named(make, X, changes, message):
+    with pytest.raises(sm.ConfigError, match=message):
+        make(**changes).fit(X)

@@ -1,0 +1,120 @@
+import gzip
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+from steinmix.data import as_source, csv, streams
+from steinmix.errors import ConfigError, DataError
+
+pytest.importorskip("pyarrow")
+
+
+def write(path, table, header="a,b,c"):
+    with (gzip.open if path.suffix == ".gz" else open)(path, "wt") as file:
+        np.savetxt(file, table, delimiter=",", header=header, comments="", fmt="%.17g")
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "X.CSV"])
+def test_rows_and_names(name, tmp_path, table, check_source):
+    path = write(tmp_path / name, table)
+    source = as_source(path)
+    check_source(source, table)
+    assert source.feature_names == ["a", "b", "c"]
+    assert source.describe() == {"kind": "csv", "shape": [1000, 3], "dtype": "float64", "path": str(path)}
+    check_source(pickle.loads(pickle.dumps(as_source(path, columns=["c", "a"]))), table[:, [2, 0]])
+
+
+def test_many_blocks(tmp_path, table, check_source, monkeypatch, rng):
+    monkeypatch.setattr(csv, "_BLOCK_BYTES", 4096)
+    source = as_source(write(tmp_path / "x.csv", table))
+    assert len(list(source._pieces(None, None))) > 5
+    check_source(source, table, rows=7)
+    starts = [i[0] for i, _ in source.blocks(7, rng)]
+    assert starts != sorted(starts)
+
+
+def test_without_a_header(tmp_path, table, check_source):
+    path = tmp_path / "x.csv"
+    np.savetxt(path, table, delimiter=",", fmt="%.17g")
+    source = as_source(path, exclude=[0])
+    check_source(source, table[:, 1:])
+    assert source.feature_names is None
+
+
+def test_a_header_of_column_numbers_is_a_header(tmp_path, table, check_source):
+    source = as_source(write(tmp_path / "x.csv", table, header="0,1,2"))
+    check_source(source, table)
+
+
+def test_whole_numbers_then_others(tmp_path, monkeypatch, check_source):
+    monkeypatch.setattr(csv, "_BLOCK_BYTES", 64)
+    X = np.append(np.arange(200.0), 0.5)[:, None]
+    check_source(as_source(write(tmp_path / "x.csv", X, header="a")), X)
+
+
+def test_bool_becomes_number(tmp_path, check_source):
+    (tmp_path / "x.csv").write_text("a,b\ntrue,1\nfalse,2\n")
+    check_source(as_source(tmp_path / "x.csv"), np.array([[1.0, 1.0], [0.0, 2.0]]), rows=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("a,b\n", "0 rows"),
+        ("a,b\n1,2\n3\n", "cannot be read"),
+        ("a,b\n1,x\n", r"'b' \(string\).*exclude=\['b'\]"),
+        ("a,b\n1,2\n,3\n", r"missing value in row 1, column 'a'"),
+        ("a,a\n1,2\n", "several columns of one name"),
+        (",a\n1,2\n", r"without a name.*exclude=\[''\]"),
+        ("a;b\n1;2\n", r"not numbers: 'a;b'"),
+    ],
+)
+def test_damaged_files(text, message, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        as_source(tmp_path / "x.csv")
+    assert "expected" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_late_in_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv, "_BLOCK_BYTES", 64)
+    (tmp_path / "x.csv").write_text("a\n" + "1\n" * 1000 + "x\n")
+    with pytest.raises(DataError, match=r"cannot be read.*'x'"):
+        as_source(tmp_path / "x.csv")
+
+
+def test_not_gzip(tmp_path):
+    (tmp_path / "x.csv.gz").write_text("a\n1\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        as_source(tmp_path / "x.csv.gz")
+
+
+def test_a_row_index_can_be_left_out(tmp_path, check_source):
+    (tmp_path / "x.csv").write_text(",a\n0,2\n1,3\n")
+    check_source(as_source(tmp_path / "x.csv", exclude=[""]), np.array([[2.0], [3.0]]), rows=1)
+
+
+def test_unknown_files(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"")
+    for name, message in {"x.zip": "unknown kind", "absent.csv": "There is no file"}.items():
+        with pytest.raises(DataError, match=rf"{message}.*\.csv\.gz.*Parquet"):
+            as_source(tmp_path / name)
+
+
+def test_needs_pyarrow(tmp_path, table, monkeypatch):
+    path = write(tmp_path / "x.csv", table)
+    monkeypatch.setitem(sys.modules, "pyarrow.csv", None)
+    with pytest.raises(ConfigError, match=r'pip install "steinmix\[data\]"'):
+        as_source(path)
+
+
+def test_the_base_defines_no_pieces(tmp_path):
+    base = streams.StreamedSource(tmp_path, 1, 1, np.float32, None, "none")
+    with pytest.raises(NotImplementedError):
+        base.take(np.array([0]))

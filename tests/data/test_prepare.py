@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from steinmix.data import Scaling, as_source, choose_scaling, column_statistics
+from steinmix.data.prepare import shares_unit
+from steinmix.errors import ConfigError, DataError
+
+
+def stats_of(X, rows=4096):
+    return column_statistics(as_source(X), rows)
+
+
+def scaled(X, rule):
+    scaling = choose_scaling(stats_of(X), rule, np.asarray(X).dtype)
+    return scaling, (X - scaling.shift) / scaling.scale
+
+
+@pytest.mark.parametrize("rows", [7, 100, 4096])
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_statistics_equal_those_of_the_whole_array(rows, wrap, dtype, table):
+    X = np.where(np.abs(table) > 0.5, 3 * np.abs(table), 0).astype(dtype)
+    stats = stats_of(wrap(X), rows)
+    wide = X.astype(np.float64)
+    assert stats.n_rows == 1000
+    assert np.array_equal(stats.minimum, wide.min(0))
+    assert np.array_equal(stats.maximum, wide.max(0))
+    assert np.allclose(stats.mean, wide.mean(0), rtol=1e-12)
+    assert np.allclose(stats.variance, wide.var(0), rtol=1e-12)
+    assert stats.mean.dtype == np.float64
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_array])
+def test_a_large_mean_does_not_swallow_a_small_variance(wrap, table):
+    stats = stats_of(wrap(1e9 + table), 64)
+    assert np.allclose(stats.variance, table.var(0), rtol=1e-5)
+
+
+def test_sparse_extremes_count_the_zeros_that_are_not_stored():
+    X = np.array([[1.0, -1.0, 2.0], [3.0, -2.0, 5.0], [0.0, 0.0, 4.0]])
+    stats = stats_of(sp.csr_array(X), 2)
+    assert stats.minimum.tolist() == [0, -2, 2]
+    assert stats.maximum.tolist() == [3, 0, 5]
+
+
+def test_sparse_duplicates_are_added_up():
+    X = sp.csr_array((np.array([1.0, 2.0]), np.array([0, 0]), np.array([0, 2, 2])), shape=(2, 1))
+    stats = stats_of(X)
+    assert (stats.maximum[0], stats.mean[0], stats.variance[0]) == (3, 1.5, 2.25)
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])
+def test_values_that_are_not_finite_are_located(value, word, tmp_path, table):
+    table[777, 1] = value
+    np.save(tmp_path / "x.npy", table)
+    with pytest.raises(DataError, match=rf"contains {word}.*row 777, column 1;"):
+        column_statistics(as_source(tmp_path / "x.npy"), 100)
+
+
+def test_they_are_named_and_found_in_sparse_rows(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3,inf\n")
+    with pytest.raises(DataError, match=r"row 1, column 1 \('b'\)"):
+        column_statistics(as_source(tmp_path / "x.csv"))
+    source = as_source(sp.csr_array(np.eye(5)))
+    source.matrix.data[3] = np.nan
+    with pytest.raises(DataError, match="row 3, column 3"):
+        column_statistics(source, 2)
+
+
+def test_standard(table):
+    X = np.column_stack([5 * table + 3, np.full(1000, 0.1)])
+    scaling, Z = scaled(X, "standard")
+    assert np.allclose(Z.mean(0), 0)
+    assert np.allclose(Z.std(0), [1, 1, 1, 0])
+    assert scaling.scale[3] == 1
+
+
+def test_range_is_one_number_for_all_columns(table):
+    scaling, Z = scaled(10 * table, "range")
+    assert (Z.min(), Z.max()) == (0, 1)
+    assert len(set(scaling.scale)) == len(set(scaling.shift)) == 1
+    assert np.all(choose_scaling(stats_of(np.full((3, 2), 7.0)), "range", np.float64).scale == 1)
+
+
+def test_none_changes_nothing(table):
+    assert np.array_equal(scaled(table, "none")[1], table)
+
+
+def test_auto_by_kind_of_data(table):
+    def auto(X):
+        return choose_scaling(stats_of(X), "auto", X.dtype)
+
+    def same(a: Scaling, b: Scaling):
+        return np.array_equal(a.shift, b.shift) and np.array_equal(a.scale, b.scale)
+
+    unit = np.abs(table) / np.abs(table).max()
+    grey = np.round(16 * unit)
+    mixed = np.abs(table) * [1, 1, 1000]
+    for X, rule in [(unit, "none"), (grey, "range"), (table, "standard"), (mixed, "standard")]:
+        assert same(auto(X), choose_scaling(stats_of(X), rule, X.dtype))
+    images = auto((255 * unit).astype(np.uint8))
+    assert np.all(images.shift == 0)
+    assert np.all(images.scale == 255)
+    assert np.all(auto(table > 0).scale == 1)
+
+
+def test_shared_units_ignore_constant_columns():
+    pixels = np.array([[0, 0, 0, 9.0, 16.0], [0, 0, 0, 0.0, 0.0]])
+    assert shares_unit(stats_of(pixels))
+    assert shares_unit(stats_of(np.array([[0.0, 0, 0, 0], [16, 8, 7, 1]])))
+    assert not shares_unit(stats_of(np.array([[0.0, 0, 0, 0, 0], [16, 8, 7, 7, 1]])))
+    assert not shares_unit(stats_of(pixels - 1))
+    assert not shares_unit(stats_of(np.ones((3, 2))))
+
+
+def test_bad_rules_and_spreads():
+    stats = stats_of(np.array([[1.0], [2.0]]))
+    with pytest.raises(ConfigError, match=r"'minmax'.*'auto', 'none', 'range', 'standard'"):
+        choose_scaling(stats, "minmax", np.float64)
+    wide = stats_of(np.array([[0.0, 1.7e308], [1.0, -1.7e308]]))
+    for rule in ("standard", "range"):
+        with pytest.raises(DataError, match=r"Column \d spreads too far"):
+            choose_scaling(wide, rule, np.float64)

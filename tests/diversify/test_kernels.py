@@ -1,0 +1,113 @@
+import pytest
+import torch
+from oracles.kernels import KERNELS, kernel_sums, plain_gram
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from steinmix.diversify import IMQ, NSVGD, RBF, Identity
+from steinmix.diversify.kernels import BLOCK_ROWS
+
+LIBRARY = {"rbf": RBF, "imq": IMQ}
+SIZES = [1, 2, 10, 64, 65, 256, 257, 700]
+
+
+def error(got, expected):
+    return float((got.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("m", SIZES)
+def test_sums_equal_autograd_of_the_kernel(normal, name, m):
+    theta, ascent = normal(m, 3), normal(m, 3)
+    found = LIBRARY[name](1.2).sums(theta, ascent)
+    for got, expected in zip(found, kernel_sums(KERNELS[name], theta, ascent, 1.2)):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("m", [10, 65, 700])
+@pytest.mark.parametrize("far", [0.0, 100.0])
+def test_float32_errs_by_less_than_a_hundred_thousandth(normal, name, m, far):
+    theta, ascent = normal(m, 4, dtype=torch.float32) + far, normal(m, 4, dtype=torch.float32)
+    kernel = LIBRARY[name]("median")
+    for got, expected in zip(kernel.sums(theta, ascent), kernel.sums(theta.double(), ascent.double())):
+        assert got.dtype == torch.float32
+        assert error(got, expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("m", [8, 100])
+def test_memory_layout_does_not_matter(normal, name, m):
+    theta, ascent = normal(m, 6), normal(m, 6)
+    kernel = LIBRARY[name](0.9)
+    expected = kernel.sums(theta[:, ::2].contiguous(), ascent[:, ::2].contiguous())
+    column_major = theta[:, ::2].T.contiguous().T
+    assert not column_major.is_contiguous()
+    for found in (kernel.sums(theta[:, ::2], ascent[:, ::2]), kernel.sums(column_major, ascent[:, ::2])):
+        for got, want in zip(found, expected):
+            torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("m", [6, 300])
+def test_leading_axes_equal_separate_calls(normal, name, m):
+    theta, ascent = normal(2, 2, m, 3), normal(2, 2, m, 3)
+    kernel = LIBRARY[name]("median")
+    found = kernel.sums(theta, ascent)
+    for r in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        for got, want in zip(found, kernel.sums(theta[r], ascent[r])):
+            torch.testing.assert_close(got[r], want)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("m", [6, 100])
+def test_matrices_are_the_gram_matrix_and_its_weights(normal, name, m):
+    theta = normal(m, 3)
+    k, w = LIBRARY[name](0.8).matrices(theta)
+    torch.testing.assert_close(k, plain_gram(name, theta, 0.8), rtol=1e-9, atol=1e-12)
+    from_weights = w.sum(1, keepdim=True) * theta - w @ theta
+    torch.testing.assert_close(from_weights, kernel_sums(KERNELS[name], theta, theta, 0.8)[1], rtol=1e-9, atol=1e-10)
+
+
+def test_sums_leave_their_arguments_alone(normal):
+    for m in (5, 100):
+        theta, ascent = normal(m, 2), normal(m, 2)
+        copies = theta.clone(), ascent.clone()
+        for kernel in (RBF(), IMQ(), Identity()):
+            NSVGD(1.0, kernel)(theta, ascent)
+        assert torch.equal(theta, copies[0])
+        assert torch.equal(ascent, copies[1])
+
+
+class Largest(TorchDispatchMode):
+    """Notes the number of elements of the largest tensor any operation returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return out
+
+
+@pytest.mark.parametrize("kernel", [RBF(), IMQ()])
+def test_memory_is_linear_in_the_number_of_particles(normal, kernel):
+    m, p = 5000, 2
+    theta = normal(m, p, dtype=torch.float32)
+    with Largest() as largest:
+        NSVGD(1.0, kernel)(theta, theta)
+    assert largest.elements <= BLOCK_ROWS * m  # a block of the kernel matrix, a twentieth of the whole
+
+
+def test_the_identity_kernel_passes_the_direction_on(normal):
+    theta, ascent = normal(2, 5, 3), normal(2, 5, 3)
+    smoothed, away, mass = Identity().sums(theta, ascent)
+    assert torch.equal(smoothed, ascent)
+    assert not away.any()
+    assert mass.eq(1).all()
+    k, w = Identity().matrices(theta)
+    assert torch.equal(k, torch.eye(5).double().expand(2, 5, 5))
+    assert not w.any()

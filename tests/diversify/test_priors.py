@@ -1,0 +1,23 @@
+import pytest
+import torch
+from oracles.kernels import KERNELS, nsvgd
+from torch import distributions as dist
+
+from steinmix import NSVGD, RBF, NormalPrior
+
+
+@pytest.mark.parametrize(
+    ("loc", "scale"), [(0.0, 1.0), (2.0, 0.5), (torch.tensor([1.0, -1.0, 0.0]), torch.tensor([0.1, 1.0, 10.0]))]
+)
+def test_score_is_the_gradient_of_the_log_density(normal, loc, scale):
+    theta = normal(2, 4, 3).requires_grad_()
+    density = dist.Normal(torch.as_tensor(loc), torch.as_tensor(scale)).log_prob(theta).sum()
+    expected = torch.autograd.grad(density, theta)[0]
+    torch.testing.assert_close(NormalPrior(loc, scale).score(theta.detach()), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_prior_adds_alpha_over_m_of_its_score_to_the_gradient(normal):
+    theta, ascent, alpha, m = normal(6, 2), normal(6, 2), 0.4, 6
+    score = (3.0 - theta) / 2.0**2
+    expected = nsvgd(KERNELS["rbf"], theta, ascent + alpha / m * score, 1.0, alpha)
+    torch.testing.assert_close(NSVGD(alpha, RBF(1.0), NormalPrior(3.0, 2.0))(theta, ascent), expected)

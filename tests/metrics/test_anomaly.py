@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+
+from steinmix import metrics
+from steinmix.errors import ConfigError, DataError
+from steinmix.random import Streams
+
+
+def test_five_points_by_hand():
+    truth, scores = [1, 0, 1, 0, 0], [5.0, 4.0, 3.0, 2.0, 1.0]
+    got = metrics.detection_scores(truth, scores, share=0.5)
+    # median 3, strictly above it: rows 0 and 1
+    assert got["threshold"] == 3.0
+    assert (got["precision"], got["recall"], got["f1"]) == (0.5, 0.5, 0.5)
+    assert got["auroc"] == pytest.approx(5 / 6)  # of six pairs only (3, 4) is wrong
+    assert got["average_precision"] == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+
+
+def test_precision_and_recall_are_not_swapped():
+    precision, recall, f1 = metrics.precision_recall_f1([1, 1, 1, 0], [1, 0, 0, 0])
+    assert (precision, recall, f1) == (1.0, pytest.approx(1 / 3), pytest.approx(0.5))
+
+
+def test_undefined_ratios_are_zero():
+    assert metrics.precision_recall_f1([1, 0], [0, 0]) == (0.0, 0.0, 0.0)
+    assert metrics.precision_recall_f1([0, 0], [0, 0]) == (0.0, 0.0, 0.0)
+
+
+def test_threshold_is_strict_for_ties():
+    """Half the rows share the threshold's value; none of them is flagged."""
+    got = metrics.detection_scores([0, 0, 1, 1], [1.0, 2.0, 2.0, 2.0], share=0.5)
+    assert got["threshold"] == 2.0
+    assert got["recall"] == 0.0
+
+
+def test_share_flags_that_share_of_the_reference_rows():
+    rng = Streams(0).numpy("scores")
+    scores, truth = rng.normal(size=1000), rng.integers(2, size=1000)
+    assert (scores > metrics.anomaly_threshold(scores, 0.2)).mean() == pytest.approx(0.2)
+    reference = scores + 10
+    got = metrics.detection_scores(truth, scores, share=0.2, reference_scores=reference)
+    assert got["threshold"] == metrics.anomaly_threshold(reference, 0.2)
+    assert got["recall"] == 0.0
+
+
+def test_precision_follows_from_recall_at_a_fixed_share():
+    """P = R (A / N) / share, identically, when the judged rows set the threshold."""
+    rng = Streams(1).numpy("scores")
+    truth = rng.uniform(size=1000) < 0.3
+    got = metrics.detection_scores(truth, torch.tensor(rng.normal(size=1000) + truth), share=0.2)
+    assert got["precision"] == pytest.approx(got["recall"] * truth.mean() / 0.2)
+    assert got["f1"] == pytest.approx(2 / (1 / got["precision"] + 1 / got["recall"]))
+
+
+def test_auroc_is_the_share_of_ordered_pairs_with_ties_half():
+    rng = Streams(2).numpy("scores")
+    truth, scores = rng.integers(2, size=60), rng.integers(6, size=60)
+    a, b = scores[truth == 1][:, None], scores[truth == 0]
+    expected = (a > b).mean() + 0.5 * (a == b).mean()
+    assert metrics.area_under_roc(truth, scores) == pytest.approx(expected)
+    assert metrics.area_under_roc(truth, -scores) == pytest.approx(1 - expected)
+
+
+def test_average_precision_is_the_mean_precision_at_the_anomalies():
+    rng = Streams(3).numpy("scores")
+    truth, scores = rng.integers(2, size=60), rng.normal(size=60)
+    ranked = truth[np.argsort(-scores)]
+    precision = ranked.cumsum() / np.arange(1, 61)
+    assert metrics.average_precision(truth, scores) == pytest.approx(precision[ranked == 1].mean())
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+def test_unusable_share(share):
+    with pytest.raises(ConfigError, match=r"share: got .*, expected a number between 0 and 1"):
+        metrics.anomaly_threshold([1.0, 2.0], share)
+
+
+@pytest.mark.parametrize("score", [metrics.area_under_roc, metrics.average_precision, metrics.detection_scores])
+@pytest.mark.parametrize(
+    ("truth", "scores", "message"),
+    [
+        ([1, -1], [0.0, 1.0], "labels_true: got the values 1, -1, expected only 0 and 1"),
+        (["bad", "good"], [0.0, 1.0], "labels_true: got the values 'bad', 'good', expected only 0 and 1"),
+        ([0, 0], [0.0, 1.0], "labels_true: got 0 anomalies in 2 rows, expected both classes"),
+        ([0, 1], [0.0, 1.0, 2.0], "got 2 rows in labels_true, 3 rows in scores; expected the same"),
+        ([0, 1], [0.0, np.nan], "scores: got 1 values that are NaN or infinite, expected finite"),
+        ([0, 1], [[0.0], [1.0]], r"scores: got shape \(2, 1\), expected 1 axes"),
+    ],
+)
+def test_unusable_data(score, truth, scores, message):
+    with pytest.raises(DataError, match=message):
+        score(truth, scores)

@@ -1,0 +1,173 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from oracles.mixtures import FAMILIES
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
+
+from steinmix.mixtures import STARTS, start_mixture
+from steinmix.mixtures.initialise import em_, from_labels_, separate_duplicates_
+from steinmix.random import Streams
+
+FAMILY = pytest.mark.parametrize("family", FAMILIES)
+
+
+@pytest.fixture
+def blobs(rng):
+    """Four correlated groups in three dimensions, partly overlapping."""
+    roots = rng.normal(size=(4, 3, 3)) * 0.6
+    centres = rng.normal(size=(4, 3)) * 2.5
+    sizes = [400, 250, 200, 150]
+    return np.concatenate([c + rng.normal(size=(n, 3)) @ a for c, a, n in zip(centres, roots, sizes)])
+
+
+def labels_of(x, m):
+    return KMeans(m, n_init=3, random_state=0).fit_predict(x)
+
+
+def one_hot(labels, m):
+    return torch.nn.functional.one_hot(torch.as_tensor(labels).long(), m).double()
+
+
+@FAMILY
+def test_m_step_sets_the_weighted_moments(blobs, rng, family):
+    r = rng.dirichlet(np.ones(3), size=len(blobs))
+    mixture = FAMILIES[family](3, 3).double()
+    mixture.m_step_(torch.from_numpy(blobs), torch.from_numpy(r))
+    np.testing.assert_allclose(mixture.log_weights().exp().detach(), r.mean(0), rtol=1e-6)
+    for c in range(3):
+        np.testing.assert_allclose(mixture.means[c].detach(), np.average(blobs, axis=0, weights=r[:, c]), rtol=1e-9)
+        covariance = np.cov(blobs.T, aweights=r[:, c], ddof=0)
+        expected = {"diag": np.diag(np.diag(covariance)), "full": covariance, "unit": np.eye(3)}[family]
+        np.testing.assert_allclose(mixture.covariances()[c].detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["diag", "full"])
+def test_em_reaches_the_likelihood_of_scikit_learn_from_the_same_labels(blobs, family):
+    labels = labels_of(blobs, 4)
+    groups = [blobs[labels == c] for c in range(4)]
+    mixture = FAMILIES[family](4, 3).double()
+    z = torch.from_numpy(blobs)
+    from_labels_(mixture, z, labels)
+    precisions = [np.linalg.inv(np.cov(g.T, ddof=0)) if family == "full" else 1 / g.var(0) for g in groups]
+    peer = GaussianMixture(
+        4,
+        covariance_type=family,
+        tol=1e-9,
+        max_iter=1000,
+        weights_init=[len(g) / len(blobs) for g in groups],
+        means_init=[g.mean(0) for g in groups],
+        precisions_init=precisions,
+    ).fit(blobs)
+    assert float(mixture.log_prob(z).mean().detach()) < peer.score(blobs) - 1e-2
+    em_(mixture, z, max_iter=1000, tol=1e-9)
+    assert float(mixture.log_prob(z).mean().detach()) == pytest.approx(peer.score(blobs), abs=1e-3)
+    np.testing.assert_allclose(mixture.means.detach(), peer.means_, atol=0.02)
+    np.testing.assert_allclose(mixture.log_weights().exp().detach(), peer.weights_, atol=0.01)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@FAMILY
+def test_the_likelihood_never_decreases(blobs, rng, family, dtype):
+    z = torch.from_numpy(blobs).to(dtype)
+    mixture = FAMILIES[family](5, 3).to(dtype)
+    from_labels_(mixture, z, rng.integers(5, size=len(blobs)))
+    history = np.array(em_(mixture, z, max_iter=60, tol=0.0))
+    assert len(history) > 20
+    assert history[-1] > history[0] + 0.05
+    assert np.diff(history).min() > (-1e-9 if dtype == torch.float64 else -2e-6)
+
+
+def test_em_of_a_tight_group_far_from_the_origin_keeps_its_digits(rng):
+    x = np.concatenate([rng.normal(1e3, 1e-2, size=(200, 1)), rng.normal(0, 1, size=(200, 1))])
+    mixture = FAMILIES["diag"](2, 1)
+    from_labels_(mixture, torch.from_numpy(x).float(), np.repeat([0, 1], 200))
+    assert float(mixture.covariances()[0].detach()) == pytest.approx(1e-4, rel=0.3)
+
+
+@FAMILY
+def test_an_empty_component_falls_back_on_all_points(blobs, family):
+    labels = labels_of(blobs, 2)
+    mixture = FAMILIES[family](4, 3).double()
+    from_labels_(mixture, torch.from_numpy(blobs), labels)  # components 2 and 3 get nothing
+    for c in (2, 3):
+        np.testing.assert_allclose(mixture.means[c].detach(), blobs.mean(0))
+        covariance = np.cov(blobs.T, ddof=0)
+        expected = {"diag": np.diag(np.diag(covariance)), "full": covariance, "unit": np.eye(3)}[family]
+        np.testing.assert_allclose(mixture.covariances()[c].detach(), expected, rtol=1e-4, atol=1e-5)
+    assert float(mixture.log_weights()[2].detach()) < -15
+    assert bool(torch.isfinite(mixture.log_prob(torch.from_numpy(blobs))).all())
+
+
+def test_duplicates_are_separated_by_a_little_and_no_other_is_moved(generator):
+    mixture = FAMILIES["diag"](4, 2)
+    with torch.no_grad():
+        mixture.means.copy_(torch.tensor([[1.0, 1.0], [1.0, 1.0], [5.0, 0.0], [1.0, 1.0]]))
+    assert separate_duplicates_(mixture, generator) == 2
+    distance = torch.cdist(mixture.means, mixture.means) + 9 * torch.eye(4)
+    assert 0 < float(distance.min().detach()) < 0.01
+    assert mixture.means[[0, 2]].tolist() == [[1.0, 1.0], [5.0, 0.0]]
+    assert separate_duplicates_(mixture, generator) == 0
+
+
+def test_components_that_differ_in_variance_alone_are_no_duplicates(generator):
+    mixture = FAMILIES["diag"](2, 2)
+    with torch.no_grad():
+        mixture.log_vars[1] = 1.0
+    assert separate_duplicates_(mixture, generator) == 0
+
+
+@FAMILY
+@pytest.mark.parametrize("name", STARTS)
+def test_starts_return_a_label_per_point_and_leave_a_sound_mixture(blobs, family, name):
+    z = torch.from_numpy(blobs).float()
+    mixture = FAMILIES[family](4, 3)
+    labels = start_mixture(name, mixture, z, Streams(3))
+    assert labels.shape == (len(blobs),)
+    assert labels.dtype == np.int64
+    assert set(labels.tolist()) <= set(range(4))
+    assert bool(torch.isfinite(mixture.log_prob(z)).all())
+    again = FAMILIES[family](4, 3)
+    assert np.array_equal(labels, start_mixture(name, again, z, Streams(3)))
+    assert all(torch.equal(p, q) for p, q in zip(mixture.parameters(), again.parameters()))
+
+
+@pytest.mark.parametrize("name", ["em", "graph", "kmeans"])
+def test_starts_find_well_separated_groups(rng, name):
+    truth = np.repeat(np.arange(3), 60)
+    x = rng.normal(size=(180, 2)) + 12 * np.array([[0, 0], [1, 0], [0, 1]])[truth]
+    labels = start_mixture(name, FAMILIES["diag"](3, 2), torch.from_numpy(x).float(), Streams(0))
+    assert len(set(zip(truth.tolist(), labels.tolist()))) == 3
+
+
+def test_em_starts_where_em_from_k_means_ends(blobs):
+    z = torch.from_numpy(blobs).float()
+    by_hand, by_name = FAMILIES["full"](4, 3), FAMILIES["full"](4, 3)
+    start_mixture("kmeans", by_hand, z, Streams(0))
+    em_(by_hand, z)
+    labels = start_mixture("em", by_name, z, Streams(0))
+    assert torch.equal(by_hand.means, by_name.means)
+    assert np.array_equal(labels, by_name.responsibilities(z).argmax(-1).numpy())
+
+
+def test_random_start_lies_in_the_box_of_the_points(blobs):
+    z = torch.from_numpy(blobs).float()
+    mixture = FAMILIES["diag"](50, 3)
+    start_mixture("random", mixture, z, Streams(0))
+    assert bool(((mixture.means >= z.amin(0)) & (mixture.means <= z.amax(0))).all())
+    assert bool((mixture.means.std(0) > 0.2 * (z.amax(0) - z.amin(0))).all())
+    np.testing.assert_allclose(mixture.log_vars.exp().detach(), np.tile(blobs.var(0), (50, 1)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["em", "kmeans"])
+def test_fewer_distinct_points_than_components_give_no_warning(name):
+    x = torch.tensor([[0.0, 0.0], [1.0, 1.0]]).repeat(10, 1)
+    mixture = FAMILIES["diag"](4, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        labels = start_mixture(name, mixture, x, Streams(0))
+    assert labels.shape == (20,)
+    assert bool(torch.isfinite(mixture.log_prob(x)).all())
+    assert torch.pdist(mixture.particles().rows()).min() > 0
