@@ -30,7 +30,7 @@ test: $(VENV)/installed lint types
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/installed

@@ -108,7 +108,7 @@ def _replace(temporary: Path, folder: Path) -> None:
         folder.rename(aside)
     try:
         temporary.rename(folder)
-    except OSError:
+    except BaseException:
         if aside.exists():
             aside.rename(folder)
         raise

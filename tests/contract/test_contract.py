@@ -44,7 +44,7 @@ def test_labels_never_reach_training(make, X):
 def global_states() -> tuple:
     return (
         random.getstate(),
-        str(np.random.get_state()),
+        str(np.random.get_state()),  # noqa: NPY002
         torch.random.get_rng_state().tolist(),
         torch.get_default_dtype(),
     )

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import bandwidths as oracle
 
+from oracles import bandwidths as oracle
 from steinmix.diversify import RBF, Fixed, Median, MedianLog, MedianSquaredWithZeros
 from steinmix.diversify.bandwidths import as_bandwidth
 from steinmix.errors import ConfigError

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from oracles.kernels import KERNELS, kernel_sums, plain_gram
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from oracles.kernels import KERNELS, kernel_sums, plain_gram
 from steinmix.diversify import IMQ, NSVGD, RBF, Identity
 from steinmix.diversify.kernels import BLOCK_ROWS
 

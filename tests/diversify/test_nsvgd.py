@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from oracles.kernels import KERNELS, kernel_sums, nsvgd
 from oracles.svgd import trajectory
-
 from steinmix import IMQ, NSVGD, RBF, ConfigError, LogDet, NoDiversity, NormalPrior, Pairwise
 from steinmix.diversify import Identity
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from oracles.kernels import KERNELS
 
+from oracles.kernels import KERNELS
 from steinmix import IMQ, RBF, LogDet, Pairwise
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from oracles.kernels import KERNELS, nsvgd
 from torch import distributions as dist
 
+from oracles.kernels import KERNELS, nsvgd
 from steinmix import NSVGD, RBF, NormalPrior
 
 

@@ -16,7 +16,8 @@ def functional(particles, masses, x):
         density = 0.0
         for theta, mass in zip(particles, masses):
             mu, log_var = np.split(theta, 2)
-            density += mass * np.prod(np.exp(-((point - mu) ** 2) / (2 * np.exp(log_var)) - log_var / 2) / np.sqrt(2 * np.pi))
+            var = np.exp(log_var)
+            density += mass * np.prod(np.exp(-((point - mu) ** 2) / (2 * var)) / np.sqrt(2 * np.pi * var))
         total += np.log(density)
     return total / len(x)
 

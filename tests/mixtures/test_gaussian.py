@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from oracles.mixtures import FAMILIES, components, posterior, random_mixture, whole
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)

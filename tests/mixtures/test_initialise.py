@@ -3,10 +3,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from oracles.mixtures import FAMILIES
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
+from oracles.mixtures import FAMILIES
 from steinmix.mixtures import STARTS, start_mixture
 from steinmix.mixtures.initialise import em_, from_labels_, separate_duplicates_
 from steinmix.random import Streams

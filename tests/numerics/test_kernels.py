@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from oracles.kernels import KERNELS, kernel_sums, plain_gram
 
+from oracles.kernels import KERNELS, kernel_sums, plain_gram
 from steinmix.numerics import kernels as library
 from steinmix.numerics.kernels import pair_distances, repulsion, squared_distances
 
@@ -10,7 +10,7 @@ PROFILES = {"rbf": library.rbf, "imq": library.imq}
 SIZES = [1, 2, 7, 64, 65, 300]
 
 
-@pytest.mark.parametrize("k, m", [(1, 1), (3, 5), (64, 64), (5, 65), (300, 130)])
+@pytest.mark.parametrize(("k", "m"), [(1, 1), (3, 5), (64, 64), (5, 65), (300, 130)])
 def test_squared_distances_equal_a_double_loop(normal, k, m):
     a, b = normal(k, 3), normal(m, 3)
     expected = torch.tensor([[float(((x - y) ** 2).sum()) for y in b.numpy()] for x in a.numpy()], dtype=torch.float64)

@@ -27,7 +27,7 @@ def plain_gram(name, theta, h):
 
 
 def kernel_sums(kernel, theta, ascent, h):
-    """sum_j k(theta_j, theta_i) g_j, sum_j grad_{theta_j} k(theta_j, theta_i), sum_j k(theta_j, theta_i), per particle i."""
+    """For every i the sums over j of k(theta_j, theta_i) g_j, of grad_{theta_j} k(theta_j, theta_i), of k alone."""
     smoothed, repulsion, mass = [], [], []
     for here in theta.double():
         moving = theta.double().clone().requires_grad_()

@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    # Two spinning threads beside another busy process run ten times slower; read when torch is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     try:
         with _terminable(), _plain_warnings():
             _dispatch(args)

@@ -48,6 +48,12 @@ class Request:
     exclude: tuple[str, ...] = ()
     use_labels: bool = True
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Columns that are no part of the rows: the excluded ones and the one of labels."""
+        column = self.labels is not None and not is_label_file(self.labels)
+        return (*self.exclude, self.labels) if column else self.exclude  # type: ignore[return-value]
+
     def absolute(self) -> Request:
         """Return the request with full paths, so that it can be repeated from another folder."""
         data = self.data if _is_published(self.data) else str(Path(self.data).resolve())

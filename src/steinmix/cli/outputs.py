@@ -15,7 +15,17 @@ import numpy as np
 
 from ..errors import ConfigError
 
-__all__ = ["TABLES", "Table", "check_table", "check_target", "new_folder", "new_table"]
+__all__ = [
+    "TABLES",
+    "Table",
+    "check_table",
+    "check_target",
+    "new_array",
+    "new_folder",
+    "new_table",
+    "require_pyarrow",
+    "require_report",
+]
 
 
 class Table(Protocol):
@@ -119,6 +129,16 @@ def require_pyarrow(purpose: str) -> None:
         raise ConfigError(f'{purpose} needs pyarrow; do: pip install "steinmix[data]"') from None
 
 
+def require_report(remedy: str = "") -> None:
+    """Raise ConfigError unless what draws the report is installed."""
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        message = f'the report needs {error.name}; do: pip install "steinmix[report]"{remedy}.'
+        raise ConfigError(message) from None
+
+
 @contextmanager
 def new_table(path: Path, n_rows: int) -> Iterator[Table]:
     """Give a table to fill; its file appears at `path`, replacing an earlier one, when all went well.
@@ -138,12 +158,23 @@ def new_table(path: Path, n_rows: int) -> Iterator[Table]:
             yield table
         finally:
             table.close()
-        publish_file(temporary, path)
+        _publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def publish_file(temporary: Path, path: Path) -> None:
+def new_array(path: Path, array: np.ndarray) -> None:
+    """Write a plain ``.npy`` array that is whole or not there."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.save(file, array, allow_pickle=False)
+        _publish(Path(name), path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path) -> None:
     """Bring a finished file to disk and rename it to its place."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())

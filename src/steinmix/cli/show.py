@@ -8,28 +8,36 @@ from typing import Any
 
 from .records import finite
 
-__all__ = ["aligned", "print_json", "shown"]
-
-
-def shown(value: Any) -> str:
-    """Return a value as text for a table: numbers with four digits."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) >= 1e4 or 0 < abs(value) < 1e-3 else f"{value:.4f}"[:8].rstrip(".")
-    return str(value)
-
-
-def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> str:
-    """Return rows as lines whose columns are aligned: the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
-    lines = []
-    for row in rows:
-        cells = [f"{cell:>{width}}" if i else f"{cell:<{width}}" for i, (cell, width) in enumerate(zip(row, widths))]
-        lines.append((indent + "  ".join(cells)).rstrip())
-    return "\n".join(lines)
+__all__ = ["print_json", "print_pairs", "print_rows"]
 
 
 def print_json(content: Mapping[str, Any]) -> None:
     """Print one JSON object."""
     print(json.dumps(finite(content), indent=1))
+
+
+def print_pairs(pairs: Mapping[str, Any]) -> None:
+    """Print names and values, one a line; what is None is left out."""
+    kept = {name: _text(value) for name, value in pairs.items() if value is not None}
+    width = max(map(len, kept))
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in kept.items()))
+
+
+def print_rows(rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table after an empty line: the first column to the left, the others to the right; nothing for no rows."""
+    if not rows:
+        return
+    cells = [[_text(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    print()
+    for row in cells:
+        rest = (f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:]))
+        print("  ".join([f"{row[0]:<{widths[0]}}", *rest]))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) >= 1000 or 0 < abs(value) < 1e-3 else f"{value:.4f}"

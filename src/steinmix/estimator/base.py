@@ -195,7 +195,8 @@ class DeepEstimator(BaseEstimator, ABC):
     def _fingerprint(self, source: Source) -> dict[str, Any]:
         """Name the configuration and the data, for checkpoints."""
         params = plain_params(self.get_params(deep=False) | {"random_state": None}, strict=False)
-        (params.get("training") or {}).get("params", {}).pop("progress", None)
+        for watching in ("callbacks", "progress", "resident_bytes"):  # they leave no trace in the result
+            (params.get("training") or {}).get("params", {}).pop(watching, None)
         return {
             "class": type(self).__name__,
             "params": params,

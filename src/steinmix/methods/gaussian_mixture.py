@@ -42,6 +42,8 @@ __all__ = ["GaussianMixture"]
 class _Density(nn.Module):
     """A mixture in the space of the prepared data."""
 
+    start_labels: Tensor
+
     def __init__(self, mixture: AbstractMixture, n_rows: int) -> None:
         super().__init__()
         self.mixture = mixture

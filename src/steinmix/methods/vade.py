@@ -20,9 +20,9 @@ paper                                         here
 :math:`K`, :math:`J`, :math:`L`               `n_clusters`, `latent_dim`, one sample
 ============================================  ==================================================
 
-Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does. Weights are
-a softmax and variances exponentials, so neither can leave its domain. Real-valued data have one fixed variance, as in
-the code. At evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
+Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does. Weights
+are a softmax and variances exponentials, so neither can leave its domain. Real-valued data have one fixed variance, as
+in the code. At evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
 :math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before gamma is set free; the
 paper has no such phase (0 leaves it out). No label of the data is used anywhere.
 """
@@ -53,7 +53,7 @@ from ..estimator import (
     epochs_for_steps,
     pretraining_phases,
 )
-from ..mixtures import STARTS, DiagonalMixture
+from ..mixtures import STARTS, AbstractMixture, DiagonalMixture
 from ..nn import Coder, Likelihood
 from ..numerics.densities import normal_entropy
 from ..objective import Batch, Objective, Phase, Term
@@ -68,6 +68,9 @@ ANCHOR_CONFIDENCE = 0.99
 
 class VaDEModule(Coder):
     """The two networks, the mixture between them, and the bound."""
+
+    mixture: AbstractMixture
+    start_labels: Tensor
 
     def __init__(self, n_clusters: int, n_rows: int, n_latent: int, **coder: Any) -> None:
         super().__init__(n_latent=n_latent, variational=True, **coder)

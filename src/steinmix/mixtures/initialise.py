@@ -117,7 +117,7 @@ def separate_duplicates_(mixture: AbstractMixture, generator: torch.Generator) -
 def start_mixture(
     name: str, mixture: AbstractMixture, z: Tensor, streams: Streams, rows: Tensor | None = None
 ) -> np.ndarray:
-    """Start `mixture` from points `z` (n, d), codes of `rows` (n, f) if given, in the way `name`; returns labels (n,)."""
+    """Start `mixture` from points `z` (n, d), codes of `rows` (n, f) if given, in the way `name`; return labels."""
     with torch.no_grad():
         labels = STARTS[name](mixture, z, rows, streams)
         separate_duplicates_(mixture, streams.torch("separate"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ __all__ = ["linear", "mlp"]
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Return a linear layer, Glorot uniform, zero bias; torch's own constructor draws from its global generator."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, n_in, n_out))
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -1,27 +1,26 @@
 r"""Clusters from a neighbour graph: self-tuned weights, spectral embedding, and a rule that needs no labels.
 
-Rows become the nodes of a symmetric k-nearest-neighbour graph with the local scales of Zelnik-Manor and Perona,
+Rows become the nodes of a symmetric k-nearest-neighbour graph with local scales [1]_,
 
 .. math:: w_{ij} = \exp(-\|x_i - x_j\|^2 / (s_i s_j)), \qquad s_i = \text{distance to the 7th neighbour},
 
-and are embedded by the leading eigenvectors of :math:`D^{-1/2} W D^{-1/2}`, each row scaled to unit length (Ng,
-Jordan and Weiss). K-means in that space gives a partition. *How many* eigenvectors decides everything: real classes
-overlap, so K of them seldom suffice. `graph_clusters` makes a partition for each number from K to 2K and keeps
-the one whose labels tell most about a neighbour's: the mutual information of the labels :math:`(a, b)` at the two
-ends of a random edge,
+and are embedded by the leading eigenvectors of :math:`D^{-1/2} W D^{-1/2}`, each row at unit length [2]_. K-means
+in that space gives a partition. *How many* eigenvectors decides everything: real classes overlap, so that K of
+them seldom suffice. `graph_clusters` tries every number from K to 2K and keeps the partition whose labels tell
+most about a neighbour's, that is, with the largest mutual information of the labels at the two ends of a random
+edge [3]_,
 
-.. math:: I = \sum_{ab} p_{ab} \log\frac{p_{ab}}{p_a p_b}, \qquad p_{ab} = \sum_{ij} w_{ij} [a_i = a, a_j = b] / \sum_{ij} w_{ij}.
+.. math:: I = \sum_{ab} p_{ab} \log\frac{p_{ab}}{p_a p_b},
+          \qquad p_{ab} = \sum_{ij} w_{ij} [l_i = a, l_j = b] \Big/ \sum_{ij} w_{ij}.
 
-The normalised cut alone is blind to sizes and prefers to cut off small groups; :math:`I` rewards balance by the
-entropy of the sizes and pays for edges that are cut.
+The normalised cut alone prefers to cut off small groups; :math:`I` also asks for a large entropy of the sizes.
 
 References
 ----------
-L. Zelnik-Manor and P. Perona, Self-tuning spectral clustering, NIPS 2004.
-A. Ng, M. Jordan and Y. Weiss, On spectral clustering: analysis and an algorithm, NIPS 2001.
-J. Shi and J. Malik, Normalized cuts and image segmentation, PAMI 22(8), 2000.
-M. Faccin, M. Schaub and J.-C. Delvenne, State aggregations in Markov chains and block models of networks,
-Physical Review Letters 127, 2021 (the information shared by successive labels of a random walk).
+.. [1] L. Zelnik-Manor and P. Perona, Self-tuning spectral clustering, NIPS 2004.
+.. [2] A. Ng, M. Jordan and Y. Weiss, On spectral clustering: analysis and an algorithm, NIPS 2001.
+.. [3] M. Faccin, M. Schaub and J.-C. Delvenne, State aggregations in Markov chains and block models of networks,
+   Physical Review Letters 127, 2021.
 """
 
 from __future__ import annotations
@@ -51,6 +50,8 @@ MIN_WEIGHT = 1e-12  # keeps far rows attached when the exponential underflows
 TREE_FEATURES = 15  # a KD-tree beats brute force up to about so many columns
 BLOCK = 2**25  # entries of the largest distance block: 128 MiB in float32
 DENSE_ROWS = 400  # below, a full eigendecomposition is faster and never fails
+FIT_ROWS = 20_000  # rows that suffice to place the centres of k-means
+MOVES = 20  # rounds of local moves
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def spectral_embedding(graph: Any, n_components: int, rng: np.random.Generator) 
 
     The eigenvalues of the normalised Laplacian are one minus these. Each connected part of the graph has one known
     eigenvector of eigenvalue 1; these are written down, not searched, so that a graph in many parts is no harder.
+    Other eigenvalues that repeat exactly, as in a large graph with a symmetry, may be found once.
 
     Parameters
     ----------
@@ -140,7 +142,7 @@ def spectral_embedding(graph: Any, n_components: int, rng: np.random.Generator) 
         raise ConfigError(f"n_components is {n_components}; expected 1 to the number of nodes, {graph.shape[0]}.")
     degree = np.asarray(graph.sum(axis=1)).ravel()
     inverse = diags(1 / np.sqrt(np.where(degree > 0, degree, 1)))
-    trivial = _part_vectors(graph, degree)[:, :n_components]
+    trivial = _part_vectors(graph, degree, n_components)
     rest = n_components - trivial.shape[1]
     vectors, values = trivial, np.ones(trivial.shape[1])
     if rest:
@@ -197,7 +199,7 @@ def graph_clusters(
     n_eigenvectors : int, optional
         By default the best of `n_clusters` to twice as many, by `edge_information`.
     n_init : int
-        Starts of k-means for each number of eigenvectors.
+        Starts of k-means for each number of eigenvectors; the best of all by `edge_information` is kept.
     max_rows : int
         With more distinct rows, a random subset of so many is clustered and the others follow their neighbours' vote.
     """
@@ -219,7 +221,7 @@ def graph_clusters(
 
 def _checked(x: np.ndarray) -> np.ndarray:
     x = np.asarray(x)
-    x = x.astype(np.float32) if x.dtype.kind in "biu" else x
+    x = x.astype(np.result_type(x.dtype, np.float32)) if x.dtype.kind in "biu" else x
     if x.ndim != 2 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
         raise DataError(
             f"x is {x.dtype} of shape {x.shape}; expected a matrix of finite numbers with rows and columns."
@@ -246,7 +248,7 @@ def _neighbors(x: np.ndarray, queries: np.ndarray, k: int, same: bool = False) -
         itself = index == np.arange(len(x))[:, None]
         itself[~itself.any(axis=1), -1] = True  # more duplicates than neighbours: any may go
         index = index[~itself].reshape(len(x), k)
-    step = max(1, BLOCK // (k * x.shape[1]))
+    step = max(1, BLOCK // (8 * k * x.shape[1]))
     spans = [slice(i, i + step) for i in range(0, len(queries), step)]
     # exact distances of the few: those of the expanded square are off by the rounding of |x|^2
     parts = [np.linalg.norm(x[index[s]].astype(float) - queries[s, None], axis=2) for s in spans]
@@ -279,18 +281,15 @@ def _local_scale(distances: np.ndarray) -> np.ndarray:
     return np.where(scale > 0, scale, positive.min() if positive.size else 1.0)
 
 
-def _part_vectors(graph: Any, degree: np.ndarray) -> np.ndarray:
-    """Unit eigenvectors of eigenvalue 1, one for each connected part, the heaviest part first, (n, parts)."""
+def _part_vectors(graph: Any, degree: np.ndarray, at_most: int) -> np.ndarray:
+    """Unit eigenvectors of eigenvalue 1, one for each connected part, the heaviest parts first, (n, parts)."""
     from scipy.sparse.csgraph import connected_components
 
     parts, label = connected_components(graph, directed=False)
     mass = np.where(degree > 0, degree, 1)
-    volume = np.bincount(label, weights=degree, minlength=parts)
-    rank = np.empty(parts, dtype=int)
-    rank[np.argsort(-volume, kind="stable")] = np.arange(parts)
-    vectors = np.zeros((len(label), parts))
-    vectors[np.arange(len(label)), rank[label]] = np.sqrt(mass / np.bincount(label, weights=mass)[label])
-    return vectors
+    heaviest = np.argsort(-np.bincount(label, weights=degree, minlength=parts), kind="stable")[:at_most]
+    vectors = np.sqrt(mass)[:, None] * (label[:, None] == heaviest)
+    return vectors / np.linalg.norm(vectors, axis=0)
 
 
 def _deflated(matrix: Any, known: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -325,7 +324,7 @@ def _lobpcg(operator: Any, k: int, rng: np.random.Generator) -> tuple[np.ndarray
         warnings.simplefilter("ignore")
         values, vectors = lobpcg(operator, rng.standard_normal((operator.shape[0], k)), maxiter=500, largest=True)
     order = np.argsort(values)
-    return vectors[:, order], values[order]
+    return values[order], vectors[:, order]
 
 
 def _joint(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarray:
@@ -354,10 +353,14 @@ def _cluster_nodes(
         score = edge_information(graph, labels, n_clusters)
         return GraphStart(labels, numbers[0], n_neighbors, score, ((numbers[0], score),))
     vectors, _ = spectral_embedding(graph, numbers[-1], streams.numpy("graph/embedding"))
-    partitions = [_partition(vectors[:, :q], n_clusters, streams.integer("graph/kmeans"), n_init) for q in numbers]
-    scores = [edge_information(graph, labels, n_clusters) for labels in partitions]
-    best = int(np.argmax(scores))
-    return GraphStart(partitions[best], numbers[best], n_neighbors, scores[best], tuple(zip(numbers, scores)))
+    best, labels, tried = -1.0, np.zeros(n, dtype=np.int64), []
+    for q in numbers:
+        score, found = _best_start(graph, vectors[:, :q], n_clusters, streams, n_init)
+        tried.append((q, score))
+        if score > best:
+            best, labels, chosen = score, found, q
+    labels = _filled(_moved(graph, labels, n_clusters), n_clusters)
+    return GraphStart(labels, chosen, n_neighbors, edge_information(graph, labels, n_clusters), tuple(tried))
 
 
 def _chosen_graph(x: np.ndarray, n_clusters: int, n_neighbors: int | None) -> tuple[Any, int]:
@@ -367,43 +370,73 @@ def _chosen_graph(x: np.ndarray, n_clusters: int, n_neighbors: int | None) -> tu
         return knn_graph(x, n_neighbors), n_neighbors
     n_neighbors = 10
     graph = knn_graph(x, n_neighbors)
-    while connected_components(graph, directed=False)[0] > n_clusters and n_neighbors < len(x) - 1:
+    # rows that hang together with nobody else would each take a cluster, or an eigenvector, for themselves
+    while n_neighbors < len(x) - 1 and connected_components(graph, directed=False)[0] > n_clusters:
         n_neighbors *= 2
         graph = knn_graph(x, n_neighbors)
     return graph, n_neighbors
 
 
 def _numbers(n: int, n_clusters: int, n_eigenvectors: int | None) -> list[int]:
-    """Numbers of eigenvectors to try: at most eleven from K to 2K."""
+    """Numbers of eigenvectors to try: at most eleven, from K to 2K."""
     if n_eigenvectors is not None:
         if n_eigenvectors < 1:
             raise ConfigError(f"n_eigenvectors is {n_eigenvectors}; expected at least 1.")
         return [min(n_eigenvectors, n)]
-    spread = np.linspace(n_clusters, 2 * n_clusters, min(n_clusters + 1, 11)).round().astype(int)
+    spread = np.linspace(n_clusters, 2 * n_clusters, min(n_clusters, 10) + 1).round().astype(int)
     return sorted({min(int(q), n) for q in spread})
 
 
-def _partition(vectors: np.ndarray, n_clusters: int, seed: int, n_init: int) -> np.ndarray:
-    """K-means of the rows at unit length, (n,); every cluster has a row."""
+def _best_start(
+    graph: Any, vectors: np.ndarray, n_clusters: int, streams: Streams, n_init: int
+) -> tuple[float, np.ndarray]:
+    """Score and labels of the best of `n_init` k-means starts on the rows at unit length.
+
+    Best by information, not by inertia: inertia favours the splits that the embedding happens to stretch.
+    """
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    points = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+    starts = [_kmeans(points, n_clusters, streams) for _ in range(n_init)]
+    scores = [edge_information(graph, labels, n_clusters) for labels in starts]
+    return max(scores), starts[int(np.argmax(scores))]
+
+
+def _moved(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Move every row to where its neighbours' labels say most, as long as the information grows."""
+    score = edge_information(graph, labels, n_clusters)
+    for _ in range(MOVES):
+        joint = _joint(graph, labels, n_clusters)
+        joint = joint / joint.sum() + MIN_WEIGHT
+        share = joint.sum(axis=1)
+        ties = graph @ np.eye(n_clusters)[labels]  # (n, m): weight of a row's edges into each cluster
+        moved = (ties @ np.log(joint / np.outer(share, share))).argmax(axis=1)
+        before, score = score, edge_information(graph, moved, n_clusters)
+        if score <= before + 1e-6 or len(np.unique(moved)) < n_clusters:
+            break
+        labels = moved
+    return labels
+
+
+def _kmeans(points: np.ndarray, size: int, streams: Streams) -> np.ndarray:
+    """Labels (n,) of one k-means start; the centres of a large set come from a random part of it."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    points = vectors / np.where(length > 0, length, 1)
+    means = KMeans(size, n_init=1, random_state=streams.integer("graph/kmeans"))
+    fitted = points
+    if len(points) > FIT_ROWS:
+        fitted = points[streams.numpy("graph/kmeans").choice(len(points), FIT_ROWS, replace=False)]
     with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):  # threads add in no fixed order
         warnings.simplefilter("ignore", ConvergenceWarning)
-        means = KMeans(n_clusters, n_init=n_init, random_state=seed).fit(points)
-    return _filled(means.labels_.astype(np.int64), points, means.cluster_centers_)
+        return means.fit(fitted).predict(points).astype(np.int64)
 
 
-def _filled(labels: np.ndarray, points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Give each empty cluster the row farthest from its centre, from a cluster that can spare it."""
-    distance = np.linalg.norm(points - centres[labels], axis=1)
-    for cluster in np.flatnonzero(np.bincount(labels, minlength=len(centres)) == 0):
-        spare = np.bincount(labels, minlength=len(centres))[labels] > 1
-        row = int(np.where(spare, distance, -1.0).argmax())
-        labels[row], distance[row] = cluster, 0.0
+def _filled(labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Give each empty cluster (there is one only if k-means found too few points) a row of the largest."""
+    labels = labels.astype(np.int64)
+    for cluster in np.flatnonzero(np.bincount(labels, minlength=n_clusters) == 0):
+        labels[np.flatnonzero(labels == np.bincount(labels).argmax())[-1]] = cluster
     return labels
 
 

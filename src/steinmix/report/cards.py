@@ -43,6 +43,7 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
     facts = {"prototype": prototypes(model), "inside": inside, "outside": outside, "contrast": contrast}
     log_density = np.asarray(rows.log_joint) - np.log(np.maximum(model.weights_, 1e-300))
     certainty = rows.responsibilities.max(axis=1)
+    grey = float(rows.raw.min()), float(rows.raw.max())
     cards = []
     for c in np.argsort(-sizes, kind="stable")[:CARDS].tolist():
         members = np.flatnonzero(labels == c)
@@ -60,7 +61,8 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
         }
         own = {name: values[c] for name, values in facts.items()}
         if side:
-            card |= _pictures(own, rows.raw[nearest], model.sample(DRAWS, component=c, random_state=seed), side)
+            draws = model.sample(DRAWS, component=c, random_state=seed + c)
+            card |= _pictures(own, rows.raw[nearest], draws, side, grey)
         else:
             card["features"] = _features(own, rows.raw[nearest], rows.names)
         cards.append(card)
@@ -106,13 +108,14 @@ def _classes(truth: np.ndarray | None, members: np.ndarray) -> list[tuple[str, f
     return [(str(name), n / len(members)) for name, n in Counter(truth[members].tolist()).most_common(3)]
 
 
-def _pictures(own: dict[str, np.ndarray], nearest: np.ndarray, draws: np.ndarray, side: int) -> dict[str, str]:
-    shown = [own["prototype"], *draws, *nearest]
-    low, high = min(float(x.min()) for x in shown), max(float(x.max()) for x in shown)
+def _pictures(
+    own: dict[str, np.ndarray], nearest: np.ndarray, draws: np.ndarray, side: int, grey: tuple[float, float]
+) -> dict[str, str]:
+    """Return the pictures of a card; black and white are the smallest and the largest value of the real rows."""
     return {
-        "prototype": picture(own["prototype"].reshape(side, side), low, high),
-        "draws": strip(draws, side, low, high),
-        "real": strip(nearest, side, low, high) if len(nearest) else "",
+        "prototype": picture(own["prototype"].reshape(side, side), *grey),
+        "draws": strip(draws, side, *grey),
+        "real": strip(nearest, side, *grey) if len(nearest) else "",
         "contrast": picture(own["contrast"].reshape(side, side), -2, 2, colours="PuOr_r"),
     }
 
@@ -131,7 +134,7 @@ def _features(own: dict[str, np.ndarray], nearest: np.ndarray, names: list[str])
 
 
 def reconstructions(model: Any, rows: Rows, side: int | None, rng: np.random.Generator) -> dict[str, Any]:
-    """Return rows beside what the decoder makes of their codes: for images pictures, for tables how well each column does.
+    """Return rows beside what the decoder makes of their codes: pictures, or for tables how well each column does.
 
     Half of the shown images are drawn at random, half are those that are rebuilt worst.
     """

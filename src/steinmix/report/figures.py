@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from .words import TERMS
 
 __all__ = [
     "MARKERS",
@@ -21,14 +22,16 @@ __all__ = [
     "code_map",
     "collapse_timeline",
     "mark",
+    "phase_spans",
     "picture",
+    "quantities",
     "require",
     "strip",
     "training_curves",
 ]
 
-PALETTE = ("#4477aa", "#ee6677", "#228833", "#b8a51f", "#3fb0d0", "#aa3377", "#8a8a8a")
-"""Paul Tol's bright scheme, safe for colour-blind readers; yellow and cyan a little darker for white pages."""
+PALETTE = ("#4a83c4", "#ee6677", "#2c9440", "#b8a51f", "#3fb0d0", "#b5438a", "#8a8a8a")
+"""Paul Tol's bright scheme, safe for colour-blind readers; tuned a little for pages both white and dark."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """The next seven components repeat the colours with another shape."""
@@ -93,21 +96,27 @@ def code_map(points: np.ndarray, groups: np.ndarray, means: np.ndarray | None, a
 
 def training_curves(history: Sequence[Mapping[str, Any]], name: str) -> str:
     """Return one panel for the loss and one for each term, over all epochs, phases apart, as SVG."""
-    terms = [k for record in history for k in record if k not in ("phase", "epoch", "step", "diagnostics", "loss")]
-    quantities = ["loss", *dict.fromkeys(terms)]
-    quantities = ["loss"] if len(quantities) == 2 else quantities  # a single term is the loss
-    columns = min(3, len(quantities))
-    lines = -(-len(quantities) // columns)
-    figure = _figure(9.6 if columns > 1 else 6.4, 2.3 * lines + 0.2)
+    shown = quantities(history)
+    columns = min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    figure = _figure(9.6, 2.3 * lines + 0.3)
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for ax, quantity in zip(panels, quantities):
+    for ax, quantity in zip(panels, shown):
         _dressed(ax).set_title(quantity.replace("_", " "), fontsize=BIG, color=INK, loc="left", parse_math=False)
         _draw_phases(ax, history, quantity)
-    for ax in panels[len(quantities) :]:
+    for ax in panels[len(shown) :]:
         ax.set_axis_off()
-    for ax in panels[max(0, len(quantities) - columns) : len(quantities)]:
+    for ax in panels[max(0, len(shown) - columns) : len(shown)]:
         ax.set_xlabel("epoch")
     return _svg(figure, name)
+
+
+def quantities(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return loss and terms, well-known ones first; a term that is alone is the loss and stands for it."""
+    found = {name for record in history for name in record} - {"phase", "epoch", "step", "diagnostics", "loss"}
+    known = [name for name in TERMS if name in found]
+    terms = [*known, *sorted(found.difference(known))]
+    return terms if len(terms) == 1 else ["loss", *terms]
 
 
 def phase_spans(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
@@ -127,7 +136,7 @@ def _draw_phases(ax: Any, history: Sequence[Mapping[str, Any]], quantity: str) -
         y = [history[e - 1].get(quantity, np.nan) for e in range(first, last + 1)]
         marker = "o" if len(y) == 1 else None
         ax.plot(range(first, last + 1), y, color=PALETTE[i % len(PALETTE)], linewidth=1.8, marker=marker, markersize=4)
-    ax.set_xlim(0, len(history) + 1)
+    ax.set_xlim(0.5, len(history) + 0.5)
 
 
 def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -141,7 +150,13 @@ def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
     panels = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
     _heat(figure, panels[0], occupancy, first, last)
     epochs = [number for number, _ in watched]
-    _line(panels[1], epochs, [d["effective_components"] for _, d in watched], "effective components", (0, m * 1.05))
+    _line(
+        panels[1],
+        epochs,
+        [d["effective_components"] for _, d in watched],
+        f"effective clusters by probability, of {m}",
+        (0, m * 1.05),
+    )
     if pairs:
         closest = [d["closest_relative"] for _, d in watched]
         _line(panels[2], epochs, closest, "closest pair of means / median pair", (0, max(1e-6, *closest) * 1.15))
@@ -151,26 +166,31 @@ def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
 
 
 def _heat(figure: Any, ax: Any, occupancy: np.ndarray, first: int, last: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     m = len(occupancy)
     top = max(2 / m, float(occupancy.max())) if m > 1 else 1.0
     extent = (first - 0.5, last + 0.5, m - 0.5, -0.5)
-    shown = ax.imshow(
-        occupancy, aspect="auto", extent=extent, cmap="cividis", vmin=0, vmax=top, interpolation="nearest"
-    )
+    style: Any = {"aspect": "auto", "extent": extent, "cmap": "cividis", "interpolation": "nearest"}
+    shown = ax.imshow(100 * occupancy, vmin=0, vmax=100 * top, **style)
     _dressed(ax).set_title("share of rows per component", fontsize=BIG, color=INK, loc="left")
     ax.grid(False)
     step = max(1, -(-m // 24))
     ax.set_yticks(range(0, m, step))
     ax.set_ylabel("component")
-    bar = figure.colorbar(shown, ax=ax, pad=0.01, fraction=0.04, format=lambda v, _: f"{100 * v:.0f} %")
+    ticks = MaxNLocator(5, steps=[1, 2, 5, 10], integer=True)
+    bar = figure.colorbar(shown, ax=ax, pad=0.01, fraction=0.04, ticks=ticks, format="%.0f %%")
     bar.ax.tick_params(colors=INK, labelsize=SMALL)
     bar.outline.set_visible(False)
 
 
 def _line(ax: Any, x: list[int], y: list[float], title: str, limits: tuple[float, float]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     _dressed(ax).set_title(title, fontsize=BIG, color=INK, loc="left")
     ax.plot(x, y, color=PALETTE[0], linewidth=1.8, marker="o" if len(x) == 1 else None, markersize=4)
     ax.set_ylim(*limits)
+    ax.yaxis.set_major_locator(MaxNLocator(4, integer=limits[1] > 1))
 
 
 def _figure(width: float, height: float) -> Any:

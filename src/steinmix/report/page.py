@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +15,17 @@ from .._files import write_text
 from ..metrics import clustering_accuracy
 from ..random import Streams
 from .cards import cluster_cards, reconstructions
-from .figures import MARKERS, PALETTE, code_map, collapse_timeline, mark, phase_spans, require, training_curves
+from .figures import (
+    MARKERS,
+    PALETTE,
+    code_map,
+    collapse_timeline,
+    mark,
+    phase_spans,
+    quantities,
+    require,
+    training_curves,
+)
 from .records import Rows, gather, has_mixture, has_network, image_side
 from .tables import null_rows_of
 from .words import COLUMNS, FILTERS, GROUP_LIMIT, PHASES, SHAPES, TERMS
@@ -42,9 +53,9 @@ def write_report(
     X : as in `fit`, of shape (n, f)
         The rows to look at, as a rule those of the fit.
     record : mapping or None
-        What is known of the run. Every key is optional: ``title``, ``command`` (what to type to get it again), ``data`` (a
-        name, a path, or what `Source.describe` gives), ``created``, ``seed``, ``wall_s`` (seconds), ``peak_bytes``,
-        ``hardware``, ``versions`` (mapping). Others are listed if they are plain.
+        What is known of the run. Every key is optional: ``title``, ``command`` (what to type to get it again),
+        ``data`` (a name, a path, or what `Source.describe` gives), ``created``, ``seed``, ``wall_s`` (seconds),
+        ``peak_bytes``, ``hardware``, ``versions`` (mapping). Others are listed if they are plain.
     path : path
         The file; the write is atomic.
     labels : array-like (n,), optional
@@ -110,7 +121,7 @@ def _context(
         "collapse": _collapse(model.history_) if mixture else None,
         "nulls": _null_table(nulls),
         "parameters": _parameters(model),
-        "plan": {k: _plain(v) for k, v in model.plan_.items()},
+        "plan": {k: _plain(v) for k, v in model.plan_.items() if k != "epochs"},
         "versions": _versions(record),
         "more": {k: _plain(v) for k, v in record.items() if k not in SHOWN and isinstance(v, str | int | float | bool)},
     }
@@ -140,13 +151,38 @@ def _header(model: Any, rows: Rows, record: dict[str, Any]) -> dict[str, Any]:
 def _call(model: Any) -> str:
     """Return the Python call that fits the model again, with its seed even where none was given."""
     again = type(model)(**model.get_params(deep=False) | {"random_state": model.seed_})
-    return f"steinmix.{again.__repr__(N_CHAR_MAX=10_000)}.fit(X)"
+    return f"{_short(again)}.fit(X)"
+
+
+def _short(value: Any) -> str:
+    """Return the expression that makes a configuration object or an estimator, without what is left at its default."""
+    if not hasattr(value, "get_params") or isinstance(value, type):
+        return repr(value)
+    params, default = value.get_params(deep=False), _defaults(type(value))
+    changed = ", ".join(
+        f"{k}={_short(v)}" for k, v in params.items() if k not in default or repr(v) != repr(default[k])
+    )
+    name = type(value).__name__
+    return f"{'steinmix.' if name in _public_names() else ''}{name}({changed})"
+
+
+def _public_names() -> list[str]:
+    from .. import __all__
+
+    return __all__
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """Return a constructor's defaults; where it needs no argument, those of an object, for a factory shows no value."""
+    defaults = {k: p.default for k, p in inspect.signature(kind).parameters.items()}
+    given = {k: v for k, v in defaults.items() if v is not inspect.Parameter.empty}
+    return cast(Any, kind)().get_params(deep=False) if len(given) == len(defaults) else given
 
 
 def _headline(model: Any, rows: Rows, nulls: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the figures at the top as label, value (text) and note."""
     scores = nulls[0]["scores"]
-    figure, percent = FILTERS["figure"], FILTERS["percent"]
+    percent = FILTERS["percent"]
     found = [
         {"label": COLUMNS[name][0], "value": COLUMNS[name][1](scores[name]), "note": COLUMNS[name][2]}
         for name in ("accuracy", "nmi", "explained")
@@ -160,8 +196,8 @@ def _headline(model: Any, rows: Rows, nulls: list[Mapping[str, Any]]) -> list[di
     undecided = float(1 - rows.responsibilities.max(axis=1).mean())
     found += [
         {
-            "label": "Effective components",
-            "value": f"{figure(scores['effective_components'])} of {len(share)}",
+            "label": "Effective clusters",
+            "value": f"{FILTERS['hundredths'](scores['effective_components'])} of {len(share)}",
             "note": "how many equally large clusters would be as even",
         },
         {"label": "Largest cluster", "value": percent(share.max()), "note": f"component {share.argmax()}"},
@@ -200,7 +236,15 @@ def _map(model: Any, rows: Rows, streams: Streams) -> dict[str, Any]:
     groups, legend = _groups(model, rows)
     alt = f"Scatter plot of {len(shown):,} rows, {what}; " + ("marked by cluster." if means is not None else "codes.")
     svg = code_map(flat[shown], groups[shown], flat_means, axes, "map")
-    return {"svg": svg, "alt": alt, "what": what, "n": len(shown), "legend": legend, "by": _map_by(rows, means)}
+    return {
+        "svg": svg,
+        "alt": alt,
+        "what": what,
+        "n": len(shown),
+        "legend": legend,
+        "by": _map_by(rows, means),
+        "projected": points.shape[1] > 2,
+    }
 
 
 def _two_axes(points: np.ndarray, means: np.ndarray | None, streams: Streams, coded: bool) -> tuple[Any, Any, Any, str]:
@@ -223,7 +267,7 @@ def _two_axes(points: np.ndarray, means: np.ndarray | None, streams: Streams, co
 
 
 def _groups(model: Any, rows: Rows) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Return a group (k,) for each row, and the legend: clusters, else the user's labels if they are few, else nothing."""
+    """Return a group (k,) for each row, and the legend: clusters, else the user's labels if few, else nothing."""
     if rows.log_joint is not None:
         names = [f"{c} ({size:,} rows)" for c, size in enumerate(np.asarray(rows.sizes))]
         return rows.labels, [_legend(c, name) for c, name in enumerate(names)]
@@ -252,13 +296,13 @@ def _training(history: list[dict[str, Any]]) -> dict[str, Any] | None:
         {"name": name, "first": first, "last": last, "colour": PALETTE[i % len(PALETTE)], "what": PHASES.get(name, "")}
         for i, (name, first, last) in enumerate(phase_spans(history))
     ]
-    names = dict.fromkeys(k for record in history for k in record)
+    shown = quantities(history)
     alt = f"Loss and terms over {len(history)} epochs; the loss ends at {FILTERS['figure'](history[-1]['loss'])}."
     return {
         "svg": training_curves(history, "curves"),
         "alt": alt,
         "phases": phases,
-        "terms": {name.replace("_", " "): TERMS[name] for name in names if name in TERMS},
+        "terms": {name.replace("_", " "): what for name, what in TERMS.items() if name in shown},
     }
 
 
@@ -267,9 +311,9 @@ def _collapse(history: list[dict[str, Any]]) -> dict[str, Any] | None:
     if not watched:
         return None
     last = watched[-1]
-    dead = [str(c) for c in last["dead_components"]]
+    dead = last["dead_components"]
     alt = f"Heat map of the share of rows per component over {len(watched)} epochs, and effective components below it."
-    return {"svg": collapse_timeline(history, "collapse"), "alt": alt, "dead": dead, "last": last}
+    return {"svg": collapse_timeline(history, "collapse"), "alt": alt, "dead": dead, "last": last, "few": 12}
 
 
 def _null_table(nulls: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -298,9 +342,9 @@ def _verdict(nulls: list[Mapping[str, Any]]) -> str:
 
 def _parameters(model: Any) -> list[dict[str, Any]]:
     """Return the constructor's parameters as texts, and whether each was changed from its default."""
-    default = type(model)().get_params(deep=False)
+    default = _defaults(type(model))
     params = model.get_params(deep=False)
-    return [{"name": k, "value": _plain(v), "changed": repr(v) != repr(default[k])} for k, v in params.items()]
+    return [{"name": k, "value": _plain(_short(v)), "changed": repr(v) != repr(default[k])} for k, v in params.items()]
 
 
 def _plain(value: Any, limit: int = 300) -> str:

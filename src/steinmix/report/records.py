@@ -129,11 +129,13 @@ def gather(model: Any, X: Any, labels: Any, streams: Streams) -> Rows:
     ConfigError
         If the model is of a kind that has no report.
     DataError
-        If rows and labels do not fit together or to the model.
+        If there is only one row, or rows and labels do not fit together or to the model.
     """
     mixture = has_mixture(model)
     check_is_fitted(model)
     source = model._source(X, reset=False)
+    if source.n_rows < 2:
+        raise DataError(f"Got {source.n_rows} row; expected at least 2 to compare. Give more rows.")
     truth = None if labels is None else _truth(labels, source.n_rows)
     index = _sample(source, streams)
     raw = _taken(source, index)

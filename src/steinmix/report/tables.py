@@ -160,8 +160,14 @@ def _gaussian_mixture(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarra
     with _no_convergence_warning():
         labels = mixture.fit(rows.prepared[part]).predict(rows.prepared).astype(np.int64)
     fitted = "" if len(part) == len(rows.index) else f", fitted to {len(part):,} random rows"
-    what = "scikit-learn's Gaussian mixture with diagonal covariances on the prepared rows (EM from k-means, 0.001 added to "
-    return "plain Gaussian mixture", f"{what}the variances{fitted}): what needs no network and no diversifier.", labels
+    what = (
+        "scikit-learn's Gaussian mixture with diagonal covariances on the prepared rows (EM from k-means, 0.001 added"
+    )
+    return (
+        "plain Gaussian mixture",
+        f"{what} to the variances{fitted}): what needs no network and no diversifier.",
+        labels,
+    )
 
 
 def _possible_clusters(rows: Rows) -> int:

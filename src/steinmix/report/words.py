@@ -14,15 +14,24 @@ GROUP_LIMIT = 49
 
 
 def figure(value: float | None) -> str:
-    """Return a number with about four digits that count; no exponent unless it is needed."""
+    """Return a number with three digits that count, whole numbers whole, and no exponent unless it is needed."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}".replace("-", "−")
-    digits = max(0, 3 - int(math.floor(math.log10(abs(value))))) if value else 0
-    text = f"{value:,.{min(digits, 4)}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return text.replace("-", "−")
+    if value and not 1e-3 <= abs(value) < 1e7:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}e{int(exponent)}".replace("-", "−")
+    digits = 0 if float(value).is_integer() else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}".replace("-", "−")
+
+
+def hundredths(value: float | None) -> str:
+    """Return a number with two decimals."""
+    return NOTHING if value is None else f"{value:.2f}"
+
+
+def wide(images: int, side: int) -> str:
+    """Return the width of a strip in images: its gaps are one pixel each."""
+    return f"{(images * (side + 1) - 1) / side:.3f}"
 
 
 def percent(value: float | None) -> str:
@@ -62,10 +71,12 @@ FILTERS: dict[str, Callable[[Any], str]] = {
     "count": count,
     "duration": duration,
     "figure": figure,
+    "hundredths": hundredths,
     "index": index,
     "percent": percent,
     "signed": signed,
     "size": size,
+    "wide": wide,
 }
 
 COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
@@ -73,8 +84,8 @@ COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
         "Accuracy",
         percent,
         "against your labels, clusters matched one to one",
-        "share of rows whose cluster, under the best one-to-one matching of clusters to your labels, is right. Higher is "
-        "better.",
+        "share of rows whose cluster, under the best one-to-one matching of clusters to your labels, is right. Higher "
+        "is better.",
     ),
     "nmi": (
         "NMI",
@@ -86,8 +97,8 @@ COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
         "ARI",
         index,
         "adjusted Rand index with your labels",
-        "adjusted Rand index with your labels: pairs of rows treated alike, 0 in the mean by chance, 1 at best. Higher is "
-        "better.",
+        "adjusted Rand index with your labels: pairs of rows treated alike, 0 in the mean by chance, 1 at best. Higher "
+        "is better.",
     ),
     "purity": (
         "Purity",
@@ -100,8 +111,8 @@ COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
         "Explained variance",
         percent,
         "what is left of the rows after coding and decoding",
-        "share of the variance of the prepared rows that survives coding and decoding. Higher is better; negative is worse "
-        "than the column means.",
+        "share of the variance of the prepared rows that survives coding and decoding. Higher is better; negative is "
+        "worse than the column means.",
     ),
     "squared_error": (
         "Squared error",
@@ -110,32 +121,33 @@ COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
         "mean squared difference between a prepared value and its reconstruction. Lower is better.",
     ),
     "effective_components": (
-        "Effective components",
-        figure,
+        "Effective clusters",
+        hundredths,
         "",
-        "exponential of the entropy of the shares of rows: the number of clusters if all are equally large, 1 if one holds "
-        "everything.",
+        "exponential of the entropy of the shares of rows: the number of clusters if all are equally large, 1 if one "
+        "holds everything.",
     ),
     "smallest_share": ("Smallest cluster", percent, "", "share of rows in the smallest cluster; 0 means an empty one."),
     "agreement": (
         "Agreement",
         index,
         "",
-        "adjusted Rand index with the labels of the method itself. A null row near 1 says that it finds the same clusters.",
+        "adjusted Rand index with the labels of the method itself. A null row near 1 finds the same clusters.",
     ),
     "silhouette": (
         "Silhouette",
         index,
         "",
-        "how much nearer rows are to their own cluster than to the next one, by Euclidean distance between prepared rows "
-        "(at most 2,000), −1 to 1. It favours k-means, which minimises that distance; it cannot see curved clusters.",
+        "how much nearer rows are to their own cluster than to the next one, by Euclidean distance between prepared "
+        "rows (at most 2,000), −1 to 1. It favours k-means, which minimises that distance, and "
+        "cannot see curved clusters.",
     ),
 }
 """Column -> heading, format, short note, meaning."""
 
 PHASES = {
-    "pretrain": "the network learns to rebuild rows of which some values are hidden; no clusters yet",
-    "anchor": "the mixture is started and the cluster of each row is held at the start's, until networks and mixture agree",
+    "pretrain": "the network learns to rebuild rows of which some values are hidden",
+    "anchor": "the mixture is started and each row's cluster is held at the start's, until networks and mixture agree",
     "mixture": "the method's own objective: clusters are free",
     "elbo": "the variational bound",
 }

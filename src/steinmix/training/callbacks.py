@@ -74,7 +74,7 @@ class EarlyStopping(Callback):
         if len(losses) <= self.patience:
             return False
         before, since = min(losses[: -self.patience]), min(losses[-self.patience :])
-        return since > before - self.tol * abs(before)
+        return since >= before - self.tol * abs(before)
 
 
 class Diagnose(Callback):

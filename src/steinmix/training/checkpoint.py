@@ -1,15 +1,15 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped.
 
 A checkpoint is one folder per epoch with ``state.safetensors`` and ``state.json``: module, optimisers, generators,
-history and position. It is written beside its place and renamed into it, so a reader never meets half a file; two generations are
-kept, and a damaged newest one falls back to the one before.
+history and position. It is written beside its place and renamed into it, so a reader never meets half a file; two
+generations are kept, and a damaged newest one falls back to the one before.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,13 +102,21 @@ class Checkpoint:
         return None
 
     def _check(self, fingerprint: dict[str, Any]) -> None:
-        other = [k for k in self.fingerprint if fingerprint.get(k) != self.fingerprint[k]]
-        if other:
-            got, expected = fingerprint.get(other[0]), self.fingerprint[other[0]]
+        for name, before, now in _differences("", fingerprint, self.fingerprint):
             raise ConfigError(
-                f"the checkpoint in {self.folder} is of another run: {other[0]} was {got!r} and is now {expected!r}; "
+                f"the checkpoint in {self.folder} is of another run: {name} was {before!r} and is now {now!r}; "
                 "use the old setting or another folder."
             )
+
+
+def _differences(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (dotted name, before, now) where two nested plain values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            inner = name if key in ("params", "$class") else f"{name}.{key}".lstrip(".")
+            yield from _differences(inner, before.get(key), now.get(key))
+    elif before != now:
+        yield name, before, now
 
 
 def _split(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:

@@ -15,8 +15,8 @@ from ..random import Streams
 __all__ = ["CHUNK_ROWS", "Loader"]
 
 CHUNK_ROWS = 256
-"""Rows of a chunk when data are only read. It is fixed, and whoever reads pads the last chunk to it, so that what a model
-says of a row does not depend, not even in the last bit, on the rows that stand beside it."""
+"""Rows of a chunk when data are only read. It is fixed, and whoever reads pads the last chunk to it, so that what a
+model says of a row does not depend, not even in the last bit, on the rows that stand beside it."""
 
 WINDOW_BATCHES = 32
 """Batches held by the shuffle buffer of a source that is read in blocks."""

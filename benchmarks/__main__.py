@@ -1,0 +1,19 @@
+"""Run the benchmarks and write their records: ``python -m benchmarks [name ...]``."""
+
+from __future__ import annotations
+
+import sys
+
+from . import direction, vade_step
+
+BENCHMARKS = {"direction": direction.main, "vade_step": vade_step.main}
+
+
+def main() -> None:
+    """Run those named on the command line, or all."""
+    for name in sys.argv[1:] or BENCHMARKS:
+        BENCHMARKS[name]()
+
+
+if __name__ == "__main__":
+    main()

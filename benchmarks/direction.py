@@ -1,0 +1,43 @@
+"""The NSVGD direction beside plain broadcasting over (m, m, p), and its error against float64."""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from steinmix import NSVGD
+from steinmix.random import Streams
+
+from .harness import interleave, machine, ratios, write
+
+
+def broadcast(theta: torch.Tensor, ascent: torch.Tensor) -> torch.Tensor:
+    """The formula as written, with a fixed bandwidth of one."""
+    difference = theta[:, None] - theta[None]
+    k = torch.exp(-difference.square().sum(-1) / 2)
+    return k @ ascent + (k[..., None] * difference).sum(1) / len(theta)
+
+
+def main(rounds: int = 5) -> None:
+    """Print and record milliseconds and ratios for several m and p."""
+    record = {"machine": machine(), "rounds": rounds, "runs": []}
+    torch.set_num_threads(1)
+    for m, p in ((10, 10), (64, 10), (1000, 10), (1000, 100)):
+        generator = Streams(0).torch("particles")
+        theta, ascent = (torch.randn(m, p, generator=generator) for _ in range(2))
+        ours = NSVGD(1.0)
+        ours.kernel.bandwidth = 1.0
+        repeat = 200 if m <= 64 else 1
+        variants = {
+            "broadcast": lambda t=theta, a=ascent, r=repeat: [broadcast(t, a) for _ in range(r)],
+            "ours": lambda t=theta, a=ascent, r=repeat, d=ours: [d(t, a) for _ in range(r)],
+        }
+        seconds = interleave(variants, rounds)
+        exact = broadcast(theta.double(), ascent.double())
+        error = float((ours(theta, ascent) - exact).abs().max() / exact.abs().max())
+        row = {"m": m, "p": p, "error": error, "faster": round(ratios(seconds, "broadcast")["ours"], 2)}
+        row["milliseconds"] = {k: round(1e3 * statistics.median(v) / repeat, 4) for k, v in seconds.items()}
+        record["runs"].append(row)
+        print(f"direction m={m} p={p}: {row['milliseconds']} ms, {row['faster']} x, relative error {error:.1e}")
+    write("direction", record)

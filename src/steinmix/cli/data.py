@@ -1,0 +1,93 @@
+"""``steinmix data``: what there is, fetch it, look at a file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from ..data.datasets import available
+from ..data.prepare import choose_scaling, column_statistics
+from ..errors import ConfigError
+from .inputs import Request, load_published, open_data
+from .parsing import Parser, add_common_options, suggestion
+from .show import print_json, print_pairs, print_rows
+
+__all__ = ["run"]
+
+_DESCRIPTION = """\
+  steinmix data list            the published data sets by name
+  steinmix data get NAME        find or download one, and verify it
+  steinmix data describe DATA   shape, type, columns and scaling of a file or a data set
+Files are looked for in the folder that STEINMIX_DATA names, then in the cache of the user."""
+
+SHOWN_COLUMNS = 20
+
+
+def run(argv: Sequence[str]) -> None:
+    """Do what the arguments say."""
+    options = _parser().parse(argv)
+    if options.action == "list":
+        _list(options)
+    elif options.name is None:
+        raise ConfigError(
+            f"steinmix data {options.action} needs a name; `steinmix data list` shows those of data sets."
+        )
+    elif options.action == "get":
+        _get(options)
+    else:
+        _describe(options)
+
+
+def _list(options: argparse.Namespace) -> None:
+    titles = {name: (loader.__doc__ or "").strip().split("\n")[0] for name, loader in available().items()}
+    if options.json:
+        print_json(titles)
+    else:
+        print_pairs({name: title.removeprefix("Load ") for name, title in titles.items()})
+
+
+def _get(options: argparse.Namespace) -> None:
+    known = available()
+    if options.name.partition(":")[0] not in known:
+        near = suggestion(options.name, known) or ";"
+        raise ConfigError(f"no data set {options.name!r}{near} expected one of {', '.join(known)}.")
+    found = load_published(options.name)
+    shape, classes = list(found.data.shape), len(found.target_names)
+    if options.json:
+        print_json({"name": options.name, "shape": shape, "classes": classes, "description": found.DESCR})
+    elif not options.quiet:
+        print_pairs({"data set": options.name, "shape": f"{shape[0]} rows x {shape[1]} columns, {classes} classes"})
+        print(f"\n{found.DESCR}")
+
+
+def _describe(options: argparse.Namespace) -> None:
+    data = open_data(Request(options.name, exclude=tuple(c for c in (options.exclude or "").split(",") if c)))
+    stats = column_statistics(data.rows)
+    scaling = choose_scaling(stats, "auto", data.rows.dtype)
+    names = data.rows.feature_names or [str(j) for j in range(data.rows.n_features)]
+    figures = zip(stats.minimum, stats.maximum, stats.mean, stats.variance**0.5, scaling.shift, scaling.scale)
+    words = ("min", "max", "mean", "sd", "shift", "scale")
+    columns = {name: dict(zip(words, map(float, row))) for name, row in zip(names, figures)}
+    if options.json:
+        print_json({**data.describe(), "columns": columns})
+    elif not options.quiet:
+        _print_columns(data.describe(), words, columns)
+
+
+def _print_columns(facts: dict[str, Any], words: Sequence[str], columns: dict[str, dict[str, float]]) -> None:
+    kept = {name: value for name, value in facts.items() if name not in ("feature_names", "shape")}
+    shape = facts["shape"]
+    print_pairs({**kept, "shape": f"{shape[0]} rows x {shape[1]} columns"})
+    print_rows([["column", *words], *([n, *(v[w] for w in words)] for n, v in list(columns.items())[:SHOWN_COLUMNS])])
+    if len(columns) > SHOWN_COLUMNS:
+        print(f"... and {len(columns) - SHOWN_COLUMNS} more columns; --json has them all")
+
+
+def _parser() -> Parser:
+    parser = Parser("data", _DESCRIPTION)
+    parser.add_argument("action", choices=["list", "get", "describe"])
+    parser.add_argument("name", nargs="?", metavar="NAME|FILE")
+    parser.add_argument("--exclude", metavar="COLUMNS", help="columns to leave out, with commas between")
+    add_common_options(parser)
+    return parser

@@ -1,0 +1,250 @@
+"""``steinmix fit DATA``: rows in, a run folder out.
+
+The order of things is the guarantee that labels cannot reach training: rows are opened without them, `train` is given
+rows only, and `Data.labels` is called for the first time in `judge`, which is given a model that is fitted already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._typing import Source
+from ..errors import ConfigError
+from ..training import Training
+from .inputs import Data, Request, open_data
+from .outputs import check_target, new_folder, new_table, require_pyarrow, require_report
+from .parsing import add_common_options, normalised, suggestion
+from .predictions import Summary, has_clusters, write_predictions
+from .records import (
+    FORMAT,
+    RECORD,
+    SCHEMA,
+    Stopwatch,
+    command_line,
+    machine,
+    now,
+    page_record,
+    request_record,
+    versions,
+    write_record,
+)
+from .schema import Schema, method_names, read_config, taken
+from .show import print_json, print_pairs, print_rows
+
+__all__ = ["judge", "run", "train"]
+
+DEFAULT_METHOD = "vade"
+
+_DESCRIPTION = """\
+Fit a model to rows and write a run folder: model, predictions, record, report.
+DATA is a .npy, .csv, .csv.gz or .parquet file, a folder of Parquet files, or the name of a published data set
+(digits, mnist, mnist:train, ...; `steinmix data list` names them). Options of --method are listed below; hyphens
+and underscores are the same in their names. Options in --config FILE are overridden by those of the command line."""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Do what the arguments say."""
+    schema, options = _parsed(argv)
+    if options.print_config:
+        print(schema.dump(options, {"method": options.method, "seed": options.seed}), end="")
+        return
+    if options.data is None:
+        raise ConfigError("got no DATA; expected a file or the name of a data set, such as digits.")
+    folder = Path(options.output)
+    check_target(folder, RECORD, options.overwrite, "choose another, or replace it with --overwrite.")
+    _check_extras(options)
+    model = schema.method(**_arguments(schema, options), random_state=options.seed)
+    exclude = tuple(c for c in (options.exclude or "").split(",") if c)
+    request = Request(options.data, options.labels, exclude, not options.no_labels)
+    with new_folder(folder) as partial:
+        record = _written(partial, model, request, options, command_line("fit", argv))
+    _show(record, folder, options)
+
+
+def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
+    rest, files = taken(normalised(argv), "--config")
+    settings = {name: value for file in files for name, value in read_config(file).items()}
+    named = taken(rest, "--method")[1]
+    method = named[-1] if named else str(settings.get("method", DEFAULT_METHOD))
+    methods = method_names()
+    if method not in methods:
+        raise ConfigError(
+            f"no method {method!r}{suggestion(method, methods) or ';'} expected one of {', '.join(methods)}."
+        )
+    schema = Schema(methods[method], "steinmix fit", _DESCRIPTION, _add_options)
+    return schema, schema.parse(rest, settings)
+
+
+def _add_options(parser: Any) -> None:
+    text = str | None
+    parser.add_argument("data", nargs="?", type=text, help="file, folder of Parquet files, or data set", metavar="DATA")
+    parser.add_argument("--method", type=str, default=DEFAULT_METHOD, help=f"one of {', '.join(method_names())}")
+    parser.add_argument("-o", "--output", type=str, default="run", help="run folder to write", metavar="RUN")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier run")
+    parser.add_argument("--config", type=text, help="YAML file of options", metavar="FILE")
+    parser.add_argument("--print_config", action="store_true", help="print the options as such a file, and stop")
+    labels = "column, or file (.npy, .csv, .parquet), of true classes; for scores only, training never sees them"
+    parser.add_argument("--labels", type=text, help=labels, metavar="COLUMN|FILE")
+    parser.add_argument("--no_labels", action="store_true", help="leave the targets of a published data set alone")
+    parser.add_argument("--exclude", type=text, help="columns to leave out, with commas between", metavar="COLUMNS")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bits")
+    parser.add_argument("--checkpoint", type=text, help="folder for a checkpoint after every epoch", metavar="FOLDER")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint there")
+    parser.add_argument("--no_report", action="store_true", help="write no report.html and no null rows")
+    add_common_options(parser)
+
+
+def _check_extras(options: argparse.Namespace) -> None:
+    """Miss a package now, not after training."""
+    require_pyarrow("writing the predictions of a run")
+    if options.resume and options.checkpoint is None:
+        raise ConfigError("--resume needs the --checkpoint folder to go on from.")
+    if not options.no_report:
+        require_report(", or say --no_report")
+
+
+def _arguments(schema: Schema, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the constructor's arguments; the training is always spelled out, so that --quiet changes nothing else."""
+    arguments = schema.arguments(options)
+    training = arguments["training"] or Training()
+    if options.quiet:
+        training.progress = False
+    return arguments | {"training": training}
+
+
+def _written(partial: Path, model: Any, request: Request, options: Any, command: str) -> dict[str, Any]:
+    """Fill the run folder and return its record."""
+    watch = Stopwatch()
+    created = now()
+    with watch.stage("open"):
+        data = open_data(request)
+    with watch.stage("fit"), _heard() as heard:
+        train(model, data.rows, options.checkpoint, options.resume)
+    model.save(partial / "model")
+    with watch.stage("predict"), new_table(partial / "predictions.parquet", data.rows.n_rows) as table:
+        summary = write_predictions(model, data.rows, table, getattr(model, "initial_labels_", None))
+    with watch.stage("score"):
+        labels, metrics = judge(model, data, summary)
+    record = _record(model, request, data, command, created, options.method) | {"metrics": metrics, "warnings": heard}
+    record |= {"null_rows": None, "wall_seconds": watch.seconds}
+    if not options.no_report:
+        record["null_rows"] = _page(partial, model, data.rows, record, labels, watch)
+    record["machine"] = machine(model.preparation_.shift.device)
+    write_record(partial / RECORD, record)
+    return record
+
+
+def train(model: Any, rows: Source, checkpoint: str | None, resume: bool) -> None:
+    """Fit the model to rows. There is no argument by which labels could come in."""
+    model.fit(rows, checkpoint=checkpoint, resume=resume)
+
+
+def judge(model: Any, data: Data, summary: Summary) -> tuple[np.ndarray | None, dict[str, Any]]:
+    """Return the labels, if there are any, and the metrics of a fitted model; it is not changed any more."""
+    metrics = summary.metrics()
+    if data.labels is None or not has_clusters(model):
+        return None, metrics
+    from ..metrics import clustering_scores
+
+    labels = data.labels()
+    metrics["labels_from"] = f"{data.labels_from}, for scoring only"
+    metrics["with_labels"] = clustering_scores(labels, model.labels_)
+    metrics["start_with_labels"] = clustering_scores(labels, model.initial_labels_)
+    return labels, metrics
+
+
+def _record(model: Any, request: Request, data: Data, command: str, created: str, method: str) -> dict[str, Any]:
+    from ..estimator.persistence import plain_params
+
+    diagnostics = getattr(model, "diagnostics_", [])
+    return {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "command": command,
+        "created": created,
+        "method": method,
+        "class": type(model).__name__,
+        "params": plain_params(model.get_params(deep=False), strict=False),
+        "plan": plain_params(model.plan_, strict=False),
+        "seed": model.seed_,
+        "data": data.describe(),
+        "request": request_record(request),
+        "diagnostics": diagnostics[-1] if diagnostics else None,
+        "machine": machine(model.preparation_.shift.device),
+        "versions": versions(),
+    }
+
+
+def _page(
+    partial: Path, model: Any, rows: Source, record: Mapping[str, Any], labels: np.ndarray | None, watch: Stopwatch
+) -> list[dict[str, Any]]:
+    """Write the report and return the null rows without their arrays."""
+    from ..report import null_rows, write_report
+
+    with watch.stage("null_rows"):
+        found = null_rows(model, rows, labels=labels, random_state=0)
+    with watch.stage("report"):
+        write_report(model, rows, page_record(record), partial / "report.html", labels=labels, rows=found)
+    return [{key: row[key] for key in ("name", "what", "scores")} for row in found]
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Note the warnings of training for the record; they are shown as well."""
+    heard: list[str] = []
+    show = warnings.showwarning
+
+    def note(message: Any, *args: Any, **kwargs: Any) -> None:
+        heard.append(str(message))
+        show(message, *args, **kwargs)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note
+        yield heard
+
+
+def _show(record: Mapping[str, Any], folder: Path, options: argparse.Namespace) -> None:
+    if options.json:
+        print_json({"run": str(folder), **record})
+        return
+    if options.quiet:
+        return
+    metrics, shape = record["metrics"], record["data"]["shape"]
+    print_pairs(
+        {
+            "method": f"{record['method']}, seed {record['seed']}",
+            "data": f"{record['data']['name']}, {shape[0]} rows x {shape[1]} columns",
+            "effective components": _of(metrics),
+            "mean score": metrics["mean_score"],
+            "labels": metrics.get("labels_from"),
+            "fit": f"{record['wall_seconds']['fit']:.1f} s",
+            "run folder": str(folder),
+        }
+    )
+    print_rows(_comparison(record))
+
+
+def _of(metrics: Mapping[str, Any]) -> str | None:
+    if "effective_components" not in metrics:
+        return None
+    return f"{metrics['effective_components']:.2f} of {len(metrics['occupancy'])}"
+
+
+def _comparison(record: Mapping[str, Any]) -> list[list[Any]]:
+    """Return the rows of the table of the method beside its null rows, or beside its start if there is no report."""
+    if record["null_rows"]:
+        named = {row["name"]: row["scores"] for row in record["null_rows"]}
+    elif "with_labels" in record["metrics"]:
+        named = {record["class"]: record["metrics"]["with_labels"], "start": record["metrics"]["start_with_labels"]}
+    else:
+        return []
+    columns = [c for c in ("accuracy", "nmi", "ari", "purity") if all(c in scores for scores in named.values())]
+    columns = columns or list(next(iter(named.values())))
+    return [["", *columns], *([name, *(scores[c] for c in columns)] for name, scores in named.items())]

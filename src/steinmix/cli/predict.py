@@ -1,0 +1,47 @@
+"""``steinmix predict RUN DATA -o FILE``: labels and probabilities of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .inputs import open_like
+from .outputs import check_table, new_table
+from .parsing import Parser, add_common_options
+from .predictions import write_predictions
+from .records import read_run
+from .show import print_json, print_pairs
+
+__all__ = ["run"]
+
+_DESCRIPTION = """\
+Write the label and the probability of each component for every row of DATA: row, label, p0, p1, ..., score.
+Columns are found by name where the model was fitted on names, so DATA may have others beside them."""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Do what the arguments say."""
+    options = _parser().parse(argv)
+    target = check_table(Path(options.output))
+    fitted = read_run(options.run)
+    model = fitted.load()
+    request = fitted.request
+    data = open_like(options.data, fitted.feature_names, request.left_out if request else ())
+    with new_table(target, data.rows.n_rows) as table:
+        summary = write_predictions(model, data.rows, table)
+    if options.json:
+        print_json({"output": str(target), "n_rows": summary.n_rows, **summary.metrics()})
+    elif not options.quiet:
+        metrics = summary.metrics()
+        effective = metrics.get("effective_components")
+        print_pairs({"rows": summary.n_rows, "effective components": effective, "mean score": metrics["mean_score"]})
+        print_pairs({"written": str(target)})
+
+
+def _parser() -> Parser:
+    parser = Parser("predict", _DESCRIPTION)
+    parser.add_argument("run", metavar="RUN", help="run folder, or model folder")
+    parser.add_argument("data", metavar="DATA", help="file, folder of Parquet files, or data set")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="labels.parquet, .csv or .npy")
+    add_common_options(parser)
+    return parser

@@ -1,0 +1,69 @@
+"""``steinmix sample RUN -n 64``: rows that the model generates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from .outputs import check_table, new_array, new_table
+from .parsing import Parser, add_common_options
+from .records import Run, read_run
+from .show import print_json, print_pairs
+
+__all__ = ["run"]
+
+_DESCRIPTION = """\
+Generate rows in the units of the data, of all components by their weights or of one. A .npy file holds a plain
+array (n, columns); .parquet and .csv have the columns of the data the model was fitted on."""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Do what the arguments say."""
+    options = _parser().parse(argv)
+    target = check_table(Path(options.output))
+    fitted = read_run(options.run)
+    rows = _drawn(fitted.load(), options)
+    _write(target, rows, fitted)
+    result = {"rows": len(rows), "columns": rows.shape[1], "component": options.component, "written": str(target)}
+    if options.json:
+        print_json(result)
+    elif not options.quiet:
+        print_pairs(result)
+
+
+def _drawn(model: Any, options: Any) -> np.ndarray:
+    """Return the rows (n, f), or raise ConfigError if the model cannot give them."""
+    name = type(model).__name__
+    if not hasattr(model, "sample"):
+        raise ConfigError(f"a model of {name} does not generate; expected one that does, such as vade or vae.")
+    arguments = {"random_state": options.seed}
+    if options.component is not None:
+        if "component" not in signature(model.sample).parameters:
+            raise ConfigError(f"a model of {name} has no components; leave --component out.")
+        arguments["component"] = options.component
+    return model.sample(options.n_samples, **arguments)
+
+
+def _write(target: Path, rows: np.ndarray, fitted: Run) -> None:
+    if target.suffix == ".npy":
+        new_array(target, rows)
+        return
+    names = fitted.feature_names or [f"x{j}" for j in range(rows.shape[1])]
+    with new_table(target, len(rows)) as table:
+        table.append({name: np.ascontiguousarray(rows[:, j]) for j, name in enumerate(names)})
+
+
+def _parser() -> Parser:
+    parser = Parser("sample", _DESCRIPTION)
+    parser.add_argument("run", metavar="RUN", help="run folder, or model folder")
+    parser.add_argument("-n", "--n_samples", type=int, default=64, metavar="N", help="number of rows (default: 64)")
+    parser.add_argument("--component", type=int, metavar="K", help="draw from this component only, counted from 0")
+    parser.add_argument("--seed", type=int, help="the model's own unless given; the same seed gives the same rows")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="samples.npy, .parquet or .csv")
+    add_common_options(parser)
+    return parser

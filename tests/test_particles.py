@@ -1,0 +1,106 @@
+import pytest
+import torch
+from torch import nn
+
+from steinmix import NSVGD, RBF, ConfigError, NoDiversity, NoParticlesError, Particles
+from steinmix.objective import Objective
+
+
+@pytest.fixture
+def parameters(normal):
+    """Three components: a vector, a matrix and a number each."""
+    return [nn.Parameter(normal(3, 2)), nn.Parameter(normal(3, 2, 2)), nn.Parameter(normal(3))]
+
+
+def test_a_row_holds_the_parameters_of_one_component_in_order(parameters):
+    rows = Particles(parameters).rows()
+    for i, row in enumerate(rows):
+        expected = [v for p in parameters for v in p[i].detach().flatten().tolist()]
+        assert row.tolist() == expected
+    assert len(Particles(parameters)) == 3
+    assert repr(Particles(parameters)) == "Particles(m=3, p=7)"
+
+
+def test_rows_are_a_detached_copy(parameters):
+    for some in (parameters, parameters[:1]):
+        rows = Particles(some).rows()
+        before = some[0].detach().clone()
+        assert not rows.requires_grad
+        rows.zero_()
+        assert torch.equal(some[0].detach(), before)
+
+
+def test_the_diversifier_gets_the_ascent_direction_and_its_answer_is_descended(parameters, normal):
+    seen = {}
+    for p in parameters:
+        p.grad = normal(*p.shape)
+    before = torch.cat([p.grad.reshape(3, -1) for p in parameters], -1).clone()
+
+    def diversifier(theta, ascent):
+        seen["theta"], seen["ascent"] = theta, ascent
+        return 2 * ascent + theta
+
+    Particles(parameters).diversify_(diversifier)
+    rows = Particles(parameters).rows()
+    assert torch.equal(seen["theta"], rows)
+    assert torch.equal(seen["ascent"], -before)
+    after = torch.cat([p.grad.reshape(3, -1) for p in parameters], -1)
+    assert torch.equal(after, 2 * before - rows)
+
+
+def test_neutral_diversifier_leaves_every_bit_of_the_gradient(parameters, normal):
+    for p in parameters:
+        p.grad = normal(*p.shape)
+    before = [p.grad.clone() for p in parameters]
+    Particles(parameters).diversify_(NoDiversity())
+    assert all(torch.equal(p.grad, b) for p, b in zip(parameters, before))
+
+
+def test_a_missing_gradient_counts_as_zero(parameters):
+    parameters[0].grad = torch.ones(3, 2, dtype=torch.float64)
+    Particles(parameters).diversify_(lambda theta, ascent: ascent + 1)
+    assert parameters[0].grad.eq(0).all()
+    assert parameters[1].grad.eq(-1).all()
+    assert parameters[2].grad.eq(-1).all()
+
+
+def test_gradients_are_written_in_place(parameters):
+    parameters[0].grad = kept = torch.zeros(3, 2, dtype=torch.float64)
+    Particles(parameters).diversify_(NSVGD(1.0))
+    assert parameters[0].grad is kept
+    assert bool(kept.abs().sum() > 0)
+
+
+def test_axes_before_the_components_are_kept(normal):
+    means, scales = nn.Parameter(normal(2, 4, 3, 5)), nn.Parameter(normal(2, 4, 3))
+    theta = Particles([means, scales], batch_dims=2)
+    assert theta.rows().shape == (2, 4, 3, 6)
+    assert len(theta) == 3
+    theta.diversify_(NSVGD(0.5, RBF(1.0)))
+    alone = Particles([nn.Parameter(means.detach()[1, 2]), nn.Parameter(scales.detach()[1, 2])])
+    alone.diversify_(NSVGD(0.5, RBF(1.0)))
+    torch.testing.assert_close(means.grad[1, 2], alone.parameters[0].grad)
+    torch.testing.assert_close(scales.grad[1, 2], alone.parameters[1].grad)
+
+
+def test_parameters_must_agree_on_the_number_of_components():
+    with pytest.raises(ConfigError, match="no parameters"):
+        Particles([])
+    with pytest.raises(ConfigError, match=r"shapes \(3, 2\), \(4, 2\)"):
+        Particles([torch.zeros(3, 2), torch.zeros(4, 2)])
+    with pytest.raises(ConfigError, match="first 2 axes must agree"):
+        Particles([torch.zeros(3)], batch_dims=1)
+
+
+def test_an_objective_with_a_diversifier_needs_particles():
+    with pytest.raises(NoParticlesError, match="NSVGD needs particles"):
+        Objective(lambda batch: {}, [], diversifier=NSVGD(1.0))
+    for neutral in (None, NoDiversity()):
+        Objective(lambda batch: {}, [], diversifier=neutral)
+
+
+def test_an_objective_lists_the_parameters_of_all_groups():
+    a, b, c = (nn.Parameter(torch.zeros(1)) for _ in range(3))
+    found = Objective(lambda batch: {}, [{"params": [a, b], "lr": 0.1}, {"params": [c]}]).parameters()
+    assert [id(p) for p in found] == [id(a), id(b), id(c)]
+    assert [id(p) for p in Objective(lambda batch: {}, [a, c]).parameters()] == [id(a), id(c)]

@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from steinmix.random import Streams, fixed_generator, seed_of
+
+
+def draws(streams, name):
+    return torch.rand(3, generator=streams.torch(name)).tolist(), streams.numpy(name).random(3).tolist()
+
+
+def test_streams_do_not_depend_on_the_order_in_which_they_are_asked_for():
+    forward, backward = Streams(7), Streams(7)
+    names = ["order", "noise", "mask"]
+    found = {name: draws(forward, name) for name in names}
+    assert {name: draws(backward, name) for name in reversed(names)} == found
+
+
+def test_a_name_stands_for_one_generator_that_goes_on():
+    streams = Streams(0)
+    assert streams.torch("a") is streams.torch("a")
+    assert streams.numpy("a") is streams.numpy("a")
+    assert draws(streams, "a") != draws(streams, "a")
+
+
+def test_names_and_seeds_give_different_numbers():
+    found = [draws(Streams(seed), name) for seed in (0, 1, 2**32, 2**64, 2**64 + 1) for name in ("a", "b")]
+    assert len({str(d[0]) for d in found}) == len({str(d[1]) for d in found}) == len(found)
+
+
+def test_streams_of_different_names_are_uncorrelated():
+    streams = Streams(0)
+    a, b = (streams.normal_like(torch.empty(20_000), name) for name in ("a", "b"))
+    assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.03
+
+
+def test_normal_like_is_standard_and_of_the_type_asked_for():
+    noise = Streams(0).normal_like(torch.empty(300, 200, dtype=torch.float64))
+    assert noise.shape == (300, 200)
+    assert noise.dtype == torch.float64
+    assert abs(float(noise.mean())) < 0.02
+    assert float(noise.var()) == pytest.approx(1, abs=0.03)
+
+
+def test_state_dict_is_json_and_puts_every_generator_back():
+    streams = Streams(2**70)
+    draws(streams, "a"), streams.torch("torch only"), streams.integer("numpy only")
+    state = json.loads(json.dumps(streams.state_dict()))
+    expected = draws(streams, "a"), draws(streams, "torch only"), draws(streams, "numpy only"), draws(streams, "new")
+    fresh = Streams(0)
+    fresh.load_state_dict(state)
+    assert fresh.seed == 2**70
+    assert (draws(fresh, "a"), draws(fresh, "torch only"), draws(fresh, "numpy only"), draws(fresh, "new")) == expected
+
+
+def test_loading_goes_back_in_streams_that_have_gone_on():
+    streams = Streams(0)
+    draws(streams, "a")
+    state = streams.state_dict()
+    expected = draws(streams, "a")
+    draws(streams, "a")
+    streams.load_state_dict(state)
+    assert draws(streams, "a") == expected
+
+
+def test_a_restored_stream_lives_where_it_was_asked_for(monkeypatch):
+    """A loader keeps its order on the CPU while the noise is on another device; a resumed run must do the same."""
+    asked = []
+
+    class Generator(torch.Generator):
+        def __new__(cls, device="cpu"):
+            asked.append(str(device))
+            return super().__new__(cls, device="cpu")
+
+    before = Streams(0)
+    before.torch("order", "cpu")
+    state = before.state_dict()
+    resumed = Streams(0, "cuda")
+    monkeypatch.setattr("steinmix.random.torch.Generator", Generator)
+    resumed.load_state_dict(state)
+    resumed.torch("order", "cpu")
+    assert asked == ["cpu"]
+
+
+def test_integers_suit_libraries_that_want_a_random_state():
+    streams = Streams(0)
+    values = [streams.integer("k-means") for _ in range(50)]
+    assert len(set(values)) == 50
+    assert all(0 <= v < 2**31 for v in values)
+
+
+def test_seed_of_takes_what_scikit_learn_takes():
+    assert seed_of(5) == seed_of(np.int64(5)) == 5
+    assert seed_of(np.random.RandomState(3)) == seed_of(np.random.RandomState(3))
+    assert seed_of(np.random.default_rng(3)) == seed_of(np.random.default_rng(3))
+    moving = np.random.default_rng(3)
+    assert seed_of(moving) != seed_of(moving)
+    assert seed_of(None) != seed_of(None)
+
+
+def test_no_global_generator_is_touched(global_generators):
+    before = global_generators()
+    streams = Streams(seed_of(None))
+    draws(streams, "a"), streams.integer("b"), streams.normal_like(torch.empty(3))
+    torch.rand(2, generator=fixed_generator())
+    Streams(0).load_state_dict(streams.state_dict())
+    assert global_generators() == before
+
+
+def test_the_fixed_generator_always_starts_alike():
+    assert torch.equal(torch.rand(4, generator=fixed_generator()), torch.rand(4, generator=fixed_generator()))

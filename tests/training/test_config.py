@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from steinmix import ConfigError, Training
+from steinmix.training.config import OPTIMIZERS
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"epochs": -1},
+        {"epochs": 1.5},
+        {"epochs": True},
+        {"batch_size": 0},
+        {"accumulate": 0},
+        {"lr": 0.0},
+        {"lr": -1.0},
+        {"lr": float("nan")},
+        {"clip_norm": 0.0},
+        {"optimizer": "newton"},
+        {"precision": "fp8"},
+        {"device": "toaster"},
+    ],
+)
+def test_what_cannot_work_is_named(setting):
+    (name,) = setting
+    with pytest.raises(ConfigError, match=f"training.{name} is .*expected"):
+        Training(**setting).check()
+
+
+def test_what_can_work_passes():
+    Training().check()
+    Training(epochs=0, batch_size=1, lr=1e-9, clip_norm=0.1, optimizer=torch.optim.SGD, precision="bf16").check()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimiser_descends(name):
+    w = torch.nn.Parameter(torch.tensor([3.0]))
+    optimizer = Training(optimizer=name).build_optimizer([{"params": [w]}], 0.1)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+    for _ in range(5):
+        optimizer.zero_grad()
+        w.square().sum().backward()
+        optimizer.step()
+    assert 0 < float(w.detach()) < 3
+
+
+def test_an_optimiser_may_be_a_function_and_a_group_have_its_own_rate():
+    w, v = (torch.nn.Parameter(torch.ones(1)) for _ in range(2))
+    made = Training(optimizer=torch.optim.RMSprop).build_optimizer([{"params": [w], "lr": 0.5}, {"params": [v]}], 0.1)
+    assert type(made) is torch.optim.RMSprop
+    assert [g["lr"] for g in made.param_groups] == [0.5, 0.1]
