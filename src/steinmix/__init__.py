@@ -30,19 +30,22 @@ if TYPE_CHECKING:
         SteinmixWarning,
         UnboundedWarning,
     )
-    from .estimator import load
+    from .estimator import Pretraining, load
     from .methods import VAE, Autoencoder, GaussianMixture, VaDE
+    from .nn import Bernoulli, Gaussian
     from .particles import Particles
     from .training import Training
 
 __all__ = [
     "Autoencoder",
+    "Bernoulli",
     "ChecksumError",
     "CollapseError",
     "CollapseWarning",
     "ConfigError",
     "DataError",
     "DivergedError",
+    "Gaussian",
     "GaussianMixture",
     "IMQ",
     "LogDet",
@@ -53,6 +56,7 @@ __all__ = [
     "NormalPrior",
     "Pairwise",
     "Particles",
+    "Pretraining",
     "RBF",
     "SteinmixError",
     "SteinmixWarning",
@@ -70,12 +74,14 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Autoencoder": "methods",
+    "Bernoulli": "nn",
     "ChecksumError": "errors",
     "CollapseError": "errors",
     "CollapseWarning": "errors",
     "ConfigError": "errors",
     "DataError": "errors",
     "DivergedError": "errors",
+    "Gaussian": "nn",
     "GaussianMixture": "methods",
     "IMQ": "diversify",
     "LogDet": "diversify",
@@ -86,6 +92,7 @@ _HOME = {
     "NormalPrior": "diversify",
     "Pairwise": "diversify",
     "Particles": "particles",
+    "Pretraining": "estimator",
     "RBF": "diversify",
     "SteinmixError": "errors",
     "SteinmixWarning": "errors",

@@ -1,7 +1,6 @@
 """Where particles come to rest: the density proportional to exp(f / alpha), in the second moment and in the skew."""
 
 import numpy as np
-import pytest
 import torch
 
 from oracles.svgd import moments
@@ -22,7 +21,6 @@ def rest(optimise, normal, alphas, f, prior=None, lr=0.3, steps=250, m=100, spre
     return mean.squeeze(-1).numpy(), *((theta - mean).pow(k).mean(-1).numpy() for k in (2, 3))
 
 
-@pytest.mark.slow
 def test_a_normal_target_is_found_at_every_temperature(optimise, normal):
     mean, variance, _ = rest(optimise, normal, ALPHAS, lambda theta: -((theta - 1) ** 2) / (2 * 4), lr=0.6)
     np.testing.assert_allclose(mean, 1.0, atol=0.03)

@@ -96,10 +96,12 @@ def test_images_are_recognised_by_names_and_neighbours(vade, mixture, digits, bl
     assert records.image_side(gathered(model.fit(noise), noise)) is None
 
 
-def test_contrast_is_the_difference_of_means_in_standard_deviations(mixture, blobs):
+@pytest.mark.parametrize("scaling", ["standard", "none"])
+def test_contrast_is_the_difference_of_means_in_standard_deviations(scaling, blobs):
     X = blobs[0]
-    rows = gathered(mixture, X)
-    inside, outside, contrast = cards.contrasts(rows, rows.labels, mixture)
+    model = sm.GaussianMixture(2, scaling=scaling, training=sm.Training(epochs=1), random_state=0).fit(X)
+    rows = gathered(model, X)
+    inside, outside, contrast = cards.contrasts(rows, rows.labels, model)
     for c in range(2):
         here = rows.labels == c
         assert np.allclose(inside[c], X[here].mean(0), atol=1e-5)

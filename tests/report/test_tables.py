@@ -43,7 +43,7 @@ def test_scores_by_hand(mixture, blobs):
         assert scores["agreement"] == 1
         assert scores["smallest_share"] == pytest.approx(1 / 3)
         assert scores["effective_components"] == pytest.approx(3 / 2 ** (2 / 3))
-        assert scores["silhouette"] > 0.5
+        assert scores["silhouette"] > 0.2
 
 
 def test_wrong_labels_by_hand(mixture, blobs):
@@ -82,11 +82,14 @@ def test_a_sample_is_named_in_every_row(vade, digits, monkeypatch):
         assert row["labels"].shape == row["index"].shape == (100,)
 
 
-def test_large_mixtures_are_fitted_to_a_part(mixture, blobs, monkeypatch):
+def test_many_rows_are_fitted_to_a_part_and_all_assigned(mixture, blobs, monkeypatch):
     monkeypatch.setattr(tables, "START_ROWS", 30)
-    row = by_name(null_rows(mixture, *blobs))["plain Gaussian mixture"]
-    assert "fitted to 30 random rows" in row["what"]
-    assert row["labels"].shape == (60,)
+    rows = by_name(null_rows(mixture, *blobs))
+    assert "fitted to 30 random rows" in rows["plain Gaussian mixture"]["what"]
+    assert "best of 3 starts on 30 random rows, then on all" in rows["k-means"]["what"]
+    for row in rows.values():
+        assert row["labels"].shape == (60,)
+        assert row["scores"]["accuracy"] == 1
 
 
 def test_one_cluster_has_no_silhouette(mixture, blobs):

@@ -67,8 +67,10 @@ def _describe(options: argparse.Namespace) -> None:
     scaling = choose_scaling(stats, "auto", data.rows.dtype)
     names = data.rows.feature_names or [str(j) for j in range(data.rows.n_features)]
     figures = zip(stats.minimum, stats.maximum, stats.mean, stats.variance**0.5, scaling.shift, scaling.scale)
-    words = ("min", "max", "mean", "sd", "shift", "scale")
-    columns = {name: dict(zip(words, map(float, row))) for name, row in zip(names, figures)}
+    words: tuple[str, ...] = ("min", "max", "mean", "sd", "shift", "scale")
+    columns: dict[str, dict[str, float]] = {
+        name: dict(zip(words, map(float, row))) for name, row in zip(names, figures)
+    }
     if options.json:
         print_json({**data.describe(), "columns": columns})
     elif not options.quiet:

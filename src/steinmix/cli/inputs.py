@@ -57,8 +57,10 @@ class Request:
     def absolute(self) -> Request:
         """Return the request with full paths, so that it can be repeated from another folder."""
         data = self.data if _is_published(self.data) else str(Path(self.data).resolve())
-        file = self.labels is not None and is_label_file(self.labels)
-        return Request(data, str(Path(self.labels).resolve()) if file else self.labels, self.exclude, self.use_labels)
+        labels = self.labels
+        if labels is not None and is_label_file(labels):
+            labels = str(Path(labels).resolve())
+        return Request(data, labels, self.exclude, self.use_labels)
 
 
 @dataclass(frozen=True)

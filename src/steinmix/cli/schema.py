@@ -90,7 +90,7 @@ class Schema:
         import yaml
 
         text = self._parser.dump(options, skip_validation=True, skip_unset=False, format="json")
-        every = json.loads(text)
+        every = _short(json.loads(text))
         return yaml.safe_dump({**extra, **{name: every[name] for name in self.names}}, sort_keys=False)
 
     def _arguments_of(self, settings: Mapping[str, Any]) -> list[str]:
@@ -163,8 +163,15 @@ class Schema:
 
 def _expected(report: str) -> str:
     kinds = re.findall(r"Expected an? <(?:class|enum) '(?:[\w.]+\.)?(\w+)'>", report)
-    words = list(dict.fromkeys(_WORDS.get(kind, kind) for kind in kinds))
+    words = list(dict.fromkeys(_WORDS.get(str(kind), str(kind)) for kind in kinds))
     return " or ".join(words) if words else one_line(report.rpartition("Expected")[2]) or "another value"
+
+
+def _short(value: Any) -> Any:
+    """Write the names of classes as one types them, without their modules."""
+    if not isinstance(value, dict):
+        return value
+    return {k: v.rpartition(".")[2] if k == "class_path" else _short(v) for k, v in value.items()}
 
 
 def _accepted(hint: Any, classes: Iterable[type]) -> list[str]:
@@ -200,7 +207,12 @@ def _new_parser(prog: str, description: str) -> Any:
     # A value may name classes of this package only: a configuration file never makes other code run.
     jsonargparse.set_parsing_settings(import_path_allowlist=["steinmix"], instantiate_subclass_spec_in_any=False)
     return jsonargparse.ArgumentParser(
-        prog=prog, description=description, exit_on_error=False, default_env=False, allow_abbrev=False
+        prog=prog,
+        description=description,
+        exit_on_error=False,
+        default_env=False,
+        allow_abbrev=False,
+        print_config=None,  # there is one of our own, that leaves out what is not the method's
     )
 
 

@@ -25,8 +25,9 @@ WATCHED_ROWS = 2048
 START_BYTES = 2**27
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
 
-ROWS_LIMIT = 100_000
-"""Up to this many rows a graph start also looks at the rows themselves; it costs O(n^2 f)."""
+ROWS_LIMIT = 20_000
+"""Up to this many rows a graph start also looks at the rows themselves. It costs O(n^2 f), and of more rows the codes
+are the better space: on the 70,000 rows of MNIST the edge information is 2.13 nats for codes and 2.06 for pixels."""
 
 
 def empty_labels(n_rows: int) -> Tensor:

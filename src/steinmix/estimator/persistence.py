@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +161,8 @@ def _configurations() -> dict[str, type]:
 
 
 def _versions() -> dict[str, str]:
-    from .. import __version__
-
     return {
-        "steinmix": __version__,
+        "steinmix": version("steinmix"),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),

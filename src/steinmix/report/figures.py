@@ -66,7 +66,8 @@ def picture(image: np.ndarray, low: float, high: float, colours: str = "gray") -
 
     buffer = io.BytesIO()
     high = high if high > low else low + 1
-    imsave(buffer, image, vmin=low, vmax=high, cmap=colours, origin="upper", format="png", metadata={"Software": None})
+    no_metadata: Any = {"Software": None}
+    imsave(buffer, image, vmin=low, vmax=high, cmap=colours, origin="upper", format="png", metadata=no_metadata)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -80,7 +80,7 @@ def write_report(
     require("jinja2", "matplotlib")
     streams = Streams(0)
     held = gather(model, X, labels, streams)
-    nulls = null_rows_of(model, held, streams) if rows is None else list(rows)
+    nulls: Sequence[Mapping[str, Any]] = null_rows_of(model, held, streams) if rows is None else rows
     text = _template().render(**_context(model, held, dict(record or {}), nulls, streams))
     write_text(path, text)
     return Path(path)
@@ -101,7 +101,7 @@ def _template() -> Any:
 
 
 def _context(
-    model: Any, rows: Rows, record: dict[str, Any], nulls: list[Mapping[str, Any]], streams: Streams
+    model: Any, rows: Rows, record: dict[str, Any], nulls: Sequence[Mapping[str, Any]], streams: Streams
 ) -> dict[str, Any]:
     mixture, side = has_mixture(model), image_side(rows)
     rng = streams.numpy("report")
@@ -121,7 +121,7 @@ def _context(
         "collapse": _collapse(model.history_) if mixture else None,
         "nulls": _null_table(nulls),
         "parameters": _parameters(model),
-        "plan": {k: _plain(v) for k, v in model.plan_.items() if k != "epochs"},
+        "plan": {k: _plain(v) for k, v in sorted(model.plan_.items()) if k != "epochs"},
         "versions": _versions(record),
         "more": {k: _plain(v) for k, v in record.items() if k not in SHOWN and isinstance(v, str | int | float | bool)},
     }
@@ -179,7 +179,7 @@ def _defaults(kind: type) -> dict[str, Any]:
     return cast(Any, kind)().get_params(deep=False) if len(given) == len(defaults) else given
 
 
-def _headline(model: Any, rows: Rows, nulls: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _headline(model: Any, rows: Rows, nulls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the figures at the top as label, value (text) and note."""
     scores = nulls[0]["scores"]
     percent = FILTERS["percent"]
@@ -191,7 +191,8 @@ def _headline(model: Any, rows: Rows, nulls: list[Mapping[str, Any]]) -> list[di
     if not has_mixture(model):
         note = f"numbers a row, for {len(rows.names):,} columns"
         return [*found, {"label": "Length of the code", "value": str(rows.points.shape[1]), "note": note}]
-    share = np.asarray(rows.sizes) / np.sum(rows.sizes)
+    sizes = np.asarray(rows.sizes)
+    share = sizes / sizes.sum()
     empty = int((share == 0).sum())
     undecided = float(1 - rows.responsibilities.max(axis=1).mean())
     found += [
@@ -316,7 +317,7 @@ def _collapse(history: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {"svg": collapse_timeline(history, "collapse"), "alt": alt, "dead": dead, "last": last, "few": 12}
 
 
-def _null_table(nulls: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _null_table(nulls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = [name for name in COLUMNS if any(name in row["scores"] for row in nulls)]
     columns = [{"name": COLUMNS[n][0], "what": COLUMNS[n][3]} for n in names]
     body = [
@@ -326,7 +327,7 @@ def _null_table(nulls: list[Mapping[str, Any]]) -> dict[str, Any]:
     return {"columns": columns, "rows": body, "verdict": _verdict(nulls)}
 
 
-def _verdict(nulls: list[Mapping[str, Any]]) -> str:
+def _verdict(nulls: Sequence[Mapping[str, Any]]) -> str:
     """Return one sentence where there is a score that more of is better: accuracy, or explained variance."""
     name = next((n for n in ("accuracy", "explained") if all(row["scores"].get(n) is not None for row in nulls)), None)
     if name is None or len(nulls) < 2:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 __all__ = ["COLUMNS", "FILTERS", "GROUP_LIMIT", "PHASES", "SHAPES", "TERMS"]
 
@@ -67,7 +66,7 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"
 
 
-FILTERS: dict[str, Callable[[Any], str]] = {
+FILTERS: dict[str, Callable[..., str]] = {
     "count": count,
     "duration": duration,
     "figure": figure,

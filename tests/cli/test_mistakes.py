@@ -1,0 +1,155 @@
+"""Exit codes, one-line errors, and nothing left behind."""
+
+import numpy as np
+import pytest
+
+from steinmix.cli import entry
+
+FAST = ("--method", "gaussian-mixture", "--training.epochs", "1", "--no-report")
+
+
+def test_missing_file(refused, tmp_path):
+    assert "no file" in refused("fit", tmp_path / "nope.csv", "-o", tmp_path / "run")
+    assert "did you mean 'digits'" in refused("fit", "digit", "-o", tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_corrupt_parquet(refused, write, tmp_path):
+    path = tmp_path / "rows.parquet"
+    write("rows.parquet")
+    path.write_bytes(path.read_bytes()[:200])
+    assert "rows.parquet" in refused("fit", path, *FAST, "-o", tmp_path / "run")
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--method", "vad"), "did you mean 'vade'"),
+        (("--n-clustr", "3"), "did you mean '--n_clusters'"),
+        (("--training.epoch", "3"), "did you mean 'epochs'"),
+        (("--diversifier", "nsvgd"), "did you mean 'NSVGD'"),
+        (("--diversifier.alpha", "1"), "needs --diversifier"),
+        (("--diversifier", "os.system"), "expected one of"),
+        (("--n_clusters", "many"), "expected int"),
+        (("--training.epochs", "1.5"), "expected int or null"),
+        (("--hidden", "3,4"), "expected a list"),
+        (("--config", "nope.yaml"), "nope.yaml"),
+        (("--resume",), "--checkpoint"),
+        (("two",), "one argument too many"),
+    ],
+)
+def test_wrong_options(refused, write, tmp_path, options, words):
+    assert words in refused("fit", write("rows.npy"), "-o", tmp_path / "run", *options)
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.npy"]
+
+
+def test_values_that_only_training_can_judge(refused, write, tmp_path, blobs):
+    data = write("rows.npy")
+    assert "n_components=91" in refused("fit", data, *FAST, "--n-components", "91", "-o", tmp_path / "run")
+    assert "start" in refused("fit", data, *FAST, "--start", "magic", "-o", tmp_path / "run")
+    bad = blobs[0].copy()
+    bad[4, 1] = np.nan
+    assert "row 4" in refused("fit", write("nan.npy", bad), *FAST, "-o", tmp_path / "run")
+    assert "kind" in refused("fit", write("rows.csv"), *FAST, "-o", tmp_path / "run")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["nan.npy", "rows.csv", "rows.npy"]
+
+
+def test_no_data(refused):
+    assert "got no DATA" in refused("fit", *FAST)
+
+
+def test_existing_output(cli, refused, fit, write, tmp_path):
+    data = write("rows.npy")
+    run, _ = fit(data)
+    before = (run / "run.json").read_bytes()
+    assert "--overwrite" in refused("fit", data, *FAST, "-o", run)
+    assert (run / "run.json").read_bytes() == before
+    fit(data, "--overwrite", "--seed", "3")
+    assert (run / "run.json").read_bytes() != before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years")
+    assert "other files" in refused("fit", data, *FAST, "-o", tmp_path / "mine", "--overwrite")
+    assert (tmp_path / "mine/thesis.txt").read_text() == "years"
+    assert "make it first" in refused("fit", data, *FAST, "-o", tmp_path / "no/run")
+
+
+def test_failure_late_in_the_run_leaves_nothing(refused, cli, fit, write, tmp_path, monkeypatch):
+    data = write("rows.npy")
+    run, _ = fit(data)
+    before = sorted(p.name for p in tmp_path.rglob("*"))
+
+    def fails(*args, **kwargs):
+        raise OSError(28, "No space left on device", "run.json")
+
+    monkeypatch.setattr("steinmix.cli.fit.write_record", fails)
+    assert "No space left" in refused("fit", data, *FAST, "-o", run, "--overwrite")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError, SystemExit(143)])
+def test_ways_to_stop(cli, write, tmp_path, monkeypatch, error):
+    def stops(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(entry, "_abandon_stdout", lambda: None)
+    monkeypatch.setattr("steinmix.cli.fit.train", stops)
+    code, out, err = cli("fit", write("rows.npy"), *FAST, "-o", tmp_path / "run")
+    expected = {KeyboardInterrupt: 130, BrokenPipeError: 141}.get(error, 143)
+    assert (code, out) == (expected, "")
+    assert ("interrupted" in err) is (error is KeyboardInterrupt)
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.npy"]
+
+
+def test_unexpected_errors_are_not_blamed_on_the_user(refused, cli, write, tmp_path, monkeypatch):
+    def fails(*args, **kwargs):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("steinmix.cli.fit.train", fails)
+    data = write("rows.npy")
+    assert "--debug" in refused("fit", data, *FAST, "-o", tmp_path / "run", code=1)
+    code, _, err = cli("fit", data, *FAST, "-o", tmp_path / "run", "--debug")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
+    data = write("rows.npy")
+    run, _ = fit(data)
+    output = tmp_path / "labels.parquet"
+    assert "run.json" in refused("predict", tmp_path, data, "-o", output)
+    assert "ends in" in refused("predict", run, data, "-o", tmp_path / "labels.xlsx")
+    assert "expecting 3 features" in refused("predict", run, write("two.npy", blobs[0][:, :2]), "-o", output)
+    bad = blobs[0].copy()
+    bad[-1, 0] = np.inf
+    assert "infinity" in refused("predict", run, write("bad.npy", bad), "-o", output)
+    assert "required" in refused("predict", run, data)
+    assert "component is 9" in refused("sample", run, "--component", "9", "-o", tmp_path / "new.npy")
+    assert "n_samples" in refused("sample", run, "-n", "0", "-o", tmp_path / "new.npy")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.npy", "rows.npy", "run", "two.npy"]
+
+
+def test_damaged_run(refused, fit, write, tmp_path):
+    data = write("rows.npy")
+    run, _ = fit(data)
+    tensors = run / "model/model.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-9])
+    assert "truncated" in refused("predict", run, data, "-o", tmp_path / "labels.csv")
+    (run / "run.json").write_text("{")
+    assert "not JSON" in refused("score", run, data)
+
+
+def test_extra_missing(refused, write, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jsonargparse", None)
+    assert "steinmix[cli]" in refused("fit", write("rows.npy"), *FAST, "-o", tmp_path / "run")
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+
+
+def test_verbs(cli, refused):
+    assert "did you mean 'fit'" in refused("fti")
+    assert "no option" in refused("--fast")
+    assert cli("--version")[:2] == (0, f"steinmix {__import__('steinmix').__version__}\n")
+    for argv in ((), ("-h",), ("--help",)):
+        code, out, _ = cli(*argv)
+        assert code == 0
+        assert all(verb in out for verb in entry.VERBS)

@@ -1,0 +1,95 @@
+"""The constructors are the schema; configuration files are options in another spelling."""
+
+import json
+
+import pytest
+import yaml
+
+from steinmix.cli.schema import method_names
+from steinmix.methods import __all__ as METHODS
+
+OPTIONS = ("--method", "gaussian-mixture", "--n-components", "3", "--training.epochs", "1", "--no_report")
+
+
+def test_every_method_has_a_name():
+    assert sorted(kind.__name__ for kind in method_names().values()) == sorted(METHODS)
+
+
+@pytest.mark.parametrize("method", sorted(method_names()))
+def test_help_of_every_method(cli, method):
+    code, out, err = cli("fit", "--method", method, "-h")
+    assert (err, code) == ("", 0)
+    assert "--training" in out
+    assert "random_state" not in out
+
+
+@pytest.mark.parametrize("method", sorted(method_names()))
+def test_printed_config_round_trip(cli, tmp_path, method):
+    code, text, _ = cli("fit", "--method", method, "--training.lr", "1e-3", "--seed", "5", "--print-config")
+    assert code == 0
+    assert yaml.safe_load(text)["training"]["init_args"]["lr"] == 0.001
+    assert yaml.safe_load(text)["training"]["class_path"] == "Training"
+    (tmp_path / "options.yaml").write_text(text)
+    assert cli("fit", "--config", tmp_path / "options.yaml", "--print_config") == (0, text, "")
+
+
+def test_config_and_command_line_give_the_same_run(fit, write, tmp_path):
+    data = write("rows.npy")
+    nested = ("--diversifier", "NSVGD", "--diversifier.alpha", "0.2", "--diversifier.prior", "NormalPrior")
+    first, record = fit(data, *nested, "--diversifier.kernel", "IMQ", run="first")
+    chosen = {
+        "diversifier": {"class_path": "NSVGD", "init_args": {"alpha": 0.7, "kernel": "IMQ", "prior": "NormalPrior"}},
+        "no-report": True,
+        "training": {"batch_size": 256},
+    }
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(chosen))
+    second, other = fit(
+        data, "--diversifier.alpha=0.2", "--config", tmp_path / "options.yaml", run="second"
+    )  # the command line wins wherever it stands
+    assert record["params"] == other["params"]
+    assert record["params"]["diversifier"]["params"]["kernel"]["$class"] == "IMQ"
+    assert (first / "predictions.parquet").read_bytes() == (second / "predictions.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("n_component: 3", "did you mean '--n_components'"),
+        ("- 3", "holds a list"),
+        ("a: [", "YAML"),
+        ("data: x.csv", "command line"),
+        ("diversifier: {class_path: subprocess.Popen, init_args: {args: ls}}", "expected one of"),
+    ],
+)
+def test_wrong_config(refused, write, tmp_path, text, words):
+    (tmp_path / "options.yaml").write_text(text)
+    argv = ("fit", write("rows.npy"), *OPTIONS, "--config", tmp_path / "options.yaml", "-o", tmp_path / "run")
+    assert words in refused(*argv)
+
+
+def test_seed(fit, write):
+    data = write("rows.npy")
+    runs = [
+        fit(data, "--start", "random", "--collapse", "ignore", "--seed", seed, run=f"run{i}")[0]
+        for i, seed in enumerate((1, 1, 2))
+    ]
+    first, same, other = [(run / "predictions.parquet").read_bytes() for run in runs]
+    assert first == same != other
+
+
+def test_checkpoint_and_resume(cli, fit, refused, write, tmp_path):
+    data, folder = write("rows.npy"), tmp_path / "points"
+    first, _ = fit(data, "--checkpoint", folder, run="first")
+    assert "resume" in refused("fit", data, *OPTIONS, "--checkpoint", folder, "-o", tmp_path / "second")
+    second, _ = fit(data, "--checkpoint", folder, "--resume", "--quiet", run="second")
+    assert (first / "predictions.parquet").read_bytes() == (second / "predictions.parquet").read_bytes()
+
+
+def test_json_is_the_record(cli, write, tmp_path):
+    code, out, err = cli("fit", write("rows.npy"), *OPTIONS, "-o", tmp_path / "run", "--json")
+    assert (err, code) == ("", 0)
+    assert json.loads(out) == {"run": str(tmp_path / "run"), **json.loads((tmp_path / "run/run.json").read_text())}
+
+
+def test_quiet(cli, write, tmp_path):
+    assert cli("fit", write("rows.npy"), *OPTIONS, "-o", tmp_path / "run", "--quiet") == (0, "", "")
