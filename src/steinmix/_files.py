@@ -95,10 +95,20 @@ def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapp
 
 
 def _refuse_foreign(folder: Path, stem: str) -> None:
+    """Raise unless `folder` is new, empty, or holds nothing but what `write_folder` once wrote there."""
     if folder.is_file():
         raise ModelFileError(f"cannot write {folder}: it is a file; expected a new or an earlier model folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / f"{stem}.json").is_file():
+    found = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    if found and (found != {f"{stem}.json", f"{stem}.safetensors"} or not _is_ours(folder / f"{stem}.json")):
         raise ModelFileError(f"cannot write {folder}: the folder holds other files; choose a new or empty one.")
+
+
+def _is_ours(text_path: Path) -> bool:
+    try:
+        body = json.loads(text_path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(body, dict) and body.get("format") == FORMAT
 
 
 def _replace(temporary: Path, folder: Path) -> None:
@@ -145,6 +155,8 @@ def read_folder(folder: str | Path, stem: str) -> tuple[dict[str, Any], dict[str
     recorded = body.pop("sha256", None)
     if recorded != _digest(_canonical(body)):
         raise ModelFileError(f"{text_path} was changed after it was written (its digest does not match).")
+    if not {"content", "tensors_sha256"} <= body.keys():
+        raise ModelFileError(f"{text_path} is incomplete; expected a file written by steinmix.")
     if body["tensors_sha256"] != _digest(data):
         raise ModelFileError(f"{data_path} is truncated or was changed (its digest does not match {text_path.name}).")
     try:

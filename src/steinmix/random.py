@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import ConfigError
+
 __all__ = ["Streams", "fixed_generator", "seed_of"]
 
 
@@ -23,6 +25,11 @@ def seed_of(random_state: int | np.random.RandomState | np.random.Generator | No
     """Return the one integer from which everything else is derived.
 
     ``None`` takes fresh entropy from the operating system, not from a global generator.
+
+    Raises
+    ------
+    ConfigError
+        If the number is negative.
     """
     if random_state is None:
         return int(np.random.SeedSequence().entropy) % 2**63  # type: ignore[arg-type]
@@ -30,6 +37,8 @@ def seed_of(random_state: int | np.random.RandomState | np.random.Generator | No
         return int(random_state.randint(2**31 - 1))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63 - 1))
+    if random_state < 0:
+        raise ConfigError(f"random_state is {random_state}; expected a whole number >= 0.")
     return int(random_state)
 
 
@@ -91,6 +100,7 @@ class Streams:
         return {
             "seed": str(self.seed),
             "torch": {k: base64.b64encode(zlib.compress(s)).decode() for k, s in states.items()},
+            "devices": {k: g.device.type for k, g in self._torch.items()},
             "numpy": {k: _plain(g.bit_generator.state) for k, g in self._numpy.items()},
         }
 
@@ -99,7 +109,7 @@ class Streams:
         self.seed = int(state["seed"])
         for name, text in state["torch"].items():
             raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-            self.torch(name).set_state(torch.from_numpy(raw.copy()))
+            self.torch(name, state["devices"][name]).set_state(torch.from_numpy(raw.copy()))
         for name, value in state["numpy"].items():
             self.numpy(name).bit_generator.state = _restored(value)
 

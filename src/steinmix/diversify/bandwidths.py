@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import torch
@@ -109,7 +110,7 @@ def as_bandwidth(rule: str | float | Bandwidth) -> Bandwidth:
         if rule not in RULES:
             raise ConfigError(f"no bandwidth rule is called {rule!r}; expected a length or one of {', '.join(RULES)}.")
         return RULES[rule]
-    return Fixed(float(rule)) if isinstance(rule, int | float) else rule
+    return Fixed(float(rule)) if isinstance(rule, Real) else rule
 
 
 def _median(values: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -52,6 +53,10 @@ def alpha_factor(alpha: float | Tensor, theta: Tensor) -> Tensor:
 
 def check_alpha(alpha: float | Tensor) -> None:
     """Raise ConfigError unless `alpha` is finite and not negative."""
-    sound = bool((torch.isfinite(alpha) & (alpha >= 0)).all()) if isinstance(alpha, Tensor) else 0 <= alpha < math.inf
+    if isinstance(alpha, Real):  # every step asks, so no tensor is made for a plain number
+        sound = 0 <= float(alpha) < math.inf
+    else:
+        values = torch.as_tensor(alpha)
+        sound = bool((torch.isfinite(values) & (values >= 0)).all())
     if not sound:
         raise ConfigError(f"alpha is {alpha}; expected a finite number >= 0 (0 switches the repulsion off).")

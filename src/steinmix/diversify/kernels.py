@@ -51,7 +51,7 @@ class Kernel(Protocol):
 
 @dataclass
 class _Radial(Configuration, ABC):
-    bandwidth: str | float | Bandwidth = "median"
+    bandwidth: float | str | Bandwidth = "median"
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return K and W, both (*r, m, m)."""

@@ -65,7 +65,9 @@ class Autoencoder(EmbedderShell):
     pretraining : Pretraining, optional
         Noise and layer-wise epochs; ``training.epochs`` sets the end-to-end epochs.
     scaling : {"auto", "none", "standard", "range"}, default="auto"
+        How columns are scaled on the way in; "auto" looks at their type and range.
     training : Training, optional
+        Epochs, batch size, optimiser, precision, device.
     random_state : int, RandomState or None
 
     Attributes

@@ -69,6 +69,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     Parameters
     ----------
     n_components : int, default=1
+        Number of components.
     covariance_type : {"diag", "full", "unit"}, default="diag"
         Diagonal, full by Cholesky factors, or the identity in the units of the scaled data.
     start : {"em", "kmeans", "graph", "random"}, default="em"
@@ -81,6 +82,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     collapse : {"warn", "raise", "ignore"}, default="warn"
         What to do when a component ends without a row.
     training : Training, optional
+        Epochs, batch size, optimiser, precision, device.
     random_state : int, RandomState or None
 
     Attributes

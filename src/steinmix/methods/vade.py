@@ -121,6 +121,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     Parameters
     ----------
     n_clusters : int, default=8
+        Number of clusters.
     latent_dim : int, default=10
         Length of the code; never more than the number of features.
     hidden : sequence of int, optional
@@ -132,12 +133,15 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     diversifier : Diversifier, optional
         Acts on the mixture's components: `NSVGD(alpha=...)` keeps them apart.
     pretraining : Pretraining, optional
+        Epochs, layer-wise epochs and noise of the denoising pretraining.
     anchor_epochs : int, optional
         Epochs with q(c|x) held at the start's labels; None takes as many as the main phase has.
     scaling : {"auto", "none", "standard", "range"}, default="auto"
+        How columns are scaled on the way in; "auto" looks at their type and range.
     collapse : {"warn", "raise", "ignore"}, default="warn"
         What to do when a cluster ends without a row.
     training : Training, optional
+        Epochs, batch size, optimiser, precision, device.
         ``training.epochs`` counts the epochs of the main phase, and of the phases before it where nothing else is set.
     random_state : int, RandomState or None
 
@@ -209,7 +213,8 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     def _phases(self, module: VaDEModule, context: FitContext) -> list[Phase]:
         settings, streams = self.pretraining or Pretraining(), context.streams
         anchor_epochs = context.epochs if self.anchor_epochs is None else self.anchor_epochs
-        pretraining_epochs = context.training.epochs or context.plan["pretraining_epochs"]
+        chosen = context.training.epochs
+        pretraining_epochs = context.plan["pretraining_epochs"] if chosen is None else chosen
         begin = partial(self._start, self.start, module, context)
 
         def phase(name: str, epochs: int, anchored: bool) -> Phase:

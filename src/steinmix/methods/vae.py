@@ -76,7 +76,9 @@ class VAE(EmbedderShell):
     pretraining : Pretraining, optional
         Denoising pretraining before; None leaves it out.
     scaling : {"auto", "none", "standard", "range"}, default="auto"
+        How columns are scaled on the way in; "auto" looks at their type and range.
     training : Training, optional
+        Epochs, batch size, optimiser, precision, device.
     random_state : int, RandomState or None
 
     References

@@ -17,6 +17,9 @@ from .base import AbstractMixture
 
 __all__ = ["STARTS", "Start", "em_", "separate_duplicates_", "start_mixture"]
 
+CHUNK_ENTRIES = 2**22
+"""Numbers in the largest temporary of an E-step, which differences every point with every component."""
+
 Start = Callable[[AbstractMixture, Tensor, Tensor | None, Streams], np.ndarray]
 """(mixture, points (n, d), the rows (n, f) they stand for if others than the points, streams) -> labels (n,)."""
 
@@ -89,8 +92,9 @@ def em_(mixture: AbstractMixture, z: Tensor, max_iter: int = 100, tol: float = 1
         Mean log-likelihood before each step; it does not decrease.
     """
     history: list[float] = []
+    rows = max(1, CHUNK_ENTRIES // (mixture.n_components * mixture.n_features))
     for _ in range(max_iter):
-        joint = mixture.joint_log_prob(z)
+        joint = torch.cat([mixture.joint_log_prob(part) for part in z.split(rows)])
         history.append(float(torch.logsumexp(joint, dim=-1).double().mean()))
         if len(history) > 1 and abs(history[-1] - history[-2]) < tol:
             break

@@ -53,7 +53,9 @@ class Checkpoint:
         position = {"phase": state.phase, "epoch": state.epoch, "step": state.step}
         meta = {"fingerprint": self.fingerprint, "position": position, "optimizers": optimizers}
         meta |= {"streams": state.streams.state_dict(), "history": state.history}
-        write_folder(self.folder / f"{state.epochs_done:06d}", "state", meta, tensors)
+        target = self.folder / f"{state.epochs_done:06d}"
+        shutil.rmtree(target, ignore_errors=True)  # a damaged one that a resumed run writes again
+        write_folder(target, "state", meta, tensors)
         for old in self._generations()[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 

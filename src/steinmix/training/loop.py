@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -161,29 +161,31 @@ def _run_epoch(state: RunState, phase: Phase, loader: Loader, training: Training
     first_step, logged = state.step, []
     dtype = PRECISIONS[training.precision]
     autocast = torch.autocast(loader.device.type, dtype) if dtype else contextlib.nullcontext()
-    for number, batch in enumerate(loader.epoch(), start=1):
-        last = number % training.accumulate == 0 or number == loader.steps_per_epoch
-        values: dict[str, Tensor] = {}
+    for number, batch in enumerate(loader.epoch()):
+        group = min(training.accumulate, loader.steps_per_epoch - number // training.accumulate * training.accumulate)
+        last = number % training.accumulate == group - 1
+        values: dict[str, Tensor] = {"loss": torch.zeros((), device=loader.device)}
         for objective, optimizer in zip(phase.objectives, state.optimizers):
-            values |= _backward(objective, batch, training.accumulate, autocast)
+            loss, terms = _backward(objective, batch, group, autocast)
+            values |= terms | {"loss": values["loss"] + loss}
             if last:
                 _step(objective, optimizer, training)
         logged.append(values)
         state.step += last
         if last and phase.after_step is not None:
             phase.after_step()
-    _record(state, logged, first_step, good)
+    _record(state, logged, first_step, good, training.accumulate)
 
 
-def _backward(objective: Objective, batch: Batch, accumulate: int, autocast: Any) -> dict[str, Tensor]:
-    """Add the gradient of the weighted sum of terms to the objective's parameters; return what is logged."""
+def _backward(objective: Objective, batch: Batch, group: int, autocast: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """Add the gradient of the weighted sum of terms, over the batches of a step, to the objective's parameters."""
     with autocast:
         terms = objective.terms(batch)
     loss = sum((term.value * term.weight for term in terms.values() if term.weight), torch.zeros(()).to(batch.x))
     params = [p for p in objective.parameters() if p.requires_grad]
     if loss.requires_grad:
-        (loss / accumulate if accumulate > 1 else loss).backward(inputs=params)
-    return {name: term.value.detach() for name, term in terms.items()} | {"loss": loss.detach()}
+        (loss / group if group > 1 else loss).backward(inputs=params)
+    return loss.detach(), {name: term.value.detach() for name, term in terms.items()}
 
 
 def _step(objective: Objective, optimizer: torch.optim.Optimizer, training: Training) -> None:
@@ -197,15 +199,24 @@ def _step(objective: Objective, optimizer: torch.optim.Optimizer, training: Trai
     optimizer.zero_grad(set_to_none=True)
 
 
-def _record(state: RunState, logged: list[dict[str, Tensor]], first_step: int, good: dict[str, Tensor]) -> None:
+def _record(
+    state: RunState, logged: list[dict[str, Tensor]], first_step: int, good: dict[str, Tensor], accumulate: int
+) -> None:
     """Read the terms of all steps at once, refuse what is not finite, and append the epoch's means."""
-    names = list(logged[0])
+    names = sorted(logged[0], key="loss".__eq__)  # in their order, the loss last
     table = torch.stack([torch.stack([values[name].float() for name in names]) for values in logged]).cpu()
     finite = torch.isfinite(table)
     if not bool(finite.all()):
-        state.module.load_state_dict(good)
         step, column = (~finite).nonzero()[0].tolist()
-        raise DivergedError(state.phase_name, first_step + step, names[column])
+        _diverged(state, good, first_step + step // accumulate, names[column])
+    for name, value in state.module.named_parameters():
+        if not bool(torch.isfinite(value).all()):  # the last step's gradient was not, though its loss was
+            _diverged(state, good, state.step - 1, f"gradient of {name}")
     means = table.double().mean(0).tolist()
     record = {"phase": state.phase_name, "epoch": state.epoch, "step": state.step}
     state.history.append(record | dict(zip(names, means)))
+
+
+def _diverged(state: RunState, good: dict[str, Tensor], step: int, term: str) -> NoReturn:
+    state.module.load_state_dict(good)
+    raise DivergedError(state.phase_name, step, term)
