@@ -217,13 +217,18 @@ class DeepEstimator(BaseEstimator, ABC):
 
 def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tensor | None = None) -> np.ndarray:
     """Apply `function` to padded chunks of all rows (or of the rows `index`), without gradients, in row order."""
-    parts = []
+    n_rows, done = loader.n_rows if index is None else len(index), 0
+    results = np.empty(0)
     with torch.inference_mode():
         for chunk in loader.chunks(index):
-            missing = CHUNK_ROWS - len(chunk.x)
-            x = torch.cat([chunk.x, chunk.x[:1].expand(missing, -1)]) if missing else chunk.x
-            parts.append(function(x)[: len(chunk.x)].cpu().numpy())
-    return np.concatenate(parts)
+            rows = len(chunk.x)
+            x = torch.cat([chunk.x, chunk.x[:1].expand(CHUNK_ROWS - rows, -1)]) if rows < CHUNK_ROWS else chunk.x
+            part = function(x)[:rows].cpu().numpy()
+            if not done:
+                results = np.empty((n_rows, *part.shape[1:]), part.dtype)
+            results[done : done + rows] = part
+            done += rows
+    return results
 
 
 def check_count(name: str, value: Any, n_rows: int) -> int:

@@ -22,7 +22,7 @@ __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
 WATCHED_ROWS = 2048
 """Rows on which the diagnostics of each epoch are measured."""
 
-START_BYTES = 2**25
+START_BYTES = 2**24
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
 
 ROWS_LIMIT = 20_000

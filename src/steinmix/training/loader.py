@@ -113,23 +113,21 @@ class Loader:
         return Batch(self.prepare(torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)), index.to(self.device))
 
     def _windowed(self) -> Iterator[Batch]:
-        """Read random blocks into a window, shuffle it, hand out batches; what does not fill one is carried over."""
-        rng = self.streams.numpy("order")
-        capacity = WINDOW_BATCHES * self.batch_size
-        held: list[tuple[np.ndarray, np.ndarray]] = []
-        for block in self.source.blocks(max(self.batch_size, 1024), rng):
-            held.append(block)
-            if sum(len(i) for i, _ in held) >= capacity:
-                held = yield from self._shuffled(held, rng, last=False)
-        if held:
-            yield from self._shuffled(held, rng, last=True)
+        """Read random blocks into one window of whole batches; each time it is full, shuffle it and hand it out."""
+        rng, capacity, filled = self.streams.numpy("order"), WINDOW_BATCHES * self.batch_size, 0
+        index = np.empty(capacity, np.int64)
+        rows = np.empty((capacity, self.source.n_features), self.source.dtype)
+        for numbers, block in self.source.blocks(max(self.batch_size, 1024), rng):
+            while len(numbers):
+                taken = min(len(numbers), capacity - filled)
+                index[filled : filled + taken], rows[filled : filled + taken] = numbers[:taken], block[:taken]
+                numbers, block, filled = numbers[taken:], block[taken:], filled + taken
+                if filled == capacity:
+                    yield from self._shuffled(index, rows, rng)
+                    filled = 0
+        yield from self._shuffled(index[:filled], rows[:filled], rng)
 
-    def _shuffled(self, held: list, rng: np.random.Generator, last: bool):
-        index, rows = np.concatenate([i for i, _ in held]), np.concatenate([r for _, r in held])
-        order = rng.permutation(len(index))
-        whole = len(index) if last else len(index) // self.batch_size * self.batch_size
-        for start in range(0, whole, self.batch_size):
-            part = order[start : min(start + self.batch_size, whole)]
-            yield self._batch(rows[part], torch.from_numpy(index[part]))
-        rest = order[whole:]
-        return [(index[rest], rows[rest])] if len(rest) else []
+    def _shuffled(self, index: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
+        for part in np.split(rng.permutation(len(index)), range(self.batch_size, len(index), self.batch_size)):
+            if len(part):
+                yield self._batch(rows[part], torch.from_numpy(index[part]))
