@@ -13,10 +13,10 @@ from .harness import interleave, machine, ratios, write
 
 
 def broadcast(theta: torch.Tensor, ascent: torch.Tensor) -> torch.Tensor:
-    """The formula as written, with a fixed bandwidth of one."""
+    """The formula as written, with a fixed bandwidth of ten."""
     difference = theta[:, None] - theta[None]
-    k = torch.exp(-difference.square().sum(-1) / 2)
-    return k @ ascent + (k[..., None] * difference).sum(1) / len(theta)
+    k = torch.exp(-difference.square().sum(-1) / 200)
+    return k @ ascent + (k[..., None] * difference).sum(1) / (100 * len(theta))
 
 
 def main(rounds: int = 5) -> None:
@@ -27,7 +27,7 @@ def main(rounds: int = 5) -> None:
         generator = Streams(0).torch("particles")
         theta, ascent = (torch.randn(m, p, generator=generator) for _ in range(2))
         ours = NSVGD(1.0)
-        ours.kernel.bandwidth = 1.0
+        ours.kernel.bandwidth = 10.0
         repeat = 200 if m <= 64 else 1
         variants = {
             "broadcast": lambda t=theta, a=ascent, r=repeat: [broadcast(t, a) for _ in range(r)],

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import statistics
 import sys
+from importlib.abc import Loader as Loader_
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import numpy as np
@@ -51,18 +54,30 @@ def ours(x: np.ndarray, batch: int, precision: str):
     return lambda: run(module, phases, loader, training, streams, lr=1e-3)
 
 
+class _Torchvision(Loader_, MetaPathFinder):
+    """Stands in for torchvision, which ClustPy imports and its VaDE does not use: any name is an empty class."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__getattr__ = _empty_class  # type: ignore[method-assign]
+
+
+def _empty_class(name: str) -> type:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return type(name, (), {})
+
+
 def clustpy(x: np.ndarray, batch: int):
     """Return a function that runs one epoch of ClustPy's own training loop."""
-    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms"):
-        sys.modules.setdefault(name, ModuleType(name))
-    sys.modules["torchvision"].datasets = sys.modules["torchvision.datasets"]
-    sys.modules["torchvision.datasets"].VisionDataset = object
-    sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+    sys.meta_path.append(_Torchvision())
     from clustpy.deep import get_dataloader
     from clustpy.deep.vade import _VaDE_Module, _VaDE_VAE
 
     torch.manual_seed(0)
-    network = _VaDE_VAE([FEATURES, *HIDDEN, LATENT], decoder_output_fn=torch.nn.Sigmoid())
+    network = _VaDE_VAE([FEATURES, *HIDDEN, LATENT], decoder_output_fn=torch.nn.Sigmoid)
     network.fitted = True
     module = _VaDE_Module(CLUSTERS, LATENT, means=np.random.default_rng(0).normal(size=(CLUSTERS, LATENT)).astype("f4"))
     loader = get_dataloader(x.astype(np.float32) / 255, batch, shuffle=True)

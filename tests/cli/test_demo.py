@@ -19,6 +19,7 @@ def tiny(monkeypatch):
         }
 
     monkeypatch.setattr(demo, "_contestants", contestants)
+    monkeypatch.setattr(demo, "WORKERS", 1)  # other processes would not see what is put in place here
     page = lambda model, X, record, path, labels=None, rows=None: path.write_text(record["title"])  # noqa: E731
     monkeypatch.setattr("steinmix.report.write_report", page, raising=False)
 

@@ -24,5 +24,5 @@ def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
     """Return linear layers between `sizes`, each followed by a ReLU; one size gives the identity."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [linear(n_in, n_out, generator), nn.ReLU()]
+        layers += [linear(n_in, n_out, generator), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
