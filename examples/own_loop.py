@@ -1,7 +1,7 @@
 """A mixture and a loop of your own: the diversifier needs two lines.
 
-A one-dimensional mixture of six components is fitted to data with six modes, from a start at which all components sit on
-one side. Without a diversifier several end on the same mode.
+A one-dimensional mixture of six components is fitted to data with six modes, from a start at which all components
+sit in the middle.
 """
 
 from __future__ import annotations
