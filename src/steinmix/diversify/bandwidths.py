@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Protocol
 
 import torch
@@ -110,7 +109,7 @@ def as_bandwidth(rule: str | float | Bandwidth) -> Bandwidth:
         if rule not in RULES:
             raise ConfigError(f"no bandwidth rule is called {rule!r}; expected a length or one of {', '.join(RULES)}.")
         return RULES[rule]
-    return Fixed(float(rule)) if isinstance(rule, Real) else rule
+    return rule if callable(rule) else Fixed(float(rule))
 
 
 def _median(values: Tensor) -> Tensor:
