@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ __all__ = ["PIECE_BYTES", "StreamedSource", "refuse_nulls", "stack_scalars"]
 PIECE_BYTES = 64 * 2**20
 
 
-class StreamedSource:
+class StreamedSource(ABC):
     """Base of the sources that read a file front to back; a subclass defines `_pieces`.
 
     Parameters
@@ -73,9 +74,9 @@ class StreamedSource:
     def _piece_rows(self) -> int:
         return max(1, PIECE_BYTES // (self.n_features * self.dtype.itemsize))
 
+    @abstractmethod
     def _pieces(self, rng: np.random.Generator | None, wanted: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first row, new array of rows); pieces that hold none of `wanted`, ascending, may be left out."""
-        raise NotImplementedError
 
 
 def stack_scalars(batch: Any, dtype: np.dtype, first_row: int, path: Path) -> np.ndarray:
