@@ -111,3 +111,10 @@ def test_no_global_generator_is_touched(global_generators):
 
 def test_the_fixed_generator_always_starts_alike():
     assert torch.equal(torch.rand(4, generator=fixed_generator()), torch.rand(4, generator=fixed_generator()))
+
+
+def test_uniform_like_is_uniform_and_of_the_type_asked_for():
+    noise = Streams(0).uniform_like(torch.empty(300, 200, dtype=torch.float64))
+    assert noise.dtype is torch.float64
+    assert 0 <= float(noise.min()) and float(noise.max()) < 1
+    assert float(noise.mean()) == pytest.approx(0.5, abs=0.005)

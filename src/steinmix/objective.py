@@ -26,9 +26,15 @@ class Batch(NamedTuple):
     """Rows of the data and where they stand in it. There is no label field: labels cannot leak into training."""
 
     x: Tensor
-    """Prepared rows, (b, f)."""
+    """Prepared rows, (b, f); of a batch that holds each distinct row once, those (u, f)."""
     index: Tensor
     """Their row numbers, (b,)."""
+    inverse: Tensor | None = None
+    """Where each row of the batch stands among the distinct ones, (b,); None where `x` holds them all."""
+
+    def expand(self, values: Tensor) -> Tensor:
+        """Return what was computed of the rows of `x`, (u, ...), for every row of the batch, (b, ...)."""
+        return values if self.inverse is None else values.index_select(0, self.inverse)
 
 
 class Term(NamedTuple):

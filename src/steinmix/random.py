@@ -94,6 +94,10 @@ class Streams:
         """Return standard normal noise of the shape, type and device of `x`."""
         return torch.randn(x.shape, generator=self.torch(name), dtype=x.dtype, device=x.device)
 
+    def uniform_like(self, x: Tensor, name: str = "mask") -> Tensor:
+        """Return uniform noise in [0, 1) of the shape, type and device of `x`."""
+        return torch.rand(x.shape, generator=self.torch(name), dtype=x.dtype, device=x.device)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all generators as plain JSON values."""
         states = {k: g.get_state().numpy().tobytes() for k, g in self._torch.items()}

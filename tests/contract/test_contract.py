@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -264,3 +265,11 @@ def test_resume_ends_with_the_same_bits(make, X, tmp_path):
 def test_wrong_settings_are_named(make, X, changes, message):
     with pytest.raises(sm.ConfigError, match=message):
         make(**changes).fit(X)
+
+
+def test_a_failed_refit_leaves_no_half_fitted_model(make, X):
+    model = make().fit(X).set_params(training=sm.Training(epochs=2, lr=1e30, optimizer="sgd"))
+    with pytest.raises(sm.SteinmixError):
+        model.fit(X)
+    with pytest.raises(NotFittedError):
+        model.score(X)

@@ -6,7 +6,7 @@ import torch
 from torch import distributions as dist
 from torch import nn
 
-from steinmix.nn import LIKELIHOODS, Bernoulli, Coder, Gaussian, linear, masked, mlp
+from steinmix.nn import LIKELIHOODS, Bernoulli, Coder, Gaussian, Linear, linear, masked, mlp
 from steinmix.random import Streams
 
 
@@ -29,7 +29,7 @@ def test_building_touches_no_global_generator(generator, global_generators):
 
 def test_an_mlp_has_a_relu_after_each_layer(generator):
     layers = mlp([5, 4, 3], generator)
-    assert [type(m) for m in layers] == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU]
+    assert [type(m) for m in layers] == [Linear, nn.ReLU, Linear, nn.ReLU]
     x = torch.ones(2, 5)
     assert mlp([5], generator)(x) is x
 
@@ -104,3 +104,13 @@ def test_the_default_variance_weights_squares_by_one(normal):
 
 def test_likelihoods_have_names():
     assert {name: kind() for name, kind in LIKELIHOODS.items()} == {"bernoulli": Bernoulli(), "gaussian": Gaussian()}
+
+
+def test_stacked_weights_give_what_each_layer_gives(streams, normal):
+    layers = [linear(3, 2, streams.torch(name)) for name in "abc"]
+    stacked = linear(3, 2, streams.torch("d"))
+    stacked.weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in layers]))
+    stacked.bias = nn.Parameter(torch.stack([layer.bias.detach() + i for i, layer in enumerate(layers)]))
+    rows = normal(3, 7, 3, dtype=torch.float32)
+    wanted = torch.stack([layer(x) + i for i, (layer, x) in enumerate(zip(layers, rows))])
+    torch.testing.assert_close(stacked(rows), wanted)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from steinmix import NSVGD, RBF, DivergedError, Particles, Training
-from steinmix.objective import Objective, Phase, Term
+from steinmix.objective import Batch, Objective, Phase, Term
 from steinmix.random import Streams
 from steinmix.training import Callback, Constant, Cosine, Diagnose, EarlyStopping, StepDecay, run
 from steinmix.training.config import OPTIMIZERS
@@ -369,3 +369,10 @@ def test_every_way_of_reading_trains(line, go, rows, streamed, kind):
     x = streamed(rows) if kind == "streamed" else rows
     history = go(line, Phase("p", 10, [line.objective()]), x, resident_bytes=0 if kind == "read" else 2**31)
     assert history[-1]["square"] < 0.1 * history[0]["square"]
+
+
+def test_a_batch_of_distinct_rows_expands_what_was_computed_of_them():
+    values = torch.arange(6.0).reshape(3, 2)
+    assert Batch(values, torch.arange(3)).expand(values) is values
+    index = torch.tensor([2, 0, 2, 1])
+    assert torch.equal(Batch(values, torch.arange(4), index).expand(values), values[index])

@@ -74,7 +74,7 @@ class AbstractMixture(nn.Module, ABC):
 
     def joint_log_prob(self, z: Tensor) -> Tensor:
         r"""Return :math:`\log \pi_c + \log p(z \mid c)`, (b, m)."""
-        return self.component_log_prob(z) + self.log_weights()
+        return self.component_log_prob(z) + self.log_weights().unsqueeze(-2)
 
     def log_prob(self, z: Tensor) -> Tensor:
         r"""Return :math:`\log \sum_c \pi_c\, p(z \mid c)`, (b,)."""

@@ -2,7 +2,7 @@
 
 from .autoencoder import Coder
 from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
-from .mlp import linear, mlp
+from .mlp import Linear, linear, mlp
 from .noise import masked
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Coder", "Gaussian", "Likelihood", "linear", "masked", "mlp"]
+__all__ = ["LIKELIHOODS", "Bernoulli", "Coder", "Gaussian", "Likelihood", "Linear", "linear", "masked", "mlp"]

@@ -7,14 +7,24 @@ from itertools import pairwise
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["linear", "mlp"]
+__all__ = ["Linear", "linear", "mlp"]
 
 
-def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+class Linear(nn.Linear):
+    """torch's linear layer, which also works with stacked weights (r, out, in) on stacked rows (r, b, in)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return (b, out), or (r, b, out) of stacked weights."""
+        if self.weight.ndim == 2:
+            return super().forward(input)
+        return torch.baddbmm(self.bias.unsqueeze(-2), input, self.weight.mT)
+
+
+def linear(n_in: int, n_out: int, generator: torch.Generator) -> Linear:
     """Return a linear layer, Glorot uniform, zero bias; torch's own constructor draws from its global generator."""
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, n_in, n_out))
+    layer = cast(Linear, nn.utils.skip_init(Linear, n_in, n_out))
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer
