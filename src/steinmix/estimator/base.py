@@ -118,7 +118,8 @@ class DeepEstimator(BaseEstimator, ABC):
         """
         training = Training() if self.training is None else clone(self.training)
         training.check()
-        vars(self).pop("history_", None)  # a fit that fails must not leave an old model's record beside a new module
+        if hasattr(self, "history_"):  # a refit that fails must not leave the old record beside a new module
+            del self.history_
         source = self._source(X, reset=True)
         device, seed = training.torch_device(), seed_of(self.random_state)
         streams = Streams(seed, device)
