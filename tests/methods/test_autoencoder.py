@@ -72,7 +72,7 @@ def test_a_layer_phase_moves_its_own_layer_and_its_mirror_alone():
     names = {id(p): n for n, p in coder.named_parameters()}
     found = [sorted({names[id(p)].rsplit(".", 1)[0] for p in phase.objectives[0].parameters()}) for phase in phases]
     assert found[:3] == [["encoder.0", "output"], ["decoder.2", "encoder.2"], ["code_mean", "decoder.0"]]
-    assert len(found[3]) == 6
+    assert len(found[3]) == 7  # six layers and the noise variance
 
 
 def test_scores_are_log_likelihoods_in_the_units_of_the_data(table):
@@ -80,7 +80,8 @@ def test_scores_are_log_likelihoods_in_the_units_of_the_data(table):
     rows = model.inverse_transform(model.transform(table))
     scale = table.std(0)
     squares = (((table - rows) / scale) ** 2).sum(1)
-    expected = -squares - 0.5 * 5 * math.log(2 * math.pi * 0.5) - np.log(scale).sum()
+    variance = float(model.module_.likelihood.variance().detach())
+    expected = -0.5 * squares / variance - 0.5 * 5 * math.log(2 * math.pi * variance) - np.log(scale).sum()
     np.testing.assert_allclose(model.score_samples(table), expected, rtol=1e-4, atol=1e-4)
 
 

@@ -8,7 +8,8 @@ from torch import distributions as dist
 from oracles.vade import likelihood, monte_carlo, prior_of
 from steinmix import NSVGD, NormalPrior, Training, VaDE
 from steinmix.estimator import Pretraining
-from steinmix.methods.vade import ANCHOR_CONFIDENCE, VaDEModule
+from steinmix.methods.vade import NARROWEST, VaDEModule
+from steinmix.metrics import adjusted_rand_index
 from steinmix.nn import Bernoulli, Gaussian
 from steinmix.objective import Batch
 from steinmix.random import Streams
@@ -152,7 +153,7 @@ def test_the_anchor_holds_q_at_the_labels_of_the_start(module, x):
     log_q = module.anchor(torch.tensor([2, 4, 0, 1]))
     np.testing.assert_allclose(log_q.exp().sum(-1), 1.0, rtol=1e-6)
     assert log_q.argmax(-1).tolist() == [2, 1, 0, 1]
-    np.testing.assert_allclose(log_q.exp().max(-1).values, ANCHOR_CONFIDENCE, atol=0.01)
+    np.testing.assert_allclose(log_q.exp().max(-1).values, 1.0, rtol=1e-6)
     mean, log_var, z = parts_of(module, x)
     bound = module.bound_terms(x, z, mean, log_var, log_q)
     terms = module.terms(Batch(x, torch.tensor([2, 4, 0, 1])), Streams(3), anchored=True)
@@ -262,3 +263,22 @@ def test_separated_groups_are_found(blobs):
     training = Training(epochs=20, batch_size=64, lr=5e-3, progress=False)
     labels = vade(latent_dim=3, pretraining=Pretraining(epochs=40), training=training).fit(x).labels_
     assert len(set(zip(truth.tolist(), labels.tolist()))) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_free_phase_keeps_separated_groups_of_a_small_table(seed):
+    """With 60 steps a phase and a fixed noise variance these seeds merged two groups."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(5 * c, 1, (60, 6)) for c in range(3)])
+    model = VaDE(3, random_state=seed).fit(x)
+    assert adjusted_rand_index(np.repeat(np.arange(3), 60), model.labels_) == 1.0
+    assert model.diagnostics_[-1]["effective_components"] > 2.9
+
+
+def test_components_start_no_narrower_than_a_share_of_all_codes(rng):
+    tight = np.repeat(rng.normal(size=(3, 4)) * 3, 40, axis=0) + 1e-3 * rng.normal(size=(120, 4))
+    model = vade(anchor_epochs=0, training=Training(epochs=0)).fit(tight)
+    codes = model.transform(tight)
+    variances = np.diagonal(model.covariances_, axis1=1, axis2=2)
+    assert variances.min() >= NARROWEST * codes.var(0).mean() * 0.99

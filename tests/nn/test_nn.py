@@ -87,19 +87,32 @@ def test_masking_sets_a_share_to_zero_and_does_not_rescale(generator, rate):
 
 def test_likelihoods_equal_torch(normal):
     x, output = normal(5, 4), normal(5, 4)
-    torch.testing.assert_close(Gaussian(0.3).log_prob(x, output), dist.Normal(output, 0.3**0.5).log_prob(x).sum(-1))
-    assert torch.equal(Gaussian().mean(output), output)
+    torch.testing.assert_close(
+        Gaussian(0.3).observation().log_prob(x, output), dist.Normal(output, 0.3**0.5).log_prob(x).sum(-1)
+    )
+    assert torch.equal(Gaussian(0.3).observation().mean(output), output)
     binary = (x > 0).double()
     expected = dist.Bernoulli(logits=output).log_prob(binary).sum(-1)
     torch.testing.assert_close(Bernoulli().log_prob(binary, output), expected)
     torch.testing.assert_close(Bernoulli().mean(output), dist.Bernoulli(logits=output).mean)
 
 
-def test_the_default_variance_weights_squares_by_one(normal):
+def test_variance_one_half_weights_squares_by_one(normal):
     """VaDE's code has alpha |x - x'|^2 with alpha = 1; variance = 1 / (2 alpha)."""
     x, mean = normal(5, 4), normal(5, 4)
-    difference = Gaussian().log_prob(x, x) - Gaussian().log_prob(x, mean)
+    observation = Gaussian(0.5).observation()
+    difference = observation.log_prob(x, x) - observation.log_prob(x, mean)
     np.testing.assert_allclose(difference, (x - mean).square().sum(-1), rtol=1e-9)
+
+
+def test_a_learnt_variance_becomes_the_mean_squared_error(normal):
+    x, observation = normal(400, 5), Gaussian().observation()
+    optimizer = torch.optim.Adam(observation.parameters(), lr=0.003)
+    for _ in range(400):
+        optimizer.zero_grad()
+        (-observation.log_prob(0.3 * x, 0 * x).mean()).backward()
+        optimizer.step()
+    assert float(observation.variance().detach()) == pytest.approx(float((0.3 * x).square().mean()), rel=0.01)
 
 
 def test_likelihoods_have_names():

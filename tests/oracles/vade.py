@@ -11,7 +11,8 @@ def likelihood(module, z):
     output = module.decode(z)
     if type(module.likelihood).__name__ == "Bernoulli":
         return dist.Independent(dist.Bernoulli(logits=output, validate_args=False), 1)
-    return dist.Independent(dist.Normal(output, math.sqrt(module.likelihood.variance)), 1)
+    variance = module.likelihood.variance
+    return dist.Independent(dist.Normal(output, float(variance() if callable(variance) else variance) ** 0.5), 1)
 
 
 def prior_of(module):

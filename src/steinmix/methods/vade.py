@@ -22,7 +22,8 @@ paper                                         here
 
 Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does. Weights
 are a softmax and variances exponentials, so neither can leave its domain. Real-valued data have one fixed variance, as
-in the code. At evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
+in the code, or, by default, one that is learnt. Components start no narrower than a share of the codes' variance. At
+evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
 :math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before gamma is set free; the
 paper has no such phase (0 leaves it out). No label of the data is used anywhere.
 """
@@ -53,7 +54,7 @@ from ..estimator import (
     epochs_for_steps,
     pretraining_phases,
 )
-from ..mixtures import STARTS, AbstractMixture, DiagonalMixture
+from ..mixtures import STARTS, DiagonalMixture
 from ..nn import Coder, Likelihood
 from ..numerics.densities import normal_entropy
 from ..objective import Batch, Objective, Phase, Term
@@ -62,14 +63,15 @@ from ..training import Training
 
 __all__ = ["VaDE"]
 
-ANCHOR_CONFIDENCE = 0.99
-"""What the anchored q(c|x) gives to the label of the start; the rest is shared by the other clusters."""
+NARROWEST = 0.05
+"""Least variance of a component at the start, as a share of the codes' mean variance. Few rows give codes that hardly
+vary within a cluster; components as narrow as that make the first free steps throw rows from one to the next."""
 
 
 class VaDEModule(Coder):
     """The two networks, the mixture between them, and the bound."""
 
-    mixture: AbstractMixture
+    mixture: DiagonalMixture
     start_labels: Tensor
 
     def __init__(self, n_clusters: int, n_rows: int, n_latent: int, **coder: Any) -> None:
@@ -104,9 +106,8 @@ class VaDEModule(Coder):
 
     def anchor(self, index: Tensor) -> Tensor:
         """Return log q(c|x), (b, m), held at the labels of the start."""
-        m = self.mixture.n_components
-        one_hot = F.one_hot(self.start_labels[index], m).float()
-        return (one_hot * ANCHOR_CONFIDENCE + (1 - ANCHOR_CONFIDENCE) / m).log()
+        one_hot = F.one_hot(self.start_labels[index], self.mixture.n_components).float()
+        return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code, (b,)."""
@@ -215,7 +216,10 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         anchor_epochs = context.epochs if self.anchor_epochs is None else self.anchor_epochs
         chosen = context.training.epochs
         pretraining_epochs = context.plan["pretraining_epochs"] if chosen is None else chosen
-        begin = partial(self._start, self.start, module, context)
+
+        def begin() -> None:
+            self._start(self.start, module, context)
+            module.mixture.widen_(NARROWEST)
 
         def phase(name: str, epochs: int, anchored: bool) -> Phase:
             terms = partial(module.terms, streams=streams, anchored=anchored)

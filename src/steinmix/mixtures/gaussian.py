@@ -61,6 +61,15 @@ class DiagonalMixture(AbstractMixture):
         self.log_vars.clamp_(*self.log_var_range)
 
     @torch.no_grad()
+    def widen_(self, share: float) -> None:
+        """Raise every variance to at least `share` of the whole mixture's variance, averaged over coordinates."""
+        weights = self.log_weights().exp().unsqueeze(-1)
+        mean = (weights * self.means).sum(-2, keepdim=True)
+        total = (weights * (self.log_vars.exp() + (self.means - mean).square())).sum(-2).mean(-1)
+        self.log_vars.copy_(torch.maximum(self.log_vars, (share * total).log()[..., None, None]))
+        self.project_()
+
+    @torch.no_grad()
     def set_moments_(self, means: Tensor, covariances: Tensor) -> None:
         variances = covariances.diagonal(dim1=-2, dim2=-1) if covariances.ndim == 3 else covariances
         self.means.copy_(means)

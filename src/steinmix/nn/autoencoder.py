@@ -48,7 +48,7 @@ class Coder(nn.Module):
         self.code_log_var = linear(sizes[-1], n_latent, generator) if variational else None
         self.decoder = mlp([n_latent, *reversed(hidden)], generator)
         self.output = linear(sizes[1] if hidden else n_latent, n_features, generator)
-        self.likelihood = likelihood
+        self.likelihood = likelihood.observation()
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the code's mean (b, d)."""

@@ -1,20 +1,30 @@
-"""Observation models p(x | z): what the decoder's last layer means."""
+"""Observation models p(x | z): what the decoder's last layer means.
+
+A likelihood is a setting, and its `observation` is what a network holds of it: itself, or a module with parameters.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._params import Configuration
 from ..numerics.densities import bernoulli_log_prob, normal_log_prob
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "Likelihood"]
+__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "Likelihood", "Observation"]
+
+SMALLEST_VARIANCE = 1e-4
+"""Added to a learnt variance, in the units of the prepared data: else a net that fits every row has no optimum."""
+
+SPEED = 10.0
+"""A learnt log-variance is this many times its parameter: an adaptive optimiser moves every parameter by about its
+rate, and the one number that weighs all columns must not lag behind the networks that change them."""
 
 
-class Likelihood(Protocol):
+class Observation(Protocol):
     """An observation model over rows (b, f)."""
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
@@ -26,9 +36,21 @@ class Likelihood(Protocol):
         ...
 
 
+class Likelihood(Protocol):
+    """The choice of an observation model, without parameters of its own."""
+
+    def observation(self) -> Observation:
+        """Return the model, ready to stand in a network."""
+        ...
+
+
 @dataclass
 class Bernoulli(Configuration):
     """Bernoulli for data in [0, 1]; the decoder gives logits."""
+
+    def observation(self) -> Self:
+        """Return itself: it has nothing to learn."""
+        return self
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         """Return the (b,) sums of x log p + (1 - x) log (1 - p)."""
@@ -39,18 +61,35 @@ class Bernoulli(Configuration):
         return torch.sigmoid(output)
 
 
-@dataclass
-class Gaussian(Configuration):
-    r"""Normal with one fixed variance; the decoder gives the mean.
+class Normal(nn.Module):
+    r"""Normal with one variance of all columns, learnt with the networks (the sigma-VAE of Rybkin et al., 2021).
 
-    VaDE's released code weights :math:`\lVert x - \hat x \rVert^2` by an alpha of its own: variance = 1 / (2 alpha).
-
-    Parameters
-    ----------
-    variance : float, default=0.5
+    :math:`\sigma^2` is what the networks cannot explain, so it sets the exchange rate between reconstruction and the
+    rest of a bound: with a fixed one that is large beside the distance of two clusters, merging them costs nothing.
     """
 
-    variance: float = 0.5
+    def __init__(self) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(torch.zeros(()))
+
+    def variance(self) -> Tensor:
+        """Return the variance, ()."""
+        return (SPEED * self.raw).exp() + SMALLEST_VARIANCE
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return the (b,) normal log-densities."""
+        return normal_log_prob(x, output, self.variance().unsqueeze(-1))
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Return the output itself."""
+        return output
+
+
+@dataclass
+class FixedNormal(Configuration):
+    """Normal with a given variance."""
+
+    variance: float
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         """Return the (b,) normal log-densities."""
@@ -59,6 +98,24 @@ class Gaussian(Configuration):
     def mean(self, output: Tensor) -> Tensor:
         """Return the output itself."""
         return output
+
+
+@dataclass
+class Gaussian(Configuration):
+    r"""Normal with one variance; the decoder gives the mean.
+
+    Parameters
+    ----------
+    variance : float, optional
+        In the units of the prepared data; None learns it. VaDE's released code weights
+        :math:`\lVert x - \hat x \rVert^2` by an alpha of its own, 1 or, for HAR, 5: variance = 1 / (2 alpha).
+    """
+
+    variance: float | None = None
+
+    def observation(self) -> Normal | FixedNormal:
+        """Return the model, with a parameter if the variance is learnt."""
+        return Normal() if self.variance is None else FixedNormal(self.variance)
 
 
 LIKELIHOODS: dict[str, type[Bernoulli] | type[Gaussian]] = {"bernoulli": Bernoulli, "gaussian": Gaussian}

@@ -55,10 +55,11 @@ def cholesky_log_prob(z: Tensor, means: Tensor, scale_tril: Tensor) -> Tensor:
     return log_prob.mT
 
 
-def normal_log_prob(x: Tensor, mean: Tensor, variance: float) -> Tensor:
-    r"""Return :math:`\sum_j \log N(x_j; \hat x_j, \sigma^2)` per row, (b,), for one fixed variance."""
+def normal_log_prob(x: Tensor, mean: Tensor, variance: float | Tensor) -> Tensor:
+    r"""Return :math:`\sum_j \log N(x_j; \hat x_j, \sigma^2)` per row, (b,), for one variance of all columns."""
+    log_variance = variance.log() if isinstance(variance, Tensor) else math.log(variance)
     quadratic = (x - mean).square().sum(-1) / variance
-    return -0.5 * (quadratic + x.shape[-1] * (LOG_2PI + math.log(variance)))
+    return -0.5 * (quadratic + x.shape[-1] * (LOG_2PI + log_variance))
 
 
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ __all__ = ["CHUNK_ROWS", "Loader"]
 
 CHUNK_ROWS = 256
 """Rows of a chunk when data are only read. It is fixed, and whoever reads pads the last chunk to it, so that what a
-model says of a row does not depend, not even in the last bit, on the rows that stand beside it."""
+model says of a row depends on the rows beside it at most in the last bits (where the processor's matrix product rounds
+by the place in a block), and not at all on how many there are."""
 
 WINDOW_BATCHES = 32
 """Batches held by the shuffle buffer of a source that is read in blocks."""
