@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -25,8 +26,8 @@ SMALLEST = 1e-6
 class Bandwidth(Protocol):
     """A rule that gives the bandwidth."""
 
-    def __call__(self, theta: Tensor) -> Tensor:
-        """Return h (*r,) for particles `theta` (*r, m, p)."""
+    def __call__(self, theta: Tensor) -> float | Tensor:
+        """Return h, one for all or (*r,), for particles `theta` (*r, m, p)."""
         ...
 
 
@@ -42,11 +43,11 @@ class Fixed(Configuration):
 
     h: float = 1.0
 
-    def __call__(self, theta: Tensor) -> Tensor:
-        """Return h for every leading index."""
+    def __call__(self, theta: Tensor) -> float:
+        """Return h."""
         if not 0 < self.h < math.inf:
             raise ConfigError(f"the bandwidth is {self.h}; expected a finite length > 0.")
-        return theta.new_full(theta.shape[:-2], self.h)
+        return float(self.h)
 
 
 @dataclass
@@ -109,7 +110,12 @@ def as_bandwidth(rule: str | float | Bandwidth) -> Bandwidth:
         if rule not in RULES:
             raise ConfigError(f"no bandwidth rule is called {rule!r}; expected a length or one of {', '.join(RULES)}.")
         return RULES[rule]
-    return rule if callable(rule) else Fixed(float(rule))
+    return rule if callable(rule) else _fixed(float(rule))
+
+
+@lru_cache(maxsize=128)
+def _fixed(h: float) -> Fixed:
+    return Fixed(h)
 
 
 def _median(values: Tensor) -> Tensor:

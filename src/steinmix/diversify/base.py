@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from .._params import Configuration
 from ..errors import ConfigError
 
 __all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha"]
+
+
+NUMBERS = (float, int, np.number)
 
 
 @runtime_checkable
@@ -46,14 +49,16 @@ class NoDiversity(Configuration):
         return ascent
 
 
-def alpha_factor(alpha: float | Tensor, theta: Tensor) -> Tensor:
+def alpha_factor(alpha: float | Tensor, theta: Tensor) -> float | Tensor:
     """Return `alpha`, a number or a grid (*r,), ready to multiply (*r, m, p)."""
+    if isinstance(alpha, NUMBERS):
+        return alpha
     return torch.as_tensor(alpha, dtype=theta.dtype, device=theta.device)[..., None, None]
 
 
 def check_alpha(alpha: float | Tensor) -> None:
     """Raise ConfigError unless `alpha` is finite and not negative."""
-    if isinstance(alpha, Real):  # every step asks, so no tensor is made for a plain number
+    if isinstance(alpha, NUMBERS):  # every step asks, so no tensor is made for a plain number
         sound = 0 <= float(alpha) < math.inf
     else:
         values = torch.as_tensor(alpha)

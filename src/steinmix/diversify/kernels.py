@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._params import Configuration
-from ..numerics.kernels import DIRECT_LIMIT, imq, rbf, repulsion, squared_distances
+from ..numerics.kernels import DIRECT_LIMIT, imq, rbf, repulsion, square_length, squared_distances
 from .bandwidths import Bandwidth, as_bandwidth
 
 __all__ = ["IMQ", "RBF", "Identity", "Kernel", "KernelSums"]
@@ -59,19 +59,21 @@ class _Radial(Configuration, ABC):
         return self._profile(squared_distances(centred, centred), as_bandwidth(self.bandwidth)(theta))
 
     def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
-        """Return the sums, computed in blocks of rows so that memory is O(m p)."""
+        """Return the sums, for many particles computed in blocks of rows so that memory is O(m p)."""
         h = as_bandwidth(self.bandwidth)(theta)
+        if theta.shape[-2] <= DIRECT_LIMIT:
+            near = theta - theta.narrow(-2, 0, 1)  # rounding errors grow with the norm; this is cheaper than the mean
+            return self._block(near, near, ascent, h)
         centred = theta - theta.mean(-2, keepdim=True)
-        block = theta.shape[-2] if theta.shape[-2] <= DIRECT_LIMIT else BLOCK_ROWS
-        parts = [self._block(rows, centred, ascent, h) for rows in centred.split(block, dim=-2)]
+        parts = [self._block(rows, centred, ascent, h) for rows in centred.split(BLOCK_ROWS, dim=-2)]
         return parts[0] if len(parts) == 1 else KernelSums(*(torch.cat(p, dim=-2) for p in zip(*parts)))
 
-    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: Tensor) -> KernelSums:
+    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: float | Tensor) -> KernelSums:
         k, w = self._profile(squared_distances(rows, theta), h)
         return KernelSums(k @ ascent, repulsion(w, rows, theta), k.sum(-1, keepdim=True))
 
     @abstractmethod
-    def _profile(self, squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return K and W for squared distances."""
 
 
@@ -85,13 +87,16 @@ class RBF(_Radial):
         A rule by name (``"median"``, ``"median_log"``, ``"median_squared_with_zeros"``), a length, or a rule.
     """
 
-    def _profile(self, squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         return rbf(squared, h)
 
-    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: Tensor) -> KernelSums:
-        # W = K / h^2, so one product with [G, Theta, 1] gives all three sums.
-        h2 = h.square()[..., None, None]
+    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: float | Tensor) -> KernelSums:
+        # W = K / h^2, so K alone gives all three sums: of many particles by one product with [G, Theta, 1].
+        h2 = square_length(h)
         k = squared_distances(rows, theta).div_(-2 * h2).exp_()
+        if theta.shape[-2] <= DIRECT_LIMIT:
+            mass = k.sum(-1, keepdim=True)
+            return KernelSums(k @ ascent, (mass * rows - k @ theta).div_(h2), mass)
         right = torch.cat([ascent, theta, torch.ones_like(theta[..., :1])], dim=-1)
         smoothed, moved, mass = (k @ right).split([theta.shape[-1], theta.shape[-1], 1], dim=-1)
         return KernelSums(smoothed, (mass * rows - moved) / h2, mass)
@@ -108,7 +113,7 @@ class IMQ(_Radial):
     bandwidth : str, float or Bandwidth, default="median"
     """
 
-    def _profile(self, squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         return imq(squared, h)
 
 

@@ -11,15 +11,21 @@ size (m, m, p).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
 from ..random import fixed_generator
 
-__all__ = ["imq", "pair_distances", "rbf", "repulsion", "squared_distances"]
+__all__ = ["imq", "pair_distances", "rbf", "repulsion", "square_length", "squared_distances"]
 
 DIRECT_LIMIT = 64
 """Up to this many rows distances are taken from differences; above, from one matrix product."""
+
+SHORT_ROWS = 32
+"""Up to this length of a row torch's own loop over pairs is the faster way to differences (twice, at 64 rows of 10);
+above, its loop is not vectorised and costs twice as much (64 rows of 100)."""
 
 EXACT_PAIRS_LIMIT = 2000
 RANDOM_PAIRS = 65_536
@@ -33,9 +39,15 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     which the caller should centre the rows, as rounding errors grow with their norm.
     """
     if max(a.shape[-2], b.shape[-2]) <= DIRECT_LIMIT:
-        return (a.unsqueeze(-2) - b.unsqueeze(-3)).square_().sum(-1)
+        return _by_differences(a, b)
     product = torch.matmul(a, b.mT)
     return product.mul_(-2).add_(a.square().sum(-1).unsqueeze(-1)).add_(b.square().sum(-1).unsqueeze(-2)).clamp_(min=0)
+
+
+def _by_differences(a: Tensor, b: Tensor) -> Tensor:
+    if a.shape[-1] <= SHORT_ROWS:
+        return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square_()
+    return (a.unsqueeze(-2) - b.unsqueeze(-3)).square_().sum(-1)
 
 
 def pair_distances(theta: Tensor) -> Tensor:
@@ -52,28 +64,40 @@ def pair_distances(theta: Tensor) -> Tensor:
         centred = theta - theta.mean(-2, keepdim=True)
         return squared_distances(centred, centred)[..., first, second].sqrt_()
     else:
-        first, second = torch.triu_indices(m, m, offset=1, device=theta.device)
+        return _by_differences(theta, theta).flatten(-2)[..., _upper(m, theta.device)].sqrt_()
     return (theta[..., first, :] - theta[..., second, :]).square_().sum(-1).sqrt_()
 
 
-def rbf(squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=32)
+def _upper(m: int, device: torch.device) -> Tensor:
+    """Return where the pairs i < j stand in a flattened (m, m) matrix; asked for at every step, so made once."""
+    first, second = torch.triu_indices(m, m, offset=1, device=device)
+    return first * m + second
+
+
+def square_length(h: float | Tensor) -> float | Tensor:
+    """Return h^2, of a bandwidth for all or one per leading index (*r,), ready to divide (*r, m, m)."""
+    return h.square()[..., None, None] if isinstance(h, Tensor) else h * h
+
+
+def rbf(squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
     r"""Return K and W of the Gaussian kernel :math:`\exp(-d^2 / (2 h^2))`: here :math:`W = K / h^2`.
 
     Parameters
     ----------
     squared : Tensor (*r, k, m)
         Squared distances.
-    h : Tensor (*r,)
+    h : float or Tensor (*r,)
         Bandwidth, a length.
     """
-    h2 = h.square()[..., None, None]
+    h2 = square_length(h)
     k = torch.exp(squared / (-2 * h2))
     return k, k / h2
 
 
-def imq(squared: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+def imq(squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
     r"""Return K and W of the inverse multiquadric kernel :math:`(1 + d^2/h^2)^{-1/2}`: :math:`W = K^3 / h^2`."""
-    h2 = h.square()[..., None, None]
+    h2 = square_length(h)
     k = torch.rsqrt(1 + squared / h2)
     return k, k.pow(3) / h2
 
