@@ -60,7 +60,7 @@ class _Density(nn.Module):
 
     def terms(self, batch: Batch) -> dict[str, Term]:
         """-F(Theta), a mean over rows."""
-        return {"negative_log_likelihood": Term(-self.mixture.log_prob(batch.x).mean())}
+        return {"negative_log_likelihood": Term(-self.mixture.log_prob(batch.x).mean(-1))}
 
 
 class GaussianMixture(DensityMixin, MixtureShell):

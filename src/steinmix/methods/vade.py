@@ -89,7 +89,7 @@ class VaDEModule(Coder):
         return {
             "reconstruction": -self.likelihood.log_prob(x, self.decode(z)),
             "latent": -(gamma * self.mixture.expected_component_log_prob(mean, log_var)).sum(-1),
-            "cluster": -(gamma * self.mixture.log_weights()).sum(-1),
+            "cluster": -(gamma * self.mixture.log_weights().unsqueeze(-2)).sum(-1),
             "latent_entropy": -normal_entropy(log_var),
             "cluster_entropy": (gamma * log_gamma).sum(-1),
         }
@@ -100,12 +100,12 @@ class VaDEModule(Coder):
         z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
         log_gamma = self.anchor(batch.index) if anchored else self.mixture.log_responsibilities(z)
         bound = self.bound_terms(batch.x, z, mean, log_var, log_gamma)
-        return {name: Term(value.mean()) for name, value in bound.items()}
+        return {name: Term(value.mean(-1)) for name, value in bound.items()}
 
     def anchor(self, index: Tensor) -> Tensor:
         """Return log q(c|x), (b, m), held at the labels of the start."""
         m = self.mixture.n_components
-        one_hot = F.one_hot(self.start_labels[index], m).float()
+        one_hot = F.one_hot(self.start_labels.gather(-1, index), m).float()
         return (one_hot * ANCHOR_CONFIDENCE + (1 - ANCHOR_CONFIDENCE) / m).log()
 
     def score(self, x: Tensor) -> Tensor:
