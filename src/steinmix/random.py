@@ -46,7 +46,7 @@ def restart_seed(seed: int, number: int) -> int:
     """Return the root seed of restart `number` of a fit whose root seed is `seed`.
 
     Restart 0 has the root seed itself, so that one restart is what a fit without restarts is. Restart r > 0 has the
-    first 64-bit word, modulo 2**63, of NumPy's seed sequence over (seed mod 2**64, seed div 2**64, crc32("restart"), r).
+    first 64-bit word, modulo 2**63, of NumPy's sequence over (seed mod 2**64, seed div 2**64, crc32("restart"), r).
     """
     if number == 0:
         return seed

@@ -143,6 +143,13 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
         ``training.epochs`` counts the epochs of the main phase, and of the phases before it where nothing else is set.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts of a large model (small ones run as one program); None takes joblib's context, else
+        the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -152,12 +159,15 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     weights_, means_, covariances_ : ndarray
         Of the mixture, in the latent space.
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `MixtureShell`.
 
     References
     ----------
     Jiang et al. (2017), key ``jiang2017``.
     """
 
+    _stackable = True
     module_: VaDEModule
     _mixture_phases = ("anchor", "mixture")
     _coded = True
@@ -176,6 +186,9 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         scaling: str = "auto",
         collapse: str = "warn",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -189,6 +202,9 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
     def transform(self, X: Any):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from .._typing import Source
 from ..objective import Batch
 from ..random import Streams
 
-__all__ = ["CHUNK_ROWS", "Loader"]
+__all__ = ["CHUNK_ROWS", "Loader", "StackedLoader"]
 
 CHUNK_ROWS = 256
 """Rows of a chunk when data are only read. It is fixed, and whoever reads pads the last chunk to it, so that what a
@@ -74,9 +75,19 @@ class Loader:
         if not self.source.random_access:
             yield from self._windowed()
             return
-        order = torch.randperm(self.n_rows, generator=self.streams.torch("order", "cpu"))
-        for index in order.tensor_split(self.steps_per_epoch):
+        for index in self.orders():
             yield self.take(index)
+
+    def orders(self) -> tuple[Tensor, ...]:
+        """Return the row numbers of an epoch's batches, in random order."""
+        order = torch.randperm(self.n_rows, generator=self.streams.torch("order", "cpu"))
+        return order.tensor_split(self.steps_per_epoch)
+
+    def sibling(self, streams: Streams) -> Loader:
+        """Return a loader of the same rows, of which there stays one copy, in an order of its own."""
+        other = copy(self)
+        other.streams = streams
+        return other
 
     def take(self, index: Tensor) -> Batch:
         """Return the prepared rows `index` (b,)."""
@@ -131,3 +142,28 @@ class Loader:
         for part in np.split(rng.permutation(len(index)), range(self.batch_size, len(index), self.batch_size)):
             if len(part):
                 yield self._batch(rows[part], torch.from_numpy(index[part]))
+
+
+class StackedLoader(Loader):
+    """The batches of several restarts as one: rows (r, b, f), each slice in its own restart's order.
+
+    Parameters
+    ----------
+    members : sequence of Loader
+        Siblings over one source of random access, one for each restart. Those not in `active`, a list of numbers, draw
+        no orders.
+    """
+
+    def __init__(self, members: Sequence[Loader]) -> None:
+        self.__dict__.update(members[0].__dict__)
+        self.members, self.active = list(members), list(range(len(members)))
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield every row of every active restart once."""
+        for parts in zip(*(self.members[r].orders() for r in self.active)):
+            yield self.take(torch.stack(parts))
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the prepared rows `index` (r, b)."""
+        batch = super().take(index.flatten())
+        return Batch(batch.x.unflatten(0, index.shape), batch.index.view(index.shape))

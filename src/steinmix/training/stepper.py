@@ -126,7 +126,7 @@ def _backward(loss: Tensor, group: int, params: list[nn.Parameter]) -> None:
 def clip_each_(params: Iterable[nn.Parameter], max_norm: float) -> None:
     """Scale the gradients of stacked parameters (r, ...) so that no restart's whole gradient is longer than that."""
     gradients = [p.grad for p in params if p.grad is not None]
-    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+    norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
     factor = (max_norm / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
