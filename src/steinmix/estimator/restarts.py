@@ -122,7 +122,7 @@ def _processes(n_jobs: int | None, n_runs: int, device: torch.device) -> int:
     if n_jobs is not None:
         return min(effective_n_jobs(n_jobs), n_runs)
     backend, chosen = get_active_backend()
-    if chosen != 1:
+    if chosen is not None:
         return min(effective_n_jobs(chosen), n_runs)
     inside = getattr(backend, "nesting_level", 0) or device.type != "cpu"
     return 1 if inside else min(cpu_count(), n_runs)
