@@ -45,7 +45,9 @@ class DeepEstimator(BaseEstimator, ABC):
     n_jobs: int | None = None
     selection: str = "objective"
     _lr = 1e-3
-    _stackable = False  # whether the terms take parameters (r, ...) and rows (r, b, f) and give values (r,)
+    _stack_limit = 0
+    """Restarts are stacked (see `restarts`) while parameters x batch size stay below this: found by measurement, and 0
+    unless the method's terms take parameters (r, ...) and rows (r, b, f) and give values (r,)."""
 
     @abstractmethod
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
@@ -109,15 +111,16 @@ class DeepEstimator(BaseEstimator, ABC):
         training.check()
         check_restarts(self)
         for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         source = self._source(X, reset=True)
         job, self.seed_ = self._job(source, training), seed_of(self.random_state)
         self._warn_unbounded()
         self.plan_, self.preparation_ = job.plan, job.preparation()
-        fingerprint = checkpoint and self._fingerprint(source)
+        fingerprint = self._fingerprint(source)
 
         def store(folder: Path, seed: int) -> Checkpoint | None:
-            return checkpoint and Checkpoint(Path(checkpoint) / folder, fingerprint | {"seed": str(seed)}, resume)
+            named = fingerprint | {"seed": str(seed)}
+            return None if checkpoint is None else Checkpoint(Path(checkpoint) / folder, named, resume)
 
         loader = self._run(job, store) if self.n_init == 1 else self._run_restarts(job, store)
         self.module_.eval()

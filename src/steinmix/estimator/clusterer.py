@@ -222,7 +222,8 @@ class MixtureShell(DeepEstimator):
 
     def _compare(self, outcomes: Sequence[Outcome], best: int) -> None:
         super()._compare(outcomes, best)
-        vars(self).update(compare(outcomes, best, self.module_.mixture.n_components))
+        for name, value in compare(outcomes, best, self.module_.mixture.n_components).items():
+            setattr(self, name, value)
 
     def _finish(self, loader: Loader) -> None:
         self.initial_labels_ = self.module_.start_labels.cpu().numpy()

@@ -31,13 +31,10 @@ from .selection import Outcome
 if TYPE_CHECKING:
     from .base import DeepEstimator
 
-__all__ = ["STACK_LIMIT", "Store", "fit_restarts"]
+__all__ = ["Store", "fit_restarts"]
 
 Store = Callable[[Path, int], Checkpoint | None]
 """(sub-folder, seed) -> where a restart's checkpoints are kept; None where none are."""
-
-STACK_LIMIT = 20_000
-"""Up to this many parameters restarts are stacked: there a step costs more in calls than in arithmetic."""
 
 
 def fit_restarts(estimator: DeepEstimator, job: Job, seed: int, store: Store) -> list[Outcome]:
@@ -72,9 +69,12 @@ def fit_restarts(estimator: DeepEstimator, job: Job, seed: int, store: Store) ->
 
 
 def _stackable(estimator: DeepEstimator, job: Job, module: nn.Module) -> bool:
-    """Optimisers by name act element by element, or a restart would feel the others; so must the method's terms."""
-    small = sum(p.numel() for p in module.parameters()) <= STACK_LIMIT
-    return estimator._stackable and small and job.training.optimizer in OPTIMIZERS and job.source.random_access
+    """Say whether to stack: a step is to cost more in calls than in arithmetic, and to keep restarts apart.
+
+    Optimisers by name act element by element; of others nothing is known.
+    """
+    size = sum(p.numel() for p in module.parameters()) * job.training.batch_size
+    return size < estimator._stack_limit and job.training.optimizer in OPTIMIZERS and job.source.random_access
 
 
 def _run_stacked(

@@ -98,9 +98,9 @@ def check_restarts(estimator: Any) -> None:
 
 def _agreement(outcomes: Sequence[Outcome]) -> np.ndarray:
     matrix = np.full((len(outcomes), len(outcomes)), np.nan)
-    sound = [r for r, outcome in enumerate(outcomes) if outcome.labels is not None]
+    sound = {r: outcome.labels for r, outcome in enumerate(outcomes) if outcome.labels is not None}
     if sound:
-        matrix[np.ix_(sound, sound)] = pairwise_agreement(np.stack([outcomes[r].labels for r in sound]))
+        matrix[np.ix_(list(sound), list(sound))] = pairwise_agreement(np.stack(list(sound.values())))
     return matrix
 
 
@@ -111,14 +111,14 @@ def select(outcomes: Sequence[Outcome], rule: str) -> int:
 
 def compare(outcomes: Sequence[Outcome], best: int, n_clusters: int) -> dict[str, np.ndarray]:
     """Return the fitted attributes that tell how far the restarts agree; the chosen one's clusters name all others'."""
-    missing = np.full_like(outcomes[best].labels, -1)
-    labels = np.stack([missing if o.labels is None else o.labels for o in outcomes])
+    chosen = np.asarray(outcomes[best].labels)
+    labels = np.stack([np.full_like(chosen, -1) if o.labels is None else o.labels for o in outcomes])
     sound = labels[[o.labels is not None for o in outcomes]]
     others = labels[[o.labels is not None and r != best for r, o in enumerate(outcomes)]]
     return {
         "restart_labels_": labels,
         "agreement_": _agreement(outcomes),
-        "stability_": cluster_stability(others, labels[best], n_clusters),
-        "row_stability_": row_stability(others, labels[best]),
-        "consensus_labels_": consensus_labels(sound, labels[best]),
+        "stability_": cluster_stability(others, chosen, n_clusters),
+        "row_stability_": row_stability(others, chosen),
+        "consensus_labels_": consensus_labels(sound, chosen),
     }

@@ -115,7 +115,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     """
 
     _lr = 0.01
-    _stackable = True
+    _stack_limit = 100_000
     module_: _Density
     score = MixtureShell.score  # DensityMixin's comes first and gives nothing
 

@@ -167,7 +167,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     Jiang et al. (2017), key ``jiang2017``.
     """
 
-    _stackable = True
+    _stack_limit = 5_000_000
     module_: VaDEModule
     _mixture_phases = ("anchor", "mixture")
     _coded = True
