@@ -49,6 +49,9 @@ class DeepEstimator(BaseEstimator, ABC):
     """Restarts are stacked (see `restarts`) while parameters x batch size stay below this: found by measurement, and 0
     unless the method's terms take parameters (r, ...) and rows (r, b, f) and give values (r,)."""
 
+    _knows_distinct_rows = False
+    """Whether the terms are of batches that hold each distinct row once too, by way of `Batch.expand`."""
+
     @abstractmethod
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
         """Check the parameters and resolve what was left open, as plain JSON values; `_module` needs no more than this.
@@ -129,6 +132,8 @@ class DeepEstimator(BaseEstimator, ABC):
 
     def _job(self, source: Source, training: Training) -> Job:
         """Look at the data and decide what the method left open."""
+        if training.distinct_rows and not self._knows_distinct_rows:
+            raise ConfigError(f"training.distinct_rows is set, and {type(self).__name__} has no use for it; unset it.")
         stats = column_statistics(source)
         scaling = choose_scaling(stats, self.scaling, source.dtype)
         prepared = (np.stack([stats.minimum, stats.maximum]) - scaling.shift) / scaling.scale

@@ -71,8 +71,9 @@ class Job:
 
     def loader(self, streams: Streams) -> Loader:
         """Return a loader over the rows, in the order of `streams`."""
-        size, limit = self.training.batch_size, self.training.resident_bytes
-        return Loader(self.source, self.preparation(), size, self.device, streams, limit)
+        training = self.training
+        options = {"resident_bytes": training.resident_bytes, "distinct": training.distinct_rows}
+        return Loader(self.source, self.preparation(), training.batch_size, self.device, streams, **options)
 
 
 @dataclass(frozen=True)

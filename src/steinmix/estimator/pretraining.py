@@ -65,8 +65,9 @@ def pretraining_phases(
     phases = _layer_phases(coder, settings, streams) if settings.layer_epochs else []
 
     def terms(batch: Batch) -> dict[str, Term]:
-        output = coder.decode(coder.encode(masked(batch.x, settings.noise, streams)))
-        return {"reconstruction": Term(-coder.likelihood.log_prob(batch.x, output).mean(-1))}
+        x = batch.expand(batch.x)  # noise differs between equal rows
+        output = coder.decode(coder.encode(masked(x, settings.noise, streams)))
+        return {"reconstruction": Term(-coder.likelihood.log_prob(x, output).mean(-1))}
 
     params = [p for n, p in coder.named_parameters() if not n.startswith("code_log_var")]
     phases.append(Phase(name, epochs if settings.epochs is None else settings.epochs, [Objective(terms, params)]))
@@ -113,11 +114,11 @@ def _layer_terms(
         return x
 
     def terms(batch: Batch) -> dict[str, Term]:
-        target = below(batch.x)
+        target = batch.expand(below(batch.x))
         hidden = encoders[depth](masked(target, noise, streams))
         output = decoders[depth](hidden if top else torch.relu(hidden)).float()
         if depth == 0:
-            return {"reconstruction": Term(-coder.likelihood.log_prob(batch.x, output).mean(-1))}
+            return {"reconstruction": Term(-coder.likelihood.log_prob(target, output).mean(-1))}
         return {"reconstruction": Term((torch.relu(output) - target.float()).square().sum(-1).mean(-1))}
 
     return terms

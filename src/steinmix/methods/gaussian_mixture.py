@@ -60,7 +60,7 @@ class _Density(nn.Module):
 
     def terms(self, batch: Batch) -> dict[str, Term]:
         """-F(Theta), a mean over rows."""
-        return {"negative_log_likelihood": Term(-self.mixture.log_prob(batch.x).mean(-1))}
+        return {"negative_log_likelihood": Term(-batch.expand(self.mixture.log_prob(batch.x)).mean(-1))}
 
 
 class GaussianMixture(DensityMixin, MixtureShell):
@@ -116,6 +116,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
 
     _lr = 0.01
     _stack_limit = 100_000
+    _knows_distinct_rows = True
     module_: _Density
     score = MixtureShell.score  # DensityMixin's comes first and gives nothing
 

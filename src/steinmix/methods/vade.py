@@ -96,10 +96,10 @@ class VaDEModule(Coder):
 
     def terms(self, batch: Batch, streams: Streams, anchored: bool = False) -> dict[str, Term]:
         """Minus Eq. 9 as a mean over rows."""
-        mean, log_var = self.encode_normal(batch.x)
+        mean, log_var = map(batch.expand, self.encode_normal(batch.x))
         z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
         log_gamma = self.anchor(batch.index) if anchored else self.mixture.log_responsibilities(z)
-        bound = self.bound_terms(batch.x, z, mean, log_var, log_gamma)
+        bound = self.bound_terms(batch.expand(batch.x), z, mean, log_var, log_gamma)
         return {name: Term(value.mean(-1)) for name, value in bound.items()}
 
     def anchor(self, index: Tensor) -> Tensor:
@@ -168,6 +168,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     """
 
     _stack_limit = 5_000_000
+    _knows_distinct_rows = True
     module_: VaDEModule
     _mixture_phases = ("anchor", "mixture")
     _coded = True

@@ -12,6 +12,7 @@ from torch import Tensor
 from .._typing import Source
 from ..objective import Batch
 from ..random import Streams
+from .distinct import find_distinct_rows
 
 __all__ = ["CHUNK_ROWS", "Loader", "StackedLoader"]
 
@@ -40,6 +41,8 @@ class Loader:
     streams : Streams
         Orders come from its stream "order".
     resident_bytes : int
+    distinct : bool, default=False
+        Batches for training hold each distinct row once, where single rows can be taken.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class Loader:
         device: torch.device,
         streams: Streams,
         resident_bytes: int = 2**31,
+        distinct: bool = False,
     ) -> None:
         self.source, self.prepare, self.batch_size = source, prepare, batch_size
         self.device, self.streams = device, streams
         small = source.n_rows * source.n_features * source.dtype.itemsize <= resident_bytes
         self._resident = self._load() if small and source.random_access else None
+        self._distinct = find_distinct_rows(source, device) if distinct and source.random_access else None
 
     @property
     def n_rows(self) -> int:
@@ -76,7 +81,7 @@ class Loader:
             yield from self._windowed()
             return
         for index in self.orders():
-            yield self.take(index)
+            yield self.batch(index)
 
     def orders(self) -> tuple[Tensor, ...]:
         """Return the row numbers of an epoch's batches, in random order."""
@@ -89,10 +94,18 @@ class Loader:
         other.streams = streams
         return other
 
+    def batch(self, index: Tensor) -> Batch:
+        """Return the prepared rows `index` (b,), each distinct one once if that was asked for."""
+        if self._distinct is None:
+            return self.take(index)
+        index = index.to(self.device)
+        rows, inverse = self._distinct.of_batch(index)
+        return Batch(self.take(rows).x, index, inverse)
+
     def take(self, index: Tensor) -> Batch:
         """Return the prepared rows `index` (b,)."""
         if self._resident is None:
-            return self._batch(self.source.take(index.numpy()), index)
+            return self._batch(self.source.take(index.cpu().numpy()), index)
         index = index.to(self.device)
         return Batch(self.prepare(self._resident.index_select(0, index)), index)
 
@@ -161,7 +174,7 @@ class StackedLoader(Loader):
     def epoch(self) -> Iterator[Batch]:
         """Yield every row of every active restart once."""
         for parts in zip(*(self.members[r].orders() for r in self.active)):
-            yield self.take(torch.stack(parts))
+            yield self.batch(torch.stack(parts))
 
     def take(self, index: Tensor) -> Batch:
         """Return the prepared rows `index` (r, b)."""
