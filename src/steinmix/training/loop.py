@@ -130,7 +130,7 @@ def _run_phase(
         if phase.before is not None:
             phase.before()
         state.optimizers = build_optimizers(phase, training, lr)
-    stepper = Stepper(phase, state.optimizers, training, loader.device)
+    stepper = Stepper(state.module, phase, state.optimizers, training, loader.device)
     bases = base_rates(state.optimizers)
     while state.epoch < phase.epochs:
         if phase.before_epoch is not None:

@@ -227,7 +227,7 @@ class _StackedRun:
         phase = journal.phases[journal.phase]
         if not resumed:
             self._begin()
-        stepper = Stepper(phase, journal.optimizers, self.training, self.loader.device, stacked=True)
+        stepper = Stepper(self.stack.module, phase, journal.optimizers, self.training, self.loader.device, stacked=True)
         bases = base_rates(journal.optimizers)
         while journal.epoch < phase.epochs and self.stack.active:
             for r in self.stack.active:
