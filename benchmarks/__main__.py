@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from . import direction, vade_step
+from . import direction, overhead, restarts, vade_step
 
-BENCHMARKS = {"direction": direction.main, "vade_step": vade_step.main}
+BENCHMARKS = {
+    "direction": direction.main,
+    "overhead": overhead.main,
+    "restarts": restarts.main,
+    "vade_step": vade_step.main,
+}
 
 
 def main() -> None:

@@ -16,15 +16,17 @@ import torch
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
 
 
-def interleave(variants: dict[str, Callable[[], Any]], rounds: int = 5) -> dict[str, list[float]]:
+def interleave(
+    variants: dict[str, Callable[[], Any]], rounds: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Return seconds per variant and round, after one round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds + 1):
         for name, function in variants.items():
-            start = time.perf_counter()
+            start = clock()
             function()
             if number:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 

@@ -59,8 +59,8 @@ def global_generators():
 def loader_of():
     """Build a loader over an array or a source."""
 
-    def build(rows, batch_size=8, streams=None, prepare=torch.Tensor.float, resident_bytes=2**31):
-        return Loader(as_source(rows), prepare, batch_size, CPU, streams or Streams(0), resident_bytes)
+    def build(rows, batch_size=8, streams=None, prepare=torch.Tensor.float, **options):
+        return Loader(as_source(rows), prepare, batch_size, CPU, streams or Streams(0), **options)
 
     return build
 

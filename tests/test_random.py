@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from steinmix.random import Streams, fixed_generator, seed_of
+from steinmix.random import StackedStreams, Streams, fixed_generator, restart_seed, seed_of
 
 
 def draws(streams, name):
@@ -119,3 +119,42 @@ def test_uniform_like_is_uniform_and_of_the_type_asked_for():
     assert float(noise.min()) >= 0
     assert float(noise.max()) < 1
     assert float(noise.mean()) == pytest.approx(0.5, abs=0.005)
+
+
+def test_restart_seeds_differ_and_the_first_is_the_root():
+    for root in (0, 7, 2**64, 2**64 + 1):
+        seeds = [restart_seed(root, r) for r in range(100)]
+        assert seeds[0] == root
+        assert len(set(seeds)) == 100
+        assert all(0 <= seed < 2**63 for seed in seeds[1:])
+    assert restart_seed(0, 1) != restart_seed(1, 1)
+    assert restart_seed(0, 1) == 8553423580030593164
+
+
+@pytest.mark.parametrize("kind", ["normal_like", "uniform_like"])
+@pytest.mark.parametrize("shape", [(5, 3), (100,)])
+def test_each_slice_of_a_stacked_draw_is_what_the_restart_draws_alone(kind, shape):
+    stack, alone = StackedStreams([Streams(s) for s in (3, 4, 5)]), [Streams(s) for s in (3, 4, 5)]
+    for active in ([0, 1, 2], [0, 2], [0, 1, 2]):  # whoever sits out draws nothing meanwhile
+        stack.active = active
+        found = getattr(stack, kind)(torch.empty(len(active), *shape), "some")
+        expected = [getattr(alone[r], kind)(torch.empty(shape), "some") for r in active]
+        assert torch.equal(found, torch.stack(expected))
+
+
+def test_a_stack_has_no_generator_of_its_own():
+    stack = StackedStreams([Streams(0), Streams(1)])
+    for ask in (stack.torch, stack.numpy, stack.integer):
+        with pytest.raises(NotImplementedError, match="normal_like"):
+            ask("noise")
+
+
+def test_the_state_of_a_stack_is_that_of_its_members():
+    stack = StackedStreams([Streams(0), Streams(1)])
+    x = torch.empty(2, 4)
+    stack.normal_like(x)
+    state = json.loads(json.dumps(stack.state_dict()))
+    expected = stack.normal_like(x)
+    other = StackedStreams([Streams(8), Streams(9)])
+    other.load_state_dict(state)
+    assert torch.equal(other.normal_like(x), expected)

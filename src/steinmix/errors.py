@@ -13,6 +13,7 @@
 
     SteinmixWarning        (UserWarning)
     ├── UnboundedWarning                  F + alpha H has no maximum
+    ├── DivergedWarning                   some restarts became NaN or infinite
     └── CollapseWarning                   clusters died during training
 
 Every message says what was got, what was expected and what to do.
@@ -25,6 +26,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DivergedError",
+    "DivergedWarning",
     "ModelFileError",
     "NoParticlesError",
     "SteinmixError",
@@ -85,3 +87,7 @@ class UnboundedWarning(SteinmixWarning):
 
 class CollapseWarning(SteinmixWarning):
     """Clusters lost (nearly) all their rows during training."""
+
+
+class DivergedWarning(SteinmixWarning):
+    """Some restarts became NaN or infinite and were dropped; the others went on."""

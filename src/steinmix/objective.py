@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -26,15 +27,24 @@ class Batch(NamedTuple):
     """Rows of the data and where they stand in it. There is no label field: labels cannot leak into training."""
 
     x: Tensor
-    """Prepared rows, (b, f); of a batch that holds each distinct row once, those (u, f)."""
+    """Prepared rows, (b, f); of a batch that holds each distinct row once, those (u, f). Of a stack of restarts there
+    is a leading axis r here and in the other fields."""
     index: Tensor
     """Their row numbers, (b,)."""
     inverse: Tensor | None = None
     """Where each row of the batch stands among the distinct ones, (b,); None where `x` holds them all."""
 
     def expand(self, values: Tensor) -> Tensor:
-        """Return what was computed of the rows of `x`, (u, ...), for every row of the batch, (b, ...)."""
-        return values if self.inverse is None else values.index_select(0, self.inverse)
+        """Return what was computed of the rows of `x`, (u, ...), for every row of the batch, (b, ...).
+
+        Of stacked rows (r, u, f) values (r, u, ...) become (r, b, ...).
+        """
+        if self.inverse is None:
+            return values
+        if self.inverse.ndim == 1:
+            return values.index_select(0, self.inverse)
+        restart = torch.arange(len(self.inverse), device=self.inverse.device).unsqueeze(-1)
+        return values[restart, self.inverse]
 
 
 class Term(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import ConfigError
 
-__all__ = ["Streams", "fixed_generator", "seed_of"]
+__all__ = ["StackedStreams", "Streams", "fixed_generator", "restart_seed", "seed_of"]
 
 
 def seed_of(random_state: int | np.random.RandomState | np.random.Generator | None) -> int:
@@ -40,6 +40,18 @@ def seed_of(random_state: int | np.random.RandomState | np.random.Generator | No
     if random_state < 0:
         raise ConfigError(f"random_state is {random_state}; expected a whole number >= 0.")
     return int(random_state)
+
+
+def restart_seed(seed: int, number: int) -> int:
+    """Return the root seed of restart `number` of a fit whose root seed is `seed`.
+
+    Restart 0 has the root seed itself, so that one restart is what a fit without restarts is. Restart r > 0 has the
+    first 64-bit word, modulo 2**63, of NumPy's sequence over (seed mod 2**64, seed div 2**64, crc32("restart"), r).
+    """
+    if number == 0:
+        return seed
+    entropy = [seed % 2**64, seed // 2**64, zlib.crc32(b"restart"), number]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) % 2**63
 
 
 def fixed_generator(device: torch.device | str = "cpu") -> torch.Generator:
@@ -116,6 +128,55 @@ class Streams:
             self.torch(name, state["devices"][name]).set_state(torch.from_numpy(raw.copy()))
         for name, value in state["numpy"].items():
             self.numpy(name).bit_generator.state = _restored(value)
+
+
+class StackedStreams(Streams):
+    """The streams of several restarts as one: each slice of a draw comes from its own restart's generator.
+
+    Parameters
+    ----------
+    members : sequence of Streams
+        One for each restart. Those not in `active`, a list of numbers, are left alone by the draws.
+    """
+
+    def __init__(self, members: Sequence[Streams]) -> None:
+        super().__init__(members[0].seed, members[0].device)
+        self.members = list(members)
+        self.active = list(range(len(self.members)))
+
+    def torch(self, name: str, device: torch.device | str | None = None) -> torch.Generator:
+        """Refuse: a stack draws by `normal_like` and `uniform_like` only."""
+        raise NotImplementedError(f"stacked restarts have no one generator {name!r}; draw with normal_like.")
+
+    def numpy(self, name: str) -> np.random.Generator:
+        """Refuse, as `torch` does."""
+        raise NotImplementedError(f"stacked restarts have no one generator {name!r}; draw with normal_like.")
+
+    def normal_like(self, x: Tensor, name: str = "noise") -> Tensor:
+        """Return standard normal noise of the shape (r, ...) of `x`, with the bits the active restarts draw alone."""
+        noise = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for part, streams in self._parts(noise):
+            part.normal_(generator=streams.torch(name))
+        return noise
+
+    def uniform_like(self, x: Tensor, name: str = "mask") -> Tensor:
+        """Return uniform noise in [0, 1) of the shape (r, ...) of `x`, with the bits the active restarts draw alone."""
+        noise = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for part, streams in self._parts(noise):
+            part.uniform_(generator=streams.torch(name))
+        return noise
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all members as plain JSON values."""
+        return {"members": [streams.state_dict() for streams in self.members]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put every member back to where `state_dict` found it."""
+        for streams, member in zip(self.members, state["members"], strict=True):
+            streams.load_state_dict(member)
+
+    def _parts(self, noise: Tensor) -> Iterator[tuple[Tensor, Streams]]:
+        return zip(noise.unbind(), (self.members[r] for r in self.active), strict=True)
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+import steinmix as sm
 from steinmix.cli.schema import method_names
 from steinmix.methods import __all__ as METHODS
 
@@ -93,3 +94,9 @@ def test_json_is_the_record(cli, write, tmp_path):
 
 def test_quiet(cli, write, tmp_path):
     assert cli("fit", write("rows.npy"), *OPTIONS, "-o", tmp_path / "run", "--quiet") == (0, "", "")
+
+
+def test_restarts_are_options(fit, write):
+    folder, record = fit(write("rows.npy"), "--n-init", "3", "--selection", "agreement")
+    assert (record["params"]["n_init"], record["params"]["selection"]) == (3, "agreement")
+    assert len(sm.load(folder / "model").restarts_) == 3

@@ -112,3 +112,23 @@ def test_diagnostics_are_recorded_every_epoch(mixture, X):
     assert len(model.diagnostics_) == sum(r["phase"] in ("anchor", "mixture") for r in model.history_)
     assert np.isclose(sum(model.diagnostics_[-1]["occupancy"]), 1)
     assert model.n_active_ == len(np.unique(model.labels_))
+
+
+@pytest.mark.filterwarnings("ignore::steinmix.CollapseWarning")
+def test_restarts_are_fits_with_their_seeds(mixture, X, tmp_path):
+    """Stacked or not: the labels and the objective of each are those of a fit by itself, up to rounding."""
+    model = build(mixture, n_init=2, n_jobs=1).fit(X)
+    for record, labels in zip(model.restarts_, model.restart_labels_):
+        alone = build(mixture, random_state=record["seed"]).fit(X)
+        assert record["objective"] == pytest.approx(alone.history_[-1]["loss"], rel=1e-4)
+        assert (labels == alone.labels_).mean() > 0.97
+    assert np.array_equal(model.labels_, model.restart_labels_[model.best_restart_])
+    assert model.consensus_labels_.shape == model.row_stability_.shape == model.labels_.shape
+    model.save(tmp_path / "m")
+    assert sm.load(tmp_path / "m").restarts_ == model.restarts_
+
+
+@pytest.mark.parametrize("wrong", [{"n_init": 0}, {"n_jobs": 0}, {"selection": "truth"}])
+def test_wrong_settings_of_restarts(mixture, X, wrong):
+    with pytest.raises(sm.ConfigError, match=next(iter(wrong))):
+        build(mixture, **wrong).fit(X)

@@ -23,7 +23,7 @@ def test_weights_are_glorot_uniform_and_biases_zero(generator):
 def test_building_touches_no_global_generator(generator, global_generators):
     before = global_generators()
     Coder(5, 2, (4, 3), Gaussian(), generator, variational=True)
-    masked(torch.ones(3, 3), 0.5, generator)
+    masked(torch.ones(3, 3), 0.5, Streams(0))
     assert global_generators() == before
 
 
@@ -77,9 +77,9 @@ def test_one_seed_gives_one_network():
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.9])
-def test_masking_sets_a_share_to_zero_and_does_not_rescale(generator, rate):
+def test_masking_sets_a_share_to_zero_and_does_not_rescale(streams, rate):
     x = torch.full((400, 50), 3.0)
-    found = masked(x, rate, generator)
+    found = masked(x, rate, streams)
     assert set(found.unique().tolist()) <= {0.0, 3.0}
     assert float((found == 0).float().mean()) == pytest.approx(rate, abs=4.5 * 0.5 / math.sqrt(x.numel()))
     assert x.eq(3).all()

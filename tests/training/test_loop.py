@@ -376,3 +376,10 @@ def test_a_batch_of_distinct_rows_expands_what_was_computed_of_them():
     assert Batch(values, torch.arange(3)).expand(values) is values
     index = torch.tensor([2, 0, 2, 1])
     assert torch.equal(Batch(values, torch.arange(4), index).expand(values), values[index])
+
+
+def test_a_stacked_batch_of_distinct_rows_expands_each_restart_by_its_own_numbers():
+    index = torch.tensor([[2, 0, 2, 1], [1, 1, 0, 2]])
+    for values in (torch.arange(6.0).reshape(2, 3), torch.arange(24.0).reshape(2, 3, 2, 2)):
+        expected = torch.stack([values[r][index[r]] for r in range(2)])
+        assert torch.equal(Batch(values, torch.zeros(2, 4), index).expand(values), expected)

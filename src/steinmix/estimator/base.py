@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -26,38 +25,16 @@ from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
 from ..training.checkpoint import Checkpoint
 from ..training.loader import CHUNK_ROWS
+from .job import FitContext, Job, Launch
 from .persistence import plain_params, save_estimator
-from .preparation import Preparation
+from .restarts import Store, fit_restarts
+from .selection import RESTART_ATTRIBUTES, Outcome, check_restarts, select
 
 __all__ = ["DeepEstimator", "FitContext", "check_choice", "check_count", "epochs_for_steps", "map_chunks"]
 
 FEWEST_STEPS = 500
 """Steps of a phase however few the rows: after 60 Adam steps on 180 rows the networks had hardly moved, codes and
 mixture did not yet agree, and the free phase merged well separated groups on half of the seeds."""
-
-
-@dataclass(frozen=True)
-class FitContext:
-    """What a method may use to build its phases.
-
-    Attributes
-    ----------
-    loader : Loader
-    streams : Streams
-    training : Training
-    plan : dict
-        What `_plan` decided.
-    """
-
-    loader: Loader
-    streams: Streams
-    training: Training
-    plan: dict[str, Any]
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of the main phase: the user's, else the plan's."""
-        return self.plan["epochs"] if self.training.epochs is None else self.training.epochs
 
 
 class DeepEstimator(BaseEstimator, ABC):
@@ -69,7 +46,16 @@ class DeepEstimator(BaseEstimator, ABC):
     scaling: str
     training: Training | None
     random_state: Any
+    n_init: int = 1
+    n_jobs: int | None = None
+    selection: str = "objective"
     _lr = 1e-3
+    _stack_limit = 0
+    """Restarts are stacked (see `restarts`) while parameters x batch size stay below this: found by measurement, and 0
+    unless the method's terms take parameters (r, ...) and rows (r, b, f) and give values (r,)."""
+
+    _knows_distinct_rows = False
+    """Whether the terms are of batches that hold each distinct row once too, by way of `Batch.expand`."""
 
     @abstractmethod
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
@@ -88,6 +74,14 @@ class DeepEstimator(BaseEstimator, ABC):
 
     def _finish(self, loader: Loader) -> None:
         """Set the fitted attributes that come from the trained module."""
+
+    def _labels_of(self, module: Any, loader: Loader) -> np.ndarray | None:
+        """Return the method's own labels (n,) of the training rows, by which restarts are compared; None without."""
+        return None
+
+    def _compare(self, outcomes: Sequence[Outcome], best: int) -> None:
+        """Set the fitted attributes that tell of all restarts."""
+        self.restarts_, self.best_restart_ = [outcome.record() for outcome in outcomes], best
 
     def _watchers(self, module: Any, context: FitContext) -> list[Callback]:
         """Return callbacks of the method's own."""
@@ -123,28 +117,61 @@ class DeepEstimator(BaseEstimator, ABC):
         """
         training = Training() if self.training is None else clone(self.training)
         training.check()
-        if hasattr(self, "history_"):  # a refit that fails must not leave the old record beside a new module
-            del self.history_
+        check_restarts(self)
+        for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
+            self.__dict__.pop(name, None)
         source = self._source(X, reset=True)
-        device, seed = training.torch_device(), seed_of(self.random_state)
-        streams = Streams(seed, device)
+        job, self.seed_ = self._job(source, training), seed_of(self.random_state)
+        self._warn_unbounded()
+        self.plan_, self.preparation_ = job.plan, job.preparation()
+        fingerprint = self._fingerprint(source)
+
+        def store(folder: Path, seed: int) -> Checkpoint | None:
+            named = fingerprint | {"seed": str(seed)}
+            return None if checkpoint is None else Checkpoint(Path(checkpoint) / folder, named, resume)
+
+        loader = self._run(job, store) if self.n_init == 1 else self._run_restarts(job, store)
+        self.module_.eval()
+        self._finish(loader)
+        return self
+
+    def _job(self, source: Source, training: Training) -> Job:
+        """Look at the data and decide what the method left open."""
+        if training.distinct_rows and not self._knows_distinct_rows:
+            raise ConfigError(f"training.distinct_rows is set, and {type(self).__name__} has no use for it; unset it.")
         stats = column_statistics(source)
         scaling = choose_scaling(stats, self.scaling, source.dtype)
         prepared = (np.stack([stats.minimum, stats.maximum]) - scaling.shift) / scaling.scale
         plan = self._plan(source, stats, (float(prepared.min()), float(prepared.max())))
-        self._warn_unbounded()
-        preparation = Preparation(scaling).to(device)
-        module = self._module(plan, streams).to(device)
-        loader = Loader(source, preparation, training.batch_size, device, streams, training.resident_bytes)
-        context = FitContext(loader, streams, training, plan)
-        self.seed_, self.plan_, self.module_, self.preparation_ = seed, plan, module, preparation
-        store = checkpoint and Checkpoint(checkpoint, self._fingerprint(source), resume)
-        watchers = [*self._watchers(module, context), *training.callbacks, Progress(training.progress)]
-        phases = self._phases(module, context)
-        self.history_ = run(module, phases, loader, training, streams, self._lr, watchers, store or None)
-        module.eval()
-        self._finish(loader)
-        return self
+        return Job(source, scaling, plan, training)
+
+    def _launch(self, job: Job, seed: int, sibling: Loader | None = None) -> Launch:
+        """Build what one restart needs from its seed; the rows of a `sibling` loader are shared."""
+        streams = Streams(seed, job.device)
+        module = self._module(job.plan, streams).to(job.device)
+        loader = job.loader(streams) if sibling is None else sibling.sibling(streams)
+        context = FitContext(loader, streams, job.training, job.plan)
+        callbacks = [*self._watchers(module, context), *job.training.callbacks]
+        return Launch(module, context, callbacks, self._phases(module, context))
+
+    def _run(self, job: Job, store: Store) -> Loader:
+        launch = self._launch(job, self.seed_)
+        self.module_, loader = launch.module, launch.context.loader
+        watchers = [*launch.callbacks, Progress(job.training.progress)]
+        streams, own = launch.context.streams, store(Path(), self.seed_)
+        self.history_ = run(launch.module, launch.phases, loader, job.training, streams, self._lr, watchers, own)
+        return loader
+
+    def _run_restarts(self, job: Job, store: Store) -> Loader:
+        outcomes = fit_restarts(self, job, self.seed_, store)
+        best = select(outcomes, self.selection)
+        streams = Streams(outcomes[best].seed, job.device)
+        self.module_ = self._module(job.plan, streams).to(job.device)
+        self.module_.load_state_dict(outcomes[best].state)
+        streams.load_state_dict(outcomes[best].streams)
+        self.history_ = outcomes[best].history
+        self._compare(outcomes, best)
+        return job.loader(streams)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a folder of two files, ``model.safetensors`` and ``model.json``.
@@ -204,6 +231,8 @@ class DeepEstimator(BaseEstimator, ABC):
         params = plain_params(self.get_params(deep=False) | {"random_state": None}, strict=False)
         for watching in ("callbacks", "progress", "resident_bytes"):  # they leave no trace in the result
             (params.get("training") or {}).get("params", {}).pop(watching, None)
+        for choice in ("n_jobs", "selection"):  # nor do these in a restart
+            params.pop(choice, None)
         return {
             "class": type(self).__name__,
             "params": params,

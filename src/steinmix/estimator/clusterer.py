@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..mixtures import AbstractMixture, start_mixture
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator, FitContext, map_chunks
+from .selection import Outcome, compare
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
 
@@ -69,6 +71,21 @@ class MixtureShell(DeepEstimator):
         Occupancy, effective number of components, closest pair, overlap, dead components, after each epoch.
     n_active_ : int
         Components that got at least one row.
+    restarts_ : list of dict
+        With ``n_init > 1``, as all that follows. One record per restart: seed, objective (mean loss over the last
+        epoch), error (why it was dropped, or None), history.
+    best_restart_ : int
+        The restart that the rule `selection` chose; everything else is said of its model.
+    restart_labels_ : ndarray of shape (n_init, n)
+        Labels by every restart, -1 where it was dropped.
+    agreement_ : ndarray of shape (n_init, n_init)
+        Adjusted Rand index of each pair of restarts.
+    stability_ : ndarray of shape (m,)
+        How well each cluster is found again by the other restarts: mean of the best Jaccard index (Hennig, 2007).
+    row_stability_ : ndarray of shape (n,)
+        Share of the other restarts that, with their clusters matched to the chosen one's, label the row alike.
+    consensus_labels_ : ndarray of shape (n,)
+        Vote of all restarts, matched to the chosen one, which decides where votes are equal.
     """
 
     collapse: str
@@ -200,9 +217,17 @@ class MixtureShell(DeepEstimator):
             labels = map_chunks(lambda x: mixture.responsibilities(module.embed(x)).argmax(-1), loader)
         module.start_labels.copy_(torch.as_tensor(labels))
 
+    def _labels_of(self, module: MixtureModule, loader: Loader) -> np.ndarray:
+        return map_chunks(lambda x: module.mixture.joint_log_prob(module.embed(x)).argmax(-1), loader)
+
+    def _compare(self, outcomes: Sequence[Outcome], best: int) -> None:
+        super()._compare(outcomes, best)
+        for name, value in compare(outcomes, best, self.module_.mixture.n_components).items():
+            setattr(self, name, value)
+
     def _finish(self, loader: Loader) -> None:
         self.initial_labels_ = self.module_.start_labels.cpu().numpy()
-        self.labels_ = map_chunks(lambda x: self._log_joint(x).argmax(-1), loader)
+        self.labels_ = self._labels_of(self.module_, loader)
         self.diagnostics_ = [r["diagnostics"] for r in self.history_ if "diagnostics" in r]
         m = self.module_.mixture.n_components
         self.n_active_ = len(np.unique(self.labels_))

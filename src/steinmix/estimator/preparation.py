@@ -22,19 +22,24 @@ class Preparation(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    _shift32: Tensor
+    _scale32: Tensor
 
     def __init__(self, scaling: Scaling) -> None:
         super().__init__()
         self.register_buffer("shift", torch.as_tensor(np.asarray(scaling.shift, dtype=np.float64)))
         self.register_buffer("scale", torch.as_tensor(np.asarray(scaling.scale, dtype=np.float64)))
+        self.register_buffer("_shift32", self.shift.float(), persistent=False)
+        self.register_buffer("_scale32", self.scale.float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return prepared rows (b, f) in float32 for raw rows of any type.
 
         float64 rows are shifted in float64: a column of time stamps would lose its digits in float32.
         """
-        x = x if x.dtype == torch.float64 else x.float()
-        return ((x - self.shift.to(x.dtype)) / self.scale.to(x.dtype)).float()
+        if x.dtype == torch.float64:
+            return ((x - self.shift) / self.scale).float()
+        return (x.float() - self._shift32) / self._scale32
 
     def inverse(self, x: Tensor) -> Tensor:
         """Return rows (b, f) in the units of the data, in float64."""

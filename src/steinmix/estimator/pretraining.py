@@ -62,19 +62,19 @@ def pretraining_phases(
         Name of the end-to-end phase.
     """
     settings.check()
-    generator = streams.torch("mask")
-    phases = _layer_phases(coder, settings, generator) if settings.layer_epochs else []
+    phases = _layer_phases(coder, settings, streams) if settings.layer_epochs else []
 
     def terms(batch: Batch) -> dict[str, Term]:
-        output = coder.decode(coder.encode(masked(batch.x, settings.noise, generator)))
-        return {"reconstruction": Term(-coder.likelihood.log_prob(batch.x, output).mean())}
+        x = batch.expand(batch.x)  # noise differs between equal rows
+        output = coder.decode(coder.encode(masked(x, settings.noise, streams)))
+        return {"reconstruction": Term(-coder.likelihood.log_prob(x, output).mean(-1))}
 
     params = [p for n, p in coder.named_parameters() if not n.startswith("code_log_var")]
     phases.append(Phase(name, epochs if settings.epochs is None else settings.epochs, [Objective(terms, params)]))
     return [phase for phase in phases if phase.epochs]
 
 
-def _layer_phases(coder: Coder, settings: Pretraining, generator: torch.Generator) -> list[Phase]:
+def _layer_phases(coder: Coder, settings: Pretraining, streams: Streams) -> list[Phase]:
     """One phase per layer: encode with the layers below, hide entries, and reconstruct through the mirrored layer."""
     encoders = [m for m in coder.encoder if isinstance(m, nn.Linear)] + [coder.code_mean]
     decoders = [coder.output, *reversed([m for m in coder.decoder if isinstance(m, nn.Linear)])]
@@ -84,7 +84,7 @@ def _layer_phases(coder: Coder, settings: Pretraining, generator: torch.Generato
             settings.layer_epochs,
             [
                 Objective(
-                    _layer_terms(coder, encoders, decoders, depth, settings.noise, generator),
+                    _layer_terms(coder, encoders, decoders, depth, settings.noise, streams),
                     _params(encoders, decoders, depth),
                 )
             ],
@@ -103,7 +103,7 @@ def _layer_terms(
     decoders: list[nn.Linear],
     depth: int,
     noise: float,
-    generator: torch.Generator,
+    streams: Streams,
 ) -> Callable[[Batch], dict[str, Term]]:
     top = depth == len(encoders) - 1
 
@@ -114,11 +114,11 @@ def _layer_terms(
         return x
 
     def terms(batch: Batch) -> dict[str, Term]:
-        target = below(batch.x)
-        hidden = encoders[depth](masked(target, noise, generator))
+        target = batch.expand(below(batch.x))
+        hidden = encoders[depth](masked(target, noise, streams))
         output = decoders[depth](hidden if top else torch.relu(hidden)).float()
         if depth == 0:
-            return {"reconstruction": Term(-coder.likelihood.log_prob(batch.x, output).mean())}
-        return {"reconstruction": Term((torch.relu(output) - target.float()).square().sum(-1).mean())}
+            return {"reconstruction": Term(-coder.likelihood.log_prob(target, output).mean(-1))}
+        return {"reconstruction": Term((torch.relu(output) - target.float()).square().sum(-1).mean(-1))}
 
     return terms

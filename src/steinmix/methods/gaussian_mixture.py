@@ -60,7 +60,7 @@ class _Density(nn.Module):
 
     def terms(self, batch: Batch) -> dict[str, Term]:
         """-F(Theta), a mean over rows."""
-        return {"negative_log_likelihood": Term(-self.mixture.log_prob(batch.x).mean())}
+        return {"negative_log_likelihood": Term(-batch.expand(self.mixture.log_prob(batch.x)).mean(-1))}
 
 
 class GaussianMixture(DensityMixin, MixtureShell):
@@ -83,6 +83,13 @@ class GaussianMixture(DensityMixin, MixtureShell):
         What to do when a component ends without a row.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts of a large model (small ones run as one program); None takes joblib's context, else
+        the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -91,6 +98,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
         In the units of the data.
     labels_, initial_labels_ : ndarray of shape (n,)
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `MixtureShell`.
 
     References
     ----------
@@ -106,6 +115,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
     """
 
     _lr = 0.01
+    _stack_limit = 100_000
+    _knows_distinct_rows = True
     module_: _Density
     score = MixtureShell.score  # DensityMixin's comes first and gives nothing
 
@@ -120,6 +131,9 @@ class GaussianMixture(DensityMixin, MixtureShell):
         scaling: str = "standard",
         collapse: str = "warn",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
@@ -130,6 +144,9 @@ class GaussianMixture(DensityMixin, MixtureShell):
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:

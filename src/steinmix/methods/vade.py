@@ -91,22 +91,22 @@ class VaDEModule(Coder):
         return {
             "reconstruction": -self.likelihood.log_prob(x, self.decode(z)),
             "latent": -(gamma * self.mixture.expected_component_log_prob(mean, log_var)).sum(-1),
-            "cluster": -(gamma * self.mixture.log_weights()).sum(-1),
+            "cluster": -(gamma * self.mixture.log_weights().unsqueeze(-2)).sum(-1),
             "latent_entropy": -normal_entropy(log_var),
             "cluster_entropy": (gamma * log_gamma).sum(-1),
         }
 
     def terms(self, batch: Batch, streams: Streams, anchored: bool = False) -> dict[str, Term]:
         """Minus Eq. 9 as a mean over rows."""
-        mean, log_var = self.encode_normal(batch.x)
+        mean, log_var = map(batch.expand, self.encode_normal(batch.x))
         z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
         log_gamma = self.anchor(batch.index) if anchored else self.mixture.log_responsibilities(z)
-        bound = self.bound_terms(batch.x, z, mean, log_var, log_gamma)
-        return {name: Term(value.mean()) for name, value in bound.items()}
+        bound = self.bound_terms(batch.expand(batch.x), z, mean, log_var, log_gamma)
+        return {name: Term(value.mean(-1)) for name, value in bound.items()}
 
     def anchor(self, index: Tensor) -> Tensor:
         """Return log q(c|x), (b, m), held at the labels of the start."""
-        one_hot = F.one_hot(self.start_labels[index], self.mixture.n_components).float()
+        one_hot = F.one_hot(self.start_labels.gather(-1, index), self.mixture.n_components).float()
         return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
 
     def score(self, x: Tensor) -> Tensor:
@@ -144,6 +144,13 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
         ``training.epochs`` counts the epochs of the main phase, and of the phases before it where nothing else is set.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts of a large model (small ones run as one program); None takes joblib's context, else
+        the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -153,12 +160,16 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     weights_, means_, covariances_ : ndarray
         Of the mixture, in the latent space.
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `MixtureShell`.
 
     References
     ----------
     Jiang et al. (2017), key ``jiang2017``.
     """
 
+    _stack_limit = 5_000_000
+    _knows_distinct_rows = True
     module_: VaDEModule
     _mixture_phases = ("anchor", "mixture")
     _coded = True
@@ -177,6 +188,9 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         scaling: str = "auto",
         collapse: str = "warn",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -190,6 +204,9 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
     def transform(self, X: Any):

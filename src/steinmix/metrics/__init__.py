@@ -3,6 +3,7 @@
 Importing this package imports NumPy and nothing heavier.
 """
 
+from .agreement import align_labels, cluster_stability, consensus_labels, pairwise_agreement, row_stability
 from .anomaly import (
     anomaly_threshold,
     area_under_roc,
@@ -39,13 +40,16 @@ __all__ = [
     "Occupancy",
     "Overlap",
     "adjusted_rand_index",
+    "align_labels",
     "anomaly_threshold",
     "area_under_roc",
     "average_precision",
     "best_matching",
     "closest_pair",
+    "cluster_stability",
     "clustering_accuracy",
     "clustering_scores",
+    "consensus_labels",
     "contingency_table",
     "dead_components",
     "detection_scores",
@@ -57,8 +61,10 @@ __all__ = [
     "normalized_mutual_information",
     "occupancy",
     "overlap",
+    "pairwise_agreement",
     "precision_recall_f1",
     "purity",
+    "row_stability",
     "total_variance",
     "trustworthiness",
     "variance_ratio",

@@ -89,8 +89,11 @@ class AbstractMixture(nn.Module, ABC):
         return torch.softmax(self.joint_log_prob(z), dim=-1)
 
     def particles(self) -> Particles:
-        """Return the components as particles: one row holds all parameters of one component, its weight aside."""
-        return Particles(self.component_parameters())
+        """Return the components as particles: one row holds all parameters of one component, its weight aside.
+
+        Axes that stand before m, those of a stack of restarts, count as leading ones.
+        """
+        return Particles(self.component_parameters(), batch_dims=self.logits.ndim - 1)
 
     @torch.no_grad()
     def sample_component(self, n: int, generator: torch.Generator) -> Tensor:

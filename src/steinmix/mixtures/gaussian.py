@@ -53,7 +53,7 @@ class DiagonalMixture(AbstractMixture):
         return [self.means, self.log_vars]
 
     def expected_component_log_prob(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        spread = (log_var.exp().unsqueeze(-2) * torch.exp(-self.log_vars)).sum(-1)
+        spread = (log_var.exp().unsqueeze(-2) * torch.exp(-self.log_vars).unsqueeze(-3)).sum(-1)
         return self.component_log_prob(mean) - 0.5 * spread
 
     @torch.no_grad()
@@ -121,7 +121,7 @@ class CholeskyMixture(AbstractMixture):
         # E (z-mu)' S^-1 (z-mu) adds trace(S^-1 diag(v)) = sum_j v_j * (squared norm of column j of L^-1).
         eye = torch.eye(self.n_features, dtype=mean.dtype, device=mean.device)
         inverse = torch.linalg.solve_triangular(self.scale_tril(), eye, upper=False)
-        spread = log_var.exp() @ inverse.square().sum(-2).T
+        spread = log_var.exp() @ inverse.square().sum(-2).mT
         return self.component_log_prob(mean) - 0.5 * spread
 
     @torch.no_grad()

@@ -49,6 +49,8 @@ class Training(Configuration):
         A torch device; "auto" takes a GPU if there is one.
     resident_bytes : int, default=2**31
         Data up to this size are kept whole on the device, in their own type; larger ones are read batch by batch.
+    distinct_rows : bool, default=False
+        Compute what depends on a row alone once for equal rows of a batch. It is exact, and pays where rows repeat.
     progress : bool, optional
         Show a progress bar; None shows one on a terminal only.
     callbacks : tuple of Callback, default=()
@@ -65,6 +67,7 @@ class Training(Configuration):
     precision: str = "fp32"
     device: str = "auto"
     resident_bytes: int = 2**31
+    distinct_rows: bool = False
     progress: bool | None = None
     callbacks: tuple[Any, ...] = ()
 

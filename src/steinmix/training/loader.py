@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 from .._typing import Source
 from ..objective import Batch
 from ..random import Streams
+from .distinct import find_distinct_rows
 
-__all__ = ["CHUNK_ROWS", "Loader"]
+__all__ = ["CHUNK_ROWS", "Loader", "StackedLoader"]
 
 CHUNK_ROWS = 256
 """Rows of a chunk when data are only read. It is fixed, and whoever reads pads the last chunk to it, so that what a
@@ -40,6 +42,8 @@ class Loader:
     streams : Streams
         Orders come from its stream "order".
     resident_bytes : int
+    distinct : bool, default=False
+        Batches for training hold each distinct row once, where single rows can be taken.
     """
 
     def __init__(
@@ -50,11 +54,13 @@ class Loader:
         device: torch.device,
         streams: Streams,
         resident_bytes: int = 2**31,
+        distinct: bool = False,
     ) -> None:
         self.source, self.prepare, self.batch_size = source, prepare, batch_size
         self.device, self.streams = device, streams
         small = source.n_rows * source.n_features * source.dtype.itemsize <= resident_bytes
         self._resident = self._load() if small and source.random_access else None
+        self._distinct = find_distinct_rows(source, device) if distinct and source.random_access else None
 
     @property
     def n_rows(self) -> int:
@@ -75,14 +81,32 @@ class Loader:
         if not self.source.random_access:
             yield from self._windowed()
             return
+        for index in self.orders():
+            yield self.batch(index)
+
+    def orders(self) -> tuple[Tensor, ...]:
+        """Return the row numbers of an epoch's batches, in random order."""
         order = torch.randperm(self.n_rows, generator=self.streams.torch("order", "cpu"))
-        for index in order.tensor_split(self.steps_per_epoch):
-            yield self.take(index)
+        return order.tensor_split(self.steps_per_epoch)
+
+    def sibling(self, streams: Streams) -> Loader:
+        """Return a loader of the same rows, of which there stays one copy, in an order of its own."""
+        other = copy(self)
+        other.streams = streams
+        return other
+
+    def batch(self, index: Tensor) -> Batch:
+        """Return the prepared rows `index` (b,), each distinct one once if that was asked for."""
+        if self._distinct is None:
+            return self.take(index)
+        index = index.to(self.device)
+        rows, inverse = self._distinct.of_batch(index)
+        return Batch(self.take(rows).x, index, inverse)
 
     def take(self, index: Tensor) -> Batch:
         """Return the prepared rows `index` (b,)."""
         if self._resident is None:
-            return self._batch(self.source.take(index.numpy()), index)
+            return self._batch(self.source.take(index.cpu().numpy()), index)
         index = index.to(self.device)
         return Batch(self.prepare(self._resident.index_select(0, index)), index)
 
@@ -132,3 +156,28 @@ class Loader:
         for part in np.split(rng.permutation(len(index)), range(self.batch_size, len(index), self.batch_size)):
             if len(part):
                 yield self._batch(rows[part], torch.from_numpy(index[part]))
+
+
+class StackedLoader(Loader):
+    """The batches of several restarts as one: rows (r, b, f), each slice in its own restart's order.
+
+    Parameters
+    ----------
+    members : sequence of Loader
+        Siblings over one source of random access, one for each restart. Those not in `active`, a list of numbers, draw
+        no orders.
+    """
+
+    def __init__(self, members: Sequence[Loader]) -> None:
+        self.__dict__.update(members[0].__dict__)
+        self.members, self.active = list(members), list(range(len(members)))
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield every row of every active restart once."""
+        for parts in zip(*(self.members[r].orders() for r in self.active)):
+            yield self.batch(torch.stack(parts))
+
+    def take(self, index: Tensor) -> Batch:
+        """Return the prepared rows `index` (r, b)."""
+        batch = super().take(index.flatten())
+        return Batch(batch.x.unflatten(0, index.shape), batch.index.view(index.shape))

@@ -1,13 +1,7 @@
-"""The loop: the only code that steps an optimiser.
-
-Order inside a step: terms -> backward, only into the objective's parameters -> average over ranks -> [last accumulated
-batch] diversify -> clip -> optimiser step -> ``after_step``. Any torch optimiser sees the diversified direction as its
-gradient. The host waits for the device once per epoch, when the terms of all its steps are read.
-"""
+"""The loop over phases and epochs; what happens in a step is told in `stepper`."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -16,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DivergedError
-from ..objective import Batch, Objective, Phase
+from ..objective import Phase
 from ..random import Streams
 from .callbacks import Callback
 from .checkpoint import Checkpoint
-from .config import PRECISIONS, Training
-from .distributed import average_gradients
+from .config import Training
 from .loader import Loader
+from .stepper import Stepper
 
-__all__ = ["RunState", "run"]
+__all__ = ["RunState", "base_rates", "build_optimizers", "epoch_record", "run", "set_rates"]
 
 
 @dataclass
@@ -101,7 +95,7 @@ def run(
     """
     state = RunState(module, phases, streams)
     lr = lr if training.lr is None else training.lr
-    inside = checkpoint is not None and checkpoint.restore(state, lambda phase: _optimizers(phase, training, lr))
+    inside = checkpoint is not None and checkpoint.restore(state, lambda phase: build_optimizers(phase, training, lr))
     for callback in callbacks:
         callback.on_run_start(state)
     try:
@@ -114,7 +108,8 @@ def run(
     return state.history
 
 
-def _optimizers(phase: Phase, training: Training, lr: float) -> list[torch.optim.Optimizer]:
+def build_optimizers(phase: Phase, training: Training, lr: float) -> list[torch.optim.Optimizer]:
+    """Return one optimiser for each objective of the phase."""
     return [
         objective.optimizer(objective.params) if objective.optimizer else training.build_optimizer(objective.params, lr)
         for objective in phase.objectives
@@ -134,13 +129,14 @@ def _run_phase(
     if not resumed:
         if phase.before is not None:
             phase.before()
-        state.optimizers = _optimizers(phase, training, lr)
-    bases = [[group.get("base_lr", group["lr"]) for group in optimizer.param_groups] for optimizer in state.optimizers]
+        state.optimizers = build_optimizers(phase, training, lr)
+    stepper = Stepper(state.module, phase, state.optimizers, training, loader.device)
+    bases = base_rates(state.optimizers)
     while state.epoch < phase.epochs:
         if phase.before_epoch is not None:
             phase.before_epoch(state.epoch)
-        _set_rates(state.optimizers, bases, training.schedule(state.epoch, phase.epochs))
-        _run_epoch(state, phase, loader, training)
+        set_rates(state.optimizers, bases, training.schedule(state.epoch, phase.epochs))
+        _run_epoch(state, stepper, loader, training)
         state.epoch += 1
         stop = [bool(callback.on_epoch_end(state)) for callback in callbacks]
         if any(stop):
@@ -149,72 +145,37 @@ def _run_phase(
             checkpoint.write(state)
 
 
-def _set_rates(optimizers: list[torch.optim.Optimizer], bases: list[list[float]], factor: float) -> None:
+def base_rates(optimizers: list[torch.optim.Optimizer]) -> list[list[float]]:
+    """Return the rates that schedules act on, for each group of each optimiser."""
+    return [[group.get("base_lr", group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
+
+
+def set_rates(optimizers: list[torch.optim.Optimizer], bases: list[list[float]], factor: float) -> None:
     """Set each group's rate from its base rate, which is kept in the group so that a resumed run finds it."""
     for optimizer, rates in zip(optimizers, bases):
         for group, base in zip(optimizer.param_groups, rates):
             group["base_lr"], group["lr"] = base, base * factor
 
 
-def _run_epoch(state: RunState, phase: Phase, loader: Loader, training: Training) -> None:
+def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Training) -> None:
+    """Step through the data, refuse what is not finite, and append the epoch's means to the history."""
     good = {name: value.detach().clone() for name, value in state.module.state_dict().items()}
-    first_step, logged = state.step, []
-    dtype = PRECISIONS[training.precision]
-    autocast = torch.autocast(loader.device.type, dtype) if dtype else contextlib.nullcontext()
-    for number, batch in enumerate(loader.epoch()):
-        group = min(training.accumulate, loader.steps_per_epoch - number // training.accumulate * training.accumulate)
-        last = number % training.accumulate == group - 1
-        values: dict[str, Tensor] = {"loss": torch.zeros((), device=loader.device)}
-        for objective, optimizer in zip(phase.objectives, state.optimizers):
-            loss, terms = _backward(objective, batch, group, autocast)
-            values |= terms | {"loss": values["loss"] + loss}
-            if last:
-                _step(objective, optimizer, training)
-        logged.append(values)
-        state.step += last
-        if last and phase.after_step is not None:
-            phase.after_step()
-    _record(state, logged, first_step, good, training.accumulate)
-
-
-def _backward(objective: Objective, batch: Batch, group: int, autocast: Any) -> tuple[Tensor, dict[str, Tensor]]:
-    """Add the gradient of the weighted sum of terms, over the batches of a step, to the objective's parameters."""
-    with autocast:
-        terms = objective.terms(batch)
-    loss = sum((term.value * term.weight for term in terms.values() if term.weight), torch.zeros(()).to(batch.x))
-    params = [p for p in objective.parameters() if p.requires_grad]
-    if loss.requires_grad:
-        (loss / group if group > 1 else loss).backward(inputs=params)
-    return loss.detach(), {name: term.value.detach() for name, term in terms.items()}
-
-
-def _step(objective: Objective, optimizer: torch.optim.Optimizer, training: Training) -> None:
-    params = objective.parameters()
-    average_gradients(params)
-    if objective.particles is not None and objective.diversifier is not None:
-        objective.particles.diversify_(objective.diversifier)
-    if training.clip_norm is not None:
-        nn.utils.clip_grad_norm_(params, training.clip_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-
-
-def _record(
-    state: RunState, logged: list[dict[str, Tensor]], first_step: int, good: dict[str, Tensor], accumulate: int
-) -> None:
-    """Read the terms of all steps at once, refuse what is not finite, and append the epoch's means."""
-    names = sorted(logged[0], key="loss".__eq__)  # in their order, the loss last
-    table = torch.stack([torch.stack([values[name].float() for name in names]) for values in logged]).cpu()
-    finite = torch.isfinite(table)
+    first_step, logged = state.step, stepper.epoch(loader)
+    state.step += logged.steps
+    finite = torch.isfinite(logged.values)
     if not bool(finite.all()):
-        step, column = (~finite).nonzero()[0].tolist()
-        _diverged(state, good, first_step + step // accumulate, names[column])
+        batch, column = (~finite).nonzero()[0].tolist()
+        _diverged(state, good, first_step + batch // training.accumulate, logged.names[column])
     for name, value in state.module.named_parameters():
         if not bool(torch.isfinite(value).all()):  # the last step's gradient was not, though its loss was
             _diverged(state, good, state.step - 1, f"gradient of {name}")
-    means = table.double().mean(0).tolist()
-    record = {"phase": state.phase_name, "epoch": state.epoch, "step": state.step}
-    state.history.append(record | dict(zip(names, means)))
+    state.history.append(epoch_record(state, logged.names, logged.values))
+
+
+def epoch_record(state: RunState, names: list[str], values: Tensor) -> dict[str, Any]:
+    """Return the record of an epoch whose batches gave `values` (batches, names)."""
+    means = values.double().mean(0).tolist()
+    return {"phase": state.phase_name, "epoch": state.epoch, "step": state.step} | dict(zip(names, means))
 
 
 def _diverged(state: RunState, good: dict[str, Tensor], step: int, term: str) -> NoReturn:

@@ -1,0 +1,95 @@
+"""What one fit, and each restart of it, works with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from .._typing import Source
+from ..data.prepare import Scaling
+from ..objective import Phase
+from ..random import Streams
+from ..training import Callback, Loader, Training
+from .preparation import Preparation
+
+__all__ = ["FitContext", "Job", "Launch"]
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What a method may use to build its phases.
+
+    Attributes
+    ----------
+    loader : Loader
+    streams : Streams
+    training : Training
+    plan : dict
+        What `_plan` decided.
+    """
+
+    loader: Loader
+    streams: Streams
+    training: Training
+    plan: dict[str, Any]
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the main phase: the user's, else the plan's."""
+        return self.plan["epochs"] if self.training.epochs is None else self.training.epochs
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all restarts of a fit share; it can be sent to other processes.
+
+    Attributes
+    ----------
+    source : Source
+    scaling : Scaling
+    plan : dict
+    training : Training
+    """
+
+    source: Source
+    scaling: Scaling
+    plan: dict[str, Any]
+    training: Training
+
+    @property
+    def device(self) -> torch.device:
+        """Where to train."""
+        return self.training.torch_device()
+
+    def preparation(self) -> Preparation:
+        """Return what turns raw rows into prepared ones."""
+        return Preparation(self.scaling).to(self.device)
+
+    def loader(self, streams: Streams) -> Loader:
+        """Return a loader over the rows, in the order of `streams`."""
+        training = self.training
+        options = {"resident_bytes": training.resident_bytes, "distinct": training.distinct_rows}
+        return Loader(self.source, self.preparation(), training.batch_size, self.device, streams, **options)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One restart, ready to run.
+
+    Attributes
+    ----------
+    module : nn.Module
+    context : FitContext
+    callbacks : sequence of Callback
+        The method's own and the user's.
+    phases : list of Phase
+    """
+
+    module: nn.Module
+    context: FitContext
+    callbacks: Sequence[Callback]
+    phases: list[Phase]

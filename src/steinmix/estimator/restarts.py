@@ -1,0 +1,165 @@
+"""Several restarts of one fit.
+
+Each restart is what ``fit`` gives with its own seed. Small models run as one program (`training.stack`), equal
+to that up to rounding; others run one after another or, through joblib, in processes of one thread each, with the same
+bits.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..errors import DivergedError, DivergedWarning
+from ..random import StackedStreams, Streams, restart_seed
+from ..training import Progress, run
+from ..training.checkpoint import Checkpoint
+from ..training.config import OPTIMIZERS
+from ..training.distributed import world_size
+from ..training.loader import StackedLoader
+from ..training.loop import RunState
+from ..training.stack import Restart, Stack, run_stack
+from .job import FitContext, Job, Launch
+from .selection import Outcome
+
+if TYPE_CHECKING:
+    from .base import DeepEstimator
+
+__all__ = ["Store", "fit_restarts"]
+
+Store = Callable[[Path, int], Checkpoint | None]
+"""(sub-folder, seed) -> where a restart's checkpoints are kept; None where none are."""
+
+
+def fit_restarts(estimator: DeepEstimator, job: Job, seed: int, store: Store) -> list[Outcome]:
+    """Run the estimator's `n_init` restarts.
+
+    Parameters
+    ----------
+    estimator : DeepEstimator
+    job : Job
+    seed : int
+        Root seed; `steinmix.random.restart_seed` derives the others.
+    store : callable
+        ``(sub-folder, seed) -> Checkpoint``, or None where no checkpoints are kept.
+
+    Raises
+    ------
+    DivergedError
+        If all restarts diverged: the first one's. Of those that did among others there is a warning.
+    """
+    seeds = [restart_seed(seed, r) for r in range(estimator.n_init)]
+    module = estimator._module(job.plan, Streams(seed))
+    if _stackable(estimator, job, module):
+        outcomes = _run_stacked(estimator, job, module, seeds, store(Path("stack"), seed))
+    else:
+        outcomes = _run_apart(estimator, job, seeds, store)
+    lost = {r: outcome.error for r, outcome in enumerate(outcomes) if outcome.error is not None}
+    if len(lost) == len(outcomes):
+        raise lost[0]
+    for r, error in lost.items():
+        warnings.warn(f"restart {r} of {len(outcomes)} was dropped: {error}", DivergedWarning, stacklevel=4)
+    return outcomes
+
+
+def _stackable(estimator: DeepEstimator, job: Job, module: nn.Module) -> bool:
+    """Say whether to stack: a step is to cost more in calls than in arithmetic, and to keep restarts apart.
+
+    Optimisers by name act element by element; of others nothing is known.
+    """
+    size = sum(p.numel() for p in module.parameters()) * job.training.batch_size
+    return size < estimator._stack_limit and job.training.optimizer in OPTIMIZERS and job.source.random_access
+
+
+def _run_stacked(
+    estimator: DeepEstimator, job: Job, module: nn.Module, seeds: Sequence[int], store: Checkpoint | None
+) -> list[Outcome]:
+    first = job.loader(Streams(seeds[0], job.device))
+    launches = [estimator._launch(job, seed, first) for seed in seeds]
+    stack = Stack(module.to(job.device), [it.module for it in launches])
+    streams = StackedStreams([it.context.streams for it in launches])
+    loader = StackedLoader([it.context.loader for it in launches])
+    phases = estimator._phases(stack.module, FitContext(loader, streams, job.training, job.plan))
+    bar = [Progress(job.training.progress)]
+    restarts = [
+        Restart(RunState(it.module, it.phases, it.context.streams), [*it.callbacks, *(bar if r == 0 else [])])
+        for r, it in enumerate(launches)
+    ]
+    run_stack(stack, phases, restarts, loader, job.training, streams, estimator._lr, store)
+    return [
+        _outcome(estimator, launch, seed, restart.state.history, restart.error)
+        for launch, seed, restart in zip(launches, seeds, restarts)
+    ]
+
+
+def _run_apart(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Store) -> list[Outcome]:
+    from joblib import Parallel, delayed
+
+    stores = [store(Path(f"restart{r}"), seed) for r, seed in enumerate(seeds)]
+    n_jobs = _processes(estimator.n_jobs, len(seeds), job.device)
+    if n_jobs == 1:
+        return [_run_alone(estimator, job, seed, own) for seed, own in zip(seeds, stores)]
+    calls = (delayed(_run_on_one_thread)(estimator, job, seed, own) for seed, own in zip(seeds, stores))
+    return list(Parallel(n_jobs=n_jobs)(calls))  # type: ignore[arg-type]
+
+
+def _processes(n_jobs: int | None, n_runs: int, device: torch.device) -> int:
+    """Return how many processes to use: the user's word, else that of joblib's context, else one on each core.
+
+    On two cores two processes of one thread each beat one of two threads. A GPU is left to one process.
+    """
+    from joblib import cpu_count, effective_n_jobs
+    from joblib.parallel import get_active_backend
+
+    if world_size() > 1:
+        return 1
+    if n_jobs is not None:
+        return min(effective_n_jobs(n_jobs), n_runs)
+    backend, chosen = get_active_backend()
+    if chosen is not None:
+        return min(effective_n_jobs(chosen), n_runs)
+    inside = getattr(backend, "nesting_level", 0) or device.type != "cpu"
+    return 1 if inside else min(cpu_count(), n_runs)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _run_on_one_thread(estimator: DeepEstimator, job: Job, seed: int, store: Checkpoint | None) -> Outcome:
+    with _one_thread():
+        return _run_alone(estimator, job, seed, store)
+
+
+def _run_alone(estimator: DeepEstimator, job: Job, seed: int, store: Checkpoint | None) -> Outcome:
+    launch, error, history = estimator._launch(job, seed), None, []
+    context = launch.context
+    watchers = [*launch.callbacks, Progress(job.training.progress)]
+    try:
+        history = run(
+            launch.module, launch.phases, context.loader, job.training, context.streams, estimator._lr, watchers, store
+        )
+    except DivergedError as caught:
+        error = caught
+    return _outcome(estimator, launch, seed, history, error)
+
+
+def _outcome(
+    estimator: DeepEstimator, launch: Launch, seed: int, history: list[dict[str, Any]], error: DivergedError | None
+) -> Outcome:
+    module = launch.module.eval()
+    labels = None if error else estimator._labels_of(module, launch.context.loader)
+    state = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+    return Outcome(seed, state, launch.context.streams.state_dict(), history, labels, error)

@@ -1,0 +1,117 @@
+r"""How well several partitions of the same rows agree, without any truth.
+
+Partitions are the rows of a matrix (R, n) of whole numbers from 0; a cluster's number means nothing by itself. Costs
+are O(n R K) in time and O(n (R + K)) in memory: no matrix of n x n pairs is ever formed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import DataError
+from .clustering import _assignment, adjusted_rand_index
+
+__all__ = ["align_labels", "cluster_stability", "consensus_labels", "pairwise_agreement", "row_stability"]
+
+
+def pairwise_agreement(partitions: np.ndarray) -> np.ndarray:
+    """Return the adjusted Rand index of each pair of partitions (R, n), as a matrix (R, R) with ones on the diagonal.
+
+    Examples
+    --------
+    >>> pairwise_agreement(np.array([[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]])).round(2).tolist()
+    [[1.0, 1.0, -0.5], [1.0, 1.0, -0.5], [-0.5, -0.5, 1.0]]
+    """
+    partitions = _checked(partitions)
+    matrix = np.eye(len(partitions))
+    for i, j in zip(*np.triu_indices(len(partitions), 1), strict=True):
+        matrix[i, j] = matrix[j, i] = adjusted_rand_index(partitions[i], partitions[j])
+    return matrix
+
+
+def align_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Rename the clusters of each partition (R, n) so that as many rows as possible agree with `reference` (n,).
+
+    The matching is one to one (Kuhn, 1955); rows of clusters that are left without a partner become -1.
+
+    Examples
+    --------
+    >>> align_labels(np.array([[1, 1, 0, 0, 2]]), np.array([0, 0, 1, 1, 1])).tolist()
+    [[0, 0, 1, 1, -1]]
+    """
+    partitions, aligned = _checked(partitions), np.empty_like(partitions)
+    for partition, out in zip(partitions, aligned, strict=True):
+        table = _table(reference, partition)
+        names = np.full(table.shape[1], -1, partitions.dtype)
+        rows, columns = _assignment(table)
+        names[columns] = rows
+        out[:] = names[partition]
+    return aligned
+
+
+def consensus_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the vote (n,) of partitions (R, n), each aligned to `reference` (n,), which decides where votes are equal.
+
+    Examples
+    --------
+    >>> consensus_labels(np.array([[0, 0, 1], [1, 0, 0], [0, 1, 1]]), np.array([0, 0, 1])).tolist()
+    [0, 0, 1]
+    """
+    aligned = align_labels(partitions, reference)
+    votes, rows = np.zeros((len(reference), int(reference.max()) + 1)), np.arange(len(reference))
+    votes[rows, reference] = 0.5  # less than one vote: it decides among equals
+    for labels in aligned:
+        voting = labels >= 0
+        votes[rows[voting], labels[voting]] += 1
+    return votes.argmax(1).astype(reference.dtype)
+
+
+def row_stability(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return, for each row, the share (n,) of the partitions (R, n) that, aligned, put it where `reference` does.
+
+    It is NaN without partitions: nothing is known then.
+    """
+    if not len(partitions):
+        return np.full(len(reference), np.nan)
+    return (align_labels(partitions, reference) == reference).mean(0)
+
+
+def cluster_stability(partitions: np.ndarray, reference: np.ndarray, n_clusters: int) -> np.ndarray:
+    r"""Return how well each cluster of `reference` (n,) is found again in partitions (R, n), as numbers (m,) in [0, 1].
+
+    .. math:: S_c = \frac1R \sum_r \max_k \frac{|A_c \cap B_{rk}|}{|A_c \cup B_{rk}|}
+
+    An empty cluster, and any cluster without partitions to compare with, has NaN.
+
+    References
+    ----------
+    C. Hennig, *Cluster-wise assessment of cluster stability*, Computational Statistics & Data Analysis, 2007.
+
+    Examples
+    --------
+    >>> cluster_stability(np.array([[1, 1, 0, 0], [0, 1, 1, 1]]), np.array([0, 0, 1, 1]), 3).round(3).tolist()
+    [0.75, 0.833, nan]
+    """
+    found = []
+    for partition in _checked(partitions) if len(partitions) else ():
+        both = _table(reference, partition, n_clusters)
+        either = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
+        found.append((both / np.maximum(either, 1)).max(1))
+    stability = np.mean(found, axis=0) if found else np.full(n_clusters, np.nan)
+    return np.where(np.bincount(reference, minlength=n_clusters) > 0, stability, np.nan)
+
+
+def _table(a: np.ndarray, b: np.ndarray, n_rows: int = 0) -> np.ndarray:
+    """Return the counts (max a + 1, max b + 1), or more rows, of pairs of labels."""
+    shape = max(int(a.max()) + 1, n_rows), int(b.max()) + 1
+    return np.bincount(a * shape[1] + b, minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _checked(partitions: np.ndarray) -> np.ndarray:
+    partitions = np.asarray(partitions)
+    if partitions.ndim != 2 or not partitions.size or partitions.dtype.kind not in "iu" or partitions.min() < 0:
+        raise DataError(
+            f"partitions have shape {partitions.shape} and type {partitions.dtype}; expected a matrix (R, n) of whole "
+            "numbers >= 0, one partition in each row."
+        )
+    return partitions
