@@ -40,8 +40,12 @@ def empty_labels(n_rows: int) -> Tensor:
 class MixtureModule(Protocol):
     """What the shell asks of a method's module."""
 
-    mixture: AbstractMixture
     start_labels: Tensor
+
+    @property
+    def mixture(self) -> AbstractMixture:
+        """The mixture."""
+        ...
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the points (b, d) on which the mixture lies, for prepared rows (b, f)."""
