@@ -223,4 +223,3 @@ def new_folder(folder: Path) -> Iterator[Path]:
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
