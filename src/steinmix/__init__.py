@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NoParticlesError,
         SteinmixError,
         SteinmixWarning,
+        Terminated,
         UnboundedWarning,
     )
     from .estimator import Pretraining, load
@@ -62,6 +63,7 @@ __all__ = [
     "RBF",
     "SteinmixError",
     "SteinmixWarning",
+    "Terminated",
     "Training",
     "UnboundedWarning",
     "VAE",
@@ -99,6 +101,7 @@ _HOME = {
     "RBF": "diversify",
     "SteinmixError": "errors",
     "SteinmixWarning": "errors",
+    "Terminated": "errors",
     "Training": "training",
     "UnboundedWarning": "errors",
     "VAE": "methods",

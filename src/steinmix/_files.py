@@ -2,6 +2,10 @@
 
 Reading never runs code and never unpickles. The JSON carries digests of itself and of the tensors, so that a truncated
 or altered file is noticed before anything is made of it.
+
+A folder that replaces an earlier one is written beside it. Then the earlier one is moved aside, the new one takes its
+name, and the earlier one is removed. A process that dies between the two renames leaves nothing under the name, but the
+earlier folder, whole, beside it, where `standing` finds it: there is no moment without one or the other.
 """
 
 from __future__ import annotations
@@ -9,8 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,9 +26,9 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as render_tensors
 from torch import Tensor
 
-from .errors import ModelFileError
+from .errors import ModelFileError, SteinmixWarning
 
-__all__ = ["read_folder", "write_folder", "write_text"]
+__all__ = ["discard_folder", "read_folder", "replace_folder", "standing", "write_folder", "write_text"]
 
 FORMAT = "steinmix"
 
@@ -76,7 +82,7 @@ def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapp
     kept = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     data = render_tensors(kept)
     body = {"format": FORMAT, "content": dict(meta), "tensors_sha256": _digest(data)}
-    text = json.dumps(body | {"sha256": _digest(_canonical(body))}, indent=1, sort_keys=True).encode()
+    text = json.dumps(body | {"sha256": _digest(_canonical(body))}, indent=1).encode()
     try:
         _refuse_foreign(folder, stem)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +91,8 @@ def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapp
             _write(temporary / f"{stem}.safetensors", data)
             _write(temporary / f"{stem}.json", text)
             temporary.chmod(0o755)
-            _replace(temporary, folder)
+            _sync(temporary)
+            replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
@@ -111,9 +118,25 @@ def _is_ours(text_path: Path) -> bool:
     return isinstance(body, dict) and body.get("format") == FORMAT
 
 
-def _replace(temporary: Path, folder: Path) -> None:
-    """Rename `temporary` to `folder`; an earlier folder is moved aside first and removed last."""
-    aside = Path(f"{temporary}.old")
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_folder(temporary: Path, folder: Path) -> None:
+    """Rename `temporary`, which stands beside it, to `folder`; an earlier folder is moved aside first, removed last.
+
+    Parameters
+    ----------
+    temporary : Path
+        Its name ends in a dot and what no other has, without a dot in it.
+    folder : Path
+    """
+    aside = folder.with_name(f".{folder.name}.{temporary.name.rpartition('.')[2]}.old")
     if folder.exists():
         folder.rename(aside)
     try:
@@ -122,12 +145,41 @@ def _replace(temporary: Path, folder: Path) -> None:
         if aside.exists():
             aside.rename(folder)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(folder.parent)
+    for earlier in _aside(folder):
+        shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _aside(folder: Path) -> list[Path]:
+    """Return the earlier folders of this name that were moved aside and not removed, the newest last."""
+    named = re.compile(rf"\.{re.escape(folder.name)}\.[^.]+\.old")
+    parent = folder.absolute().parent
+    found = [p for p in parent.iterdir() if named.fullmatch(p.name)] if parent.is_dir() else []
+    return sorted(found, key=lambda p: p.stat().st_ctime_ns)
+
+
+def standing(folder: Path) -> Path:
+    """Return `folder`, or, if a process died while it replaced it, the earlier one that it had moved aside."""
+    if folder.exists():
+        return folder
+    earlier = _aside(folder)
+    if not earlier:
+        return folder
+    warnings.warn(
+        f"{folder} was being replaced when the process died; what it was before, {earlier[-1].name}, is used.",
+        SteinmixWarning,
+        stacklevel=3,
+    )
+    return earlier[-1]
+
+
+def discard_folder(folder: Path) -> None:
+    """Remove a folder if it is there; nobody meets half of it under its name."""
+    hidden = folder.with_name(f".{folder.name}.discarded")
+    shutil.rmtree(hidden, ignore_errors=True)  # of a process that died here
+    if folder.exists():
+        folder.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def read_folder(folder: str | Path, stem: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -138,7 +190,7 @@ def read_folder(folder: str | Path, stem: str) -> tuple[dict[str, Any], dict[str
     ModelFileError
         If a file is missing, truncated, altered or foreign; it says which and why.
     """
-    folder = Path(folder)
+    folder = standing(Path(folder))
     text_path, data_path = folder / f"{stem}.json", folder / f"{stem}.safetensors"
     try:
         text, data = text_path.read_bytes(), data_path.read_bytes()

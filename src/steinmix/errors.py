@@ -11,6 +11,8 @@
     ├── CollapseError      (RuntimeError)     clusters collapsed and the policy is to stop
     └── ModelFileError     (OSError)      a saved model is damaged, truncated or foreign
 
+    Terminated             (SystemExit)       SIGTERM came; the last finished epoch is in the checkpoint
+
     SteinmixWarning        (UserWarning)
     ├── UnboundedWarning                  F + alpha H has no maximum
     ├── DivergedWarning                   some restarts became NaN or infinite
@@ -31,6 +33,7 @@ __all__ = [
     "NoParticlesError",
     "SteinmixError",
     "SteinmixWarning",
+    "Terminated",
     "UnboundedWarning",
 ]
 
@@ -75,6 +78,26 @@ class CollapseError(SteinmixError, RuntimeError):
 
 class ModelFileError(SteinmixError, OSError):
     """A saved model is damaged, truncated or of another kind."""
+
+
+class Terminated(SystemExit):
+    """SIGTERM came; the last finished epoch is in the checkpoint. Uncaught, it ends the process with code 143.
+
+    Attributes
+    ----------
+    text : str
+        What happened and how to go on.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(143)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __reduce__(self):
+        return type(self), (self.text,)
 
 
 class SteinmixWarning(UserWarning):

@@ -1,6 +1,8 @@
 """The constructors are the schema; configuration files are options in another spelling."""
 
 import json
+import os
+import signal
 
 import pytest
 import yaml
@@ -8,6 +10,7 @@ import yaml
 import steinmix as sm
 from steinmix.cli.schema import method_names
 from steinmix.methods import __all__ as METHODS
+from steinmix.training.checkpoint import Checkpoint
 
 OPTIONS = ("--method", "gaussian-mixture", "--n-components", "3", "--training.epochs", "1", "--no_report")
 
@@ -84,6 +87,28 @@ def test_checkpoint_and_resume(cli, fit, refused, write, tmp_path):
     assert "resume" in refused("fit", data, *OPTIONS, "--checkpoint", folder, "-o", tmp_path / "second")
     second, _ = fit(data, "--checkpoint", folder, "--resume", "--quiet", run="second")
     assert (first / "predictions.parquet").read_bytes() == (second / "predictions.parquet").read_bytes()
+
+
+def test_terminated_and_resumed(cli, fit, write, tmp_path, monkeypatch):
+    """SIGTERM after the first of three epochs: code 143, one line, no run folder; then the same file as ever."""
+    data, folder, epochs = write("rows.npy"), tmp_path / "points", ("--training.epochs", "3")
+    whole, _ = fit(data, *epochs, run="whole")
+    write_epoch = Checkpoint.write
+
+    def write_and_terminate(self, state):
+        if state.epochs_done == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        write_epoch(self, state)
+
+    arguments = ("fit", data, *OPTIONS, *epochs, "--checkpoint", folder, "-o", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "write", write_and_terminate)
+        code, out, err = cli(*arguments)
+    assert (code, out) == (143, "")
+    assert err == f"steinmix: terminated; go on from the checkpoint in {folder} with resume=True (--resume).\n"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["points", "rows.npy", "whole"]
+    assert cli(*arguments, "--resume", "--quiet") == (0, "", "")
+    assert (tmp_path / "run/predictions.parquet").read_bytes() == (whole / "predictions.parquet").read_bytes()
 
 
 def test_json_is_the_record(cli, write, tmp_path):

@@ -8,7 +8,7 @@ code  meaning
 2     the input cannot be used: an option, a file, a value
 130   interrupted from the keyboard
 141   the reader of the output went away (128 + SIGPIPE), without a word
-143   terminated (128 + SIGTERM), after cleaning up
+143   terminated (128 + SIGTERM), after cleaning up; with checkpoints the epoch is finished first
 ====  =============================================================================
 
 Only the verb that is asked for is imported, so that help and mistakes are answered at once.
@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from .. import __version__
-from ..errors import ConfigError, SteinmixError
+from ..errors import ConfigError, SteinmixError, Terminated
 from .parsing import one_line, suggestion
 
 __all__ = ["VERBS", "main"]
@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted; nothing was written")
         return 130
+    except Terminated as stop:
+        _say(stop.text)
+        return 143
     except SystemExit as stop:  # -h ends so, and SIGTERM
         return stop.code if isinstance(stop.code, int) else 0
     except (SteinmixError, OSError, MemoryError) as error:

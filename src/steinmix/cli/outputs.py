@@ -7,12 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from .._files import replace_folder
 from ..errors import ConfigError
 
 __all__ = [
@@ -219,22 +220,6 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        _swap(temporary, folder)
+        replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _swap(temporary: Path, folder: Path) -> None:
-    """Move an earlier folder aside, rename, then remove the earlier one: at no moment is there half of either."""
-    aside = Path(f"{temporary}.old")
-    earlier = folder.exists()
-    if earlier:
-        folder.rename(aside)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        with suppress(OSError):
-            aside.rename(folder)
-        raise
-    if earlier:
-        shutil.rmtree(aside, ignore_errors=True)

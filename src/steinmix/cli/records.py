@@ -25,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .._files import write_text
+from .._files import standing, write_text
 from ..errors import ModelFileError
 from .inputs import Request
 
@@ -159,7 +159,7 @@ def read_run(word: str) -> Run:
     ModelFileError
         If it is neither.
     """
-    folder = Path(word)
+    folder = standing(Path(word))
     if (folder / "model.json").is_file():
         return Run(folder, folder, {})
     path = folder / RECORD

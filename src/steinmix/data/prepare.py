@@ -18,6 +18,7 @@ rule           scaled row is (x - shift) / scale, per column
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,11 @@ class ColumnStatistics:
     maximum: np.ndarray
     mean: np.ndarray
     variance: np.ndarray
+
+    def range_digest(self) -> str:
+        """Return a digest of the ranges, by which other data of the same shape are told apart, on any machine."""
+        ranges = np.stack([self.minimum, self.maximum]).astype("<f8")
+        return hashlib.sha256(ranges.tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class DeepEstimator(BaseEstimator, ABC):
         job, self.seed_ = self._job(source, training), seed_of(self.random_state)
         self._warn_unbounded()
         self.plan_, self.preparation_ = job.plan, job.preparation()
-        fingerprint = self._fingerprint(source)
+        fingerprint = self._fingerprint(job)
 
         def store(folder: Path, seed: int) -> Checkpoint | None:
             named = fingerprint | {"seed": str(seed)}
@@ -143,7 +143,7 @@ class DeepEstimator(BaseEstimator, ABC):
         scaling = choose_scaling(stats, self.scaling, source.dtype)
         prepared = (np.stack([stats.minimum, stats.maximum]) - scaling.shift) / scaling.scale
         plan = self._plan(source, stats, (float(prepared.min()), float(prepared.max())))
-        return Job(source, scaling, plan, training)
+        return Job(source, scaling, plan, training, stats.range_digest())
 
     def _launch(self, job: Job, seed: int, sibling: Loader | None = None) -> Launch:
         """Build what one restart needs from its seed; the rows of a `sibling` loader are shared."""
@@ -226,7 +226,7 @@ class DeepEstimator(BaseEstimator, ABC):
         )
         return map_chunks(function, loader)
 
-    def _fingerprint(self, source: Source) -> dict[str, Any]:
+    def _fingerprint(self, job: Job) -> dict[str, Any]:
         """Name the configuration and the data, for checkpoints."""
         params = plain_params(self.get_params(deep=False) | {"random_state": None}, strict=False)
         for watching in ("callbacks", "progress", "resident_bytes"):  # they leave no trace in the result
@@ -237,7 +237,8 @@ class DeepEstimator(BaseEstimator, ABC):
             "class": type(self).__name__,
             "params": params,
             "seed": str(self.seed_),
-            "data": source.describe(),
+            "data": job.source.describe() | {"range": job.data_digest},
+            "callbacks": [rule for c in job.training.callbacks if (rule := c.fingerprint()) is not None],
         }
 
     def _warn_unbounded(self) -> None:

@@ -53,12 +53,15 @@ class Job:
     scaling : Scaling
     plan : dict
     training : Training
+    data_digest : str
+        Of the smallest and largest value of each column.
     """
 
     source: Source
     scaling: Scaling
     plan: dict[str, Any]
     training: Training
+    data_digest: str
 
     @property
     def device(self) -> torch.device:

@@ -23,6 +23,7 @@ STEM = "model"
 CONFIGURATIONS = (
     "diversify",
     "nn.likelihoods",
+    "training.callbacks",
     "training.config",
     "training.schedules",
     "estimator.pretraining",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .._params import Configuration
 
 if TYPE_CHECKING:
     from .loop import RunState
@@ -13,7 +16,15 @@ __all__ = ["Callback", "Diagnose", "EarlyStopping", "Progress"]
 
 
 class Callback:
-    """Base of callbacks; each method may be left out. The state is for reading only."""
+    """Base of callbacks; each method may be left out. The state is for reading only.
+
+    One that ends phases decides what the result is: it tells its settings by `fingerprint`, so that no run is resumed
+    under another rule. One that only watches leaves `fingerprint` alone.
+    """
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Return the settings that decide when a phase ends, as plain values; None for a watcher."""
+        return None
 
     def on_run_start(self, state: RunState) -> None:
         """Called once, before the first epoch of the run or of its resumption."""
@@ -56,7 +67,8 @@ class Progress(Callback):
         self._bar.close()
 
 
-class EarlyStopping(Callback):
+@dataclass
+class EarlyStopping(Configuration, Callback):
     """End a phase whose loss has not fallen by more than `tol`, relatively, for `patience` epochs.
 
     Parameters
@@ -65,8 +77,12 @@ class EarlyStopping(Callback):
     tol : float, default=1e-4
     """
 
-    def __init__(self, patience: int = 10, tol: float = 1e-4) -> None:
-        self.patience, self.tol = patience, tol
+    patience: int = 10
+    tol: float = 1e-4
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return its name and settings."""
+        return {"rule": type(self).__name__, **self.get_params(deep=False)}
 
     def on_epoch_end(self, state: RunState) -> bool:
         """Look at the losses of the current phase."""

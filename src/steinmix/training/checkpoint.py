@@ -8,7 +8,10 @@ generations are kept, and a damaged newest one falls back to the one before.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .._files import read_folder, write_folder
-from ..errors import ConfigError, ModelFileError
+from .._files import discard_folder, read_folder, write_folder
+from ..errors import ConfigError, ModelFileError, SteinmixWarning
 from ..objective import Phase
+from .termination import Termination
 
 if TYPE_CHECKING:
     from .loop import RunState
@@ -27,6 +31,9 @@ __all__ = ["Checkpoint"]
 
 KEPT = 2
 """Generations kept."""
+
+SCHEMA = 1
+"""Version of what a checkpoint holds."""
 
 
 class Checkpoint:
@@ -45,19 +52,43 @@ class Checkpoint:
     def __init__(self, folder: str | Path, fingerprint: dict[str, Any], resume: bool) -> None:
         self.folder, self.resume = Path(folder), resume
         self.fingerprint = json.loads(json.dumps(fingerprint))
+        self._termination: Termination | None = None
+
+    def guard(self) -> Termination:
+        """Return a context in which SIGTERM ends the run after the next `write`."""
+        self._termination = Termination(self.folder)
+        return self._termination
 
     def write(self, state: RunState) -> None:
-        """Write the state after an epoch and drop all but the newest two."""
+        """Write the state after an epoch and drop all but the newest two.
+
+        Raises
+        ------
+        ModelFileError
+            If it cannot be written; the checkpoints before it are left as they are.
+        Terminated
+            If SIGTERM came meanwhile.
+        """
         tensors: dict[str, Tensor] = {f"module.{k}": v for k, v in state.module.state_dict().items()}
         optimizers = [_split(o.state_dict(), f"optimizer{i}", tensors) for i, o in enumerate(state.optimizers)]
         position = {"phase": state.phase, "epoch": state.epoch, "step": state.step}
-        meta = {"fingerprint": self.fingerprint, "position": position, "optimizers": optimizers}
+        meta = {"schema": SCHEMA, "torch": torch.__version__, "fingerprint": self.fingerprint}
+        meta |= {"position": position, "optimizers": optimizers}
         meta |= {"streams": state.streams.state_dict(), "history": state.history}
-        target = self.folder / f"{state.epochs_done:06d}"
-        shutil.rmtree(target, ignore_errors=True)  # a damaged one that a resumed run writes again
-        write_folder(target, "state", meta, tensors)
+        self._write(f"{state.epochs_done:06d}", meta, tensors)
+        if self._termination is not None and self._termination.requested:
+            self._termination.stop()
+
+    def _write(self, name: str, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        try:
+            discard_folder(self.folder / name)  # a damaged one that a resumed run writes again
+            write_folder(self.folder / name, "state", meta, tensors)
+        except OSError as error:
+            raise ModelFileError(
+                f"{error} The checkpoints before it are sound: make room, then go on with resume=True (--resume)."
+            ) from error
         for old in self._generations()[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+            discard_folder(old)
 
     def restore(self, state: RunState, optimizers: Callable[[Phase], list[torch.optim.Optimizer]]) -> bool:
         """Put `state` where the newest sound checkpoint was; says whether that is inside a phase.
@@ -67,8 +98,9 @@ class Checkpoint:
         ConfigError
             If the checkpoint is of another configuration, or one is there and `resume` is false.
         ModelFileError
-            If every generation is damaged.
+            If every generation is damaged, of another version, or the folder cannot be written to.
         """
+        self._make_ready()
         found = self._newest()
         if found is None:
             return False
@@ -77,17 +109,43 @@ class Checkpoint:
             raise ConfigError(
                 f"{self.folder} already has checkpoints; pass resume=True to go on from them, or remove it."
             )
-        self._check(meta["fingerprint"])
-        state.module.load_state_dict(
-            {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
-        )
+        self._check(meta)
+        try:
+            self._put(state, optimizers, meta, tensors)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelFileError(
+                f"the checkpoint in {self.folder} does not fit this version of the method: {error}; "
+                "use the version that wrote it, or another folder."
+            ) from error
+        return True
+
+    def _put(
+        self,
+        state: RunState,
+        optimizers: Callable[[Phase], list[torch.optim.Optimizer]],
+        meta: dict[str, Any],
+        tensors: dict[str, Tensor],
+    ) -> None:
+        module = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
+        state.module.load_state_dict(module)
         state.phase, state.epoch, state.step = (meta["position"][k] for k in ("phase", "epoch", "step"))
         state.optimizers = optimizers(state.phases[state.phase])
-        for i, (optimizer, plain) in enumerate(zip(state.optimizers, meta["optimizers"])):
+        for i, (optimizer, plain) in enumerate(zip(state.optimizers, meta["optimizers"], strict=True)):
             optimizer.load_state_dict(_join(plain, f"optimizer{i}", tensors))
         state.streams.load_state_dict(meta["streams"])
         state.history.extend(meta["history"])
-        return True
+
+    def _make_ready(self) -> None:
+        """Say now, not after an epoch, that the folder cannot be written to; remove what killed processes left."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            os.rmdir(tempfile.mkdtemp(prefix=".probe.", dir=self.folder))
+        except OSError as error:
+            raise ModelFileError(
+                f"cannot write checkpoints to {self.folder}: {error.strerror or error}; choose another folder."
+            ) from error
+        for left in self.folder.glob(".[0-9]*.*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def _generations(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("[0-9]*") if p.is_dir() and p.name.isdigit())
@@ -103,11 +161,23 @@ class Checkpoint:
             raise ModelFileError("no sound checkpoint: " + "; ".join(reasons))
         return None
 
-    def _check(self, fingerprint: dict[str, Any]) -> None:
-        for name, before, now in _differences("", fingerprint, self.fingerprint):
+    def _check(self, meta: dict[str, Any]) -> None:
+        if meta.get("schema") != SCHEMA:
+            raise ModelFileError(
+                f"the checkpoint in {self.folder} has schema {meta.get('schema')!r}; this version reads {SCHEMA}. "
+                "Use the version of steinmix that wrote it, or another folder."
+            )
+        for name, before, now in _differences("", meta["fingerprint"], self.fingerprint):
             raise ConfigError(
                 f"the checkpoint in {self.folder} is of another run: {name} was {before!r} and is now {now!r}; "
                 "use the old setting or another folder."
+            )
+        if meta["torch"] != torch.__version__:
+            warnings.warn(
+                f"the checkpoint in {self.folder} was written with torch {meta['torch']}, and this is "
+                f"{torch.__version__}: the last bits may differ from those of an uninterrupted run.",
+                SteinmixWarning,
+                stacklevel=4,
             )
 
 

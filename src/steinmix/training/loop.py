@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -92,9 +93,22 @@ def run(
     ------
     DivergedError
         If a term becomes NaN or infinite; the module then holds the parameters of the last finite epoch.
+    Terminated
+        If SIGTERM came while checkpoints were kept; the last finished epoch is in the newest one.
     """
-    state = RunState(module, phases, streams)
-    lr = lr if training.lr is None else training.lr
+    with checkpoint.guard() if checkpoint is not None else contextlib.nullcontext():
+        return _run(RunState(module, phases, streams), loader, training, lr, callbacks, checkpoint)
+
+
+def _run(
+    state: RunState,
+    loader: Loader,
+    training: Training,
+    lr: float,
+    callbacks: Sequence[Callback],
+    checkpoint: Checkpoint | None,
+) -> list[dict[str, Any]]:
+    phases, lr = state.phases, lr if training.lr is None else training.lr
     inside = checkpoint is not None and checkpoint.restore(state, lambda phase: build_optimizers(phase, training, lr))
     for callback in callbacks:
         callback.on_run_start(state)

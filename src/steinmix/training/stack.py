@@ -8,6 +8,7 @@ the stack with its slice, and the others go on without paying for it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -176,7 +177,8 @@ def run_stack(
     DivergedError
         If all restarts diverged: the first one's. Where some did, their `error` is set.
     """
-    _StackedRun(stack, phases, restarts, loader, training, streams, lr, checkpoint).run()
+    with checkpoint.guard() if checkpoint is not None else contextlib.nullcontext():
+        _StackedRun(stack, phases, restarts, loader, training, streams, lr, checkpoint).run()
 
 
 class _StackedRun:
