@@ -20,7 +20,7 @@ from ..objective import Batch, Objective, Phase
 from ..random import Streams
 from .callbacks import Callback
 from .checkpoint import Checkpoint
-from .config import PRECISIONS, Training
+from .config import Training
 from .distributed import average_gradients
 from .loader import Loader
 
@@ -159,7 +159,7 @@ def _set_rates(optimizers: list[torch.optim.Optimizer], bases: list[list[float]]
 def _run_epoch(state: RunState, phase: Phase, loader: Loader, training: Training) -> None:
     good = {name: value.detach().clone() for name, value in state.module.state_dict().items()}
     first_step, logged = state.step, []
-    dtype = PRECISIONS[training.precision]
+    dtype = training.autocast_dtype(state.module, loader.device)
     autocast = torch.autocast(loader.device.type, dtype) if dtype else contextlib.nullcontext()
     for number, batch in enumerate(loader.epoch()):
         group = min(training.accumulate, loader.steps_per_epoch - number // training.accumulate * training.accumulate)
