@@ -151,7 +151,8 @@ class PatchDeconv(nn.ConvTranspose2d):
         k, s, p = self.kernel_size[0], self.stride[0], cast(int, self.padding[0])
         size = tuple((side - 1) * s - 2 * p + k + more for side, more in zip((h, w), self.output_padding))
         patches = F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1).T)  # (b, h, w, c' k k)
-        image = F.fold(patches.reshape(b, h * w, -1).transpose(1, 2).float(), size, k, padding=p, stride=s)
+        patches = patches.to(torch.promote_types(patches.dtype, torch.float32))  # overlaps add up: not in bf16
+        image = F.fold(patches.reshape(b, h * w, -1).transpose(1, 2), size, k, padding=p, stride=s)
         return image if self.bias is None else image + self.bias.view(1, -1, 1, 1)
 
 
