@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from . import direction, vade_step
+from . import conv_step, direction, vade_step
 
-BENCHMARKS = {"direction": direction.main, "vade_step": vade_step.main}
+BENCHMARKS = {"conv_step": conv_step.main, "direction": direction.main, "vade_step": vade_step.main}
 
 
 def main() -> None:
