@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -242,7 +243,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             if (row, seed) not in _done(path):
                 record = _record(row, seed, task)
                 _append(path, record)
-                print(seed, row, record["metrics"], f"{record['seconds']} s", flush=True)  # noqa: T201
+                sys.stdout.write(f"seed {seed}, {row}: {record['metrics']}, {record['seconds']} s\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":
