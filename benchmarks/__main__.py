@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from . import direction, overhead, restarts, vade_step
+from . import conv_step, direction, overhead, restarts, vade_step
 
 BENCHMARKS = {
+    "conv_step": conv_step.main,
     "direction": direction.main,
     "overhead": overhead.main,
     "restarts": restarts.main,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UnboundedWarning,
     )
     from .estimator import Pretraining, load
-    from .methods import VAE, Autoencoder, GaussianMixture, VaDE
+    from .methods import DEPICT, VAE, Autoencoder, GaussianMixture, VaDE
     from .nn import Bernoulli, Gaussian
     from .particles import Particles
     from .training import Training
@@ -45,6 +45,7 @@ __all__ = [
     "CollapseError",
     "CollapseWarning",
     "ConfigError",
+    "DEPICT",
     "DataError",
     "DivergedError",
     "DivergedWarning",
@@ -83,6 +84,7 @@ _HOME = {
     "CollapseError": "errors",
     "CollapseWarning": "errors",
     "ConfigError": "errors",
+    "DEPICT": "methods",
     "DataError": "errors",
     "DivergedError": "errors",
     "DivergedWarning": "errors",

@@ -11,6 +11,7 @@ from steinmix.random import Streams
 QUICK = Training(epochs=2)
 PARAMETERS = {
     "Autoencoder": {"latent_dim": 2, "hidden": (8,)},
+    "DEPICT": {"n_clusters": 3, "hidden": (8,)},
     "GaussianMixture": {"n_components": 3},
     "VAE": {"latent_dim": 2, "hidden": (8,)},
     "VaDE": {"n_clusters": 3, "latent_dim": 2, "hidden": (8,)},

@@ -9,7 +9,7 @@ import steinmix as sm
 
 from .conftest import build, parameters, same
 
-MIXTURES = {"GaussianMixture": "n_components", "VaDE": "n_clusters"}
+MIXTURES = {"DEPICT": "n_clusters", "GaussianMixture": "n_components", "VaDE": "n_clusters"}
 
 
 @pytest.fixture(params=MIXTURES)

@@ -12,6 +12,7 @@ SPARSE_REASON = (
     "classifiers have (AttributeError on None); sparse input itself is tested in test_contract.py"
 )
 EXPECTED_FAILURES = {
+    "DEPICT": {"check_estimator_sparse_array": SPARSE_REASON, "check_estimator_sparse_matrix": SPARSE_REASON},
     "GaussianMixture": {"check_estimator_sparse_array": SPARSE_REASON, "check_estimator_sparse_matrix": SPARSE_REASON},
     "VaDE": {"check_estimator_sparse_array": SPARSE_REASON, "check_estimator_sparse_matrix": SPARSE_REASON},
 }

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from steinmix import ConfigError, Training
-from steinmix.training.config import OPTIMIZERS
+from steinmix.training.config import OPTIMIZERS, has_fast_bf16
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,32 @@ def test_an_optimiser_may_be_a_function_and_a_group_have_its_own_rate():
     made = Training(optimizer=torch.optim.RMSprop).build_optimizer([{"params": [w], "lr": 0.5}, {"params": [v]}], 0.1)
     assert type(made) is torch.optim.RMSprop
     assert [g["lr"] for g in made.param_groups] == [0.5, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("precision", "fast", "network", "dtype"),
+    [
+        ("auto", True, torch.nn.Conv2d(1, 1, 1), torch.bfloat16),
+        ("auto", True, torch.nn.ConvTranspose2d(1, 1, 1), torch.bfloat16),
+        ("auto", False, torch.nn.Conv2d(1, 1, 1), None),
+        ("auto", True, torch.nn.Linear(1, 1), None),
+        ("fp32", True, torch.nn.Conv2d(1, 1, 1), None),
+        ("bf16", False, torch.nn.Linear(1, 1), torch.bfloat16),
+    ],
+)
+def test_precision_by_device_and_network(monkeypatch, precision, fast, network, dtype):
+    monkeypatch.setattr("steinmix.training.config.has_fast_bf16", lambda device: fast)
+    module = torch.nn.Sequential(network)
+    assert Training(precision=precision).autocast_dtype(module, torch.device("cpu")) is dtype
+
+
+def test_a_device_tells_whether_it_computes_in_bf16(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    for avx, amx in ((True, False), (False, True), (False, False)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda found=avx: found, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda found=amx: found, raising=False)
+        assert has_fast_bf16(cpu) is (avx or amx)
+    for capability, answer in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        assert has_fast_bf16(gpu) is answer
+    assert has_fast_bf16(torch.device("meta")) is False

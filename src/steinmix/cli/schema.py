@@ -19,7 +19,14 @@ from .parsing import one_line, refuse_unknown, suggestion
 
 __all__ = ["Schema", "method_names", "read_config", "taken"]
 
-_CONFIGURATIONS = ("diversify", "estimator.pretraining", "nn.likelihoods", "training.config", "training.schedules")
+_CONFIGURATIONS = (
+    "diversify",
+    "diversify.released",
+    "estimator.pretraining",
+    "nn.likelihoods",
+    "training.config",
+    "training.schedules",
+)
 """Modules whose public classes may be named as values of options."""
 
 _NOT_FROM_CONFIG = {"config", "data", "print_config"}
@@ -32,7 +39,7 @@ def method_names() -> dict[str, type]:
     Examples
     --------
     >>> sorted(method_names())
-    ['autoencoder', 'gaussian-mixture', 'vade', 'vae']
+    ['autoencoder', 'depict', 'gaussian-mixture', 'vade', 'vae']
     """
     methods = import_module("steinmix.methods")
     return {_kebab(name): getattr(methods, name) for name in methods.__all__}

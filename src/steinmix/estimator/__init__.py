@@ -1,6 +1,6 @@
 """The shell: scikit-learn's face of a method."""
 
-from .base import DeepEstimator, FitContext, check_choice, check_count, epochs_for_steps
+from .base import DeepEstimator, FitContext, check_choice, check_count, epochs_for_steps, map_chunks
 from .clusterer import MixtureShell, empty_labels
 from .embedder import EmbedderShell, coder_arguments, coder_plan
 from .persistence import load
@@ -21,5 +21,6 @@ __all__ = [
     "empty_labels",
     "epochs_for_steps",
     "load",
+    "map_chunks",
     "pretraining_phases",
 ]

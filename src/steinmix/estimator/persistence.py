@@ -22,6 +22,7 @@ SCHEMA = 1
 STEM = "model"
 CONFIGURATIONS = (
     "diversify",
+    "diversify.released",
     "nn.likelihoods",
     "training.callbacks",
     "training.config",

@@ -3,6 +3,7 @@
 from .base import AbstractMixture
 from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, UnitMixture
 from .initialise import STARTS, Start, start_mixture
+from .softmax import SoftmaxMixture
 
 __all__ = [
     "COVARIANCES",
@@ -10,6 +11,7 @@ __all__ = [
     "AbstractMixture",
     "CholeskyMixture",
     "DiagonalMixture",
+    "SoftmaxMixture",
     "Start",
     "UnitMixture",
     "start_mixture",

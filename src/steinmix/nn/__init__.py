@@ -1,8 +1,30 @@
 """Networks, built without touching a global generator."""
 
 from .autoencoder import Coder
+from .conv import ConvLayer, conv_decoder, conv_encoder, conv_sizes, recogniser_layers, strided_layers
+from .ladder import Ladder, conv_ladder, dense_ladder
 from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
 from .mlp import Linear, linear, mlp
-from .noise import masked
+from .noise import dropped, masked
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Coder", "Gaussian", "Likelihood", "Linear", "linear", "masked", "mlp"]
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "Coder",
+    "ConvLayer",
+    "Gaussian",
+    "Ladder",
+    "Likelihood",
+    "Linear",
+    "conv_decoder",
+    "conv_encoder",
+    "conv_ladder",
+    "conv_sizes",
+    "dense_ladder",
+    "dropped",
+    "linear",
+    "masked",
+    "mlp",
+    "recogniser_layers",
+    "strided_layers",
+]

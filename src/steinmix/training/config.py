@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from .._params import Configuration
 from ..errors import ConfigError
 from .schedules import Constant, Schedule
 
-__all__ = ["OPTIMIZERS", "PRECISIONS", "Training"]
+__all__ = ["OPTIMIZERS", "PRECISIONS", "Training", "has_fast_bf16"]
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adagrad": torch.optim.Adagrad,
@@ -22,7 +23,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 FUSED = {"adagrad", "adam", "adamw", "sgd"}
-PRECISIONS: dict[str, torch.dtype | None] = {"bf16": torch.bfloat16, "fp32": None}
+PRECISIONS: dict[str, torch.dtype | None] = {"auto": None, "bf16": torch.bfloat16, "fp32": None}
 
 
 @dataclass
@@ -43,8 +44,9 @@ class Training(Configuration):
         Largest norm of an objective's gradient.
     accumulate : int, default=1
         Batches whose gradients are averaged for one step.
-    precision : {"fp32", "bf16"}, default="fp32"
-        bf16 runs matrix products under autocast; parameters stay in fp32.
+    precision : {"auto", "fp32", "bf16"}, default="auto"
+        bf16 runs matrix products under autocast; parameters stay in fp32. "auto" takes it for networks with
+        convolutions where the device computes in bf16 (see `has_fast_bf16`), else fp32.
     device : str, default="auto"
         A torch device; "auto" takes a GPU if there is one.
     resident_bytes : int, default=2**31
@@ -64,7 +66,7 @@ class Training(Configuration):
     schedule: Schedule = field(default_factory=Constant)
     clip_norm: float | None = None
     accumulate: int = 1
-    precision: str = "fp32"
+    precision: str = "auto"
     device: str = "auto"
     resident_bytes: int = 2**31
     distinct_rows: bool = False
@@ -93,12 +95,31 @@ class Training(Configuration):
         except (RuntimeError, TypeError) as error:
             raise ConfigError(f"training.device is {self.device!r}; expected 'auto', 'cpu' or 'cuda[:i]'.") from error
 
+    def autocast_dtype(self, module: nn.Module, device: torch.device) -> torch.dtype | None:
+        """Return the type of matrix products when `module` is trained on `device`; None for fp32."""
+        if self.precision != "auto":
+            return PRECISIONS[self.precision]
+        convolves = any(isinstance(part, nn.Conv2d | nn.ConvTranspose2d) for part in module.modules())
+        return torch.bfloat16 if convolves and has_fast_bf16(device) else None
+
     def build_optimizer(self, params: Any, lr: float) -> torch.optim.Optimizer:
         """Return the optimiser over `params` (parameters or groups), with learning rate `lr` where a group has none."""
         if not isinstance(self.optimizer, str):
             return self.optimizer(params, lr=lr)
         fused = {"fused": True} if self.optimizer in FUSED else {}
         return OPTIMIZERS[self.optimizer](params, lr=lr, **fused)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bf16 in hardware: a CPU with AVX-512 BF16 or AMX, a GPU of compute capability 8.0 up.
+
+    Elsewhere bf16 is emulated, and slower than fp32. (oneDNN's own check answers yes for emulation too.)
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # torch has no public name for these; where a version lacks one the answer is no, which costs speed only.
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, check, bool)() for check in checks)
 
 
 def _at_least(name: str, value: int | None, low: int) -> None:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..objective import Batch, Objective, Phase, Term
-from .config import PRECISIONS, Training
+from .config import Training
 from .distributed import average_gradients
 from .loader import Loader
 
@@ -72,7 +72,7 @@ class Stepper:
         self.phase, self.training, self.stacked = phase, training, stacked
         self._parts = [(o, optimizer, o.parameters()) for o, optimizer in zip(phase.objectives, optimizers)]
         self._only = [_targets(module, params) for _, _, params in self._parts]
-        dtype = PRECISIONS[training.precision]
+        dtype = training.autocast_dtype(module, device)
         self._autocast = torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
 
     def epoch(self, loader: Loader) -> Logged:
