@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         UnboundedWarning,
     )
     from .estimator import Pretraining, load
-    from .methods import VAE, Autoencoder, GaussianMixture, VaDE
+    from .methods import DAGMM, VAE, Autoencoder, GaussianMixture, VaDE
     from .nn import Bernoulli, Gaussian
     from .particles import Particles
     from .training import Training
@@ -43,6 +43,7 @@ __all__ = [
     "CollapseError",
     "CollapseWarning",
     "ConfigError",
+    "DAGMM",
     "DataError",
     "DivergedError",
     "Gaussian",
@@ -79,6 +80,7 @@ _HOME = {
     "CollapseError": "errors",
     "CollapseWarning": "errors",
     "ConfigError": "errors",
+    "DAGMM": "methods",
     "DataError": "errors",
     "DivergedError": "errors",
     "Gaussian": "nn",

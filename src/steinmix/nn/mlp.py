@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Linear", "linear", "mlp"]
+__all__ = ["Linear", "linear", "mlp", "relu"]
 
 
 class Linear(nn.Linear):
@@ -30,9 +30,16 @@ def linear(n_in: int, n_out: int, generator: torch.Generator) -> Linear:
     return layer
 
 
-def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Return linear layers between `sizes`, each followed by a ReLU; one size gives the identity."""
+def relu() -> nn.Module:
+    """Return the activation of DEC and VaDE."""
+    return nn.ReLU(inplace=True)
+
+
+def mlp(
+    sizes: Sequence[int], generator: torch.Generator, activation: Callable[[], nn.Module] = relu
+) -> nn.Sequential:
+    """Return linear layers between `sizes`, each followed by an activation; one size gives the identity."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [linear(n_in, n_out, generator), nn.ReLU(inplace=True)]
+        layers += [linear(n_in, n_out, generator), activation()]
     return nn.Sequential(*layers)
