@@ -11,7 +11,7 @@ from steinmix.random import Streams
 QUICK = Training(epochs=2)
 PARAMETERS = {
     "Autoencoder": {"latent_dim": 2, "hidden": (8,)},
-    "DAGMM": {"n_components": 3, "hidden": (4,)},
+    "DAGMM": {"n_components": 3, "hidden": (5,)},
     "GaussianMixture": {"n_components": 3},
     "VAE": {"latent_dim": 2, "hidden": (8,)},
     "VaDE": {"n_clusters": 3, "latent_dim": 2, "hidden": (8,)},

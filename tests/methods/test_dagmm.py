@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from oracles import dagmm as oracle
 
 import steinmix as sm
+from oracles import dagmm as oracle
 from steinmix.methods.dagmm import DAGMM
 from steinmix.objective import Batch
 from steinmix.random import Streams

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from oracles import dagmm as oracle
 
+from oracles import dagmm as oracle
 from steinmix.numerics import moments
 
 

@@ -1,4 +1,4 @@
-"""DAGMM's objective row by row and component by component, in float64, from the printed equations (Zong et al., 2018)."""
+"""DAGMM's objective row by row and component by component, in float64, from the equations of Zong et al. (2018)."""
 
 import math
 

@@ -32,7 +32,7 @@ def method_names() -> dict[str, type]:
     Examples
     --------
     >>> sorted(method_names())
-    ['autoencoder', 'gaussian-mixture', 'vade', 'vae']
+    ['autoencoder', 'dagmm', 'gaussian-mixture', 'vade', 'vae']
     """
     methods = import_module("steinmix.methods")
     return {_kebab(name): getattr(methods, name) for name in methods.__all__}

@@ -26,13 +26,13 @@ NSVGD's :math:`\theta_k = [\mu_k, S_k]` (wang2019)    `CholeskyMixture`: [means,
 ====================================================  ========================================================
 
 DAGMM-NVI has the neural variational energy :math:`\sum_k \hat\gamma_k (\log \hat\gamma_k - \log \hat\phi_k - \log
-N(z; \hat\mu_k, \hat\Sigma_k))`, a bound of E. The free form has no network: m particles of equal weight are trained, and
-a diversifier acts on them with minus the gradient of J. As J has :math:`\lambda_1 E`, **alpha here is** :math:`1 /
-\lambda_1` **times as strong** as beside a plain log-likelihood.
+N(z; \hat\mu_k, \hat\Sigma_k))`, a bound of E. The free form has no network: m particles of equal weight are trained,
+and a diversifier acts on them with minus the gradient of J. As J has :math:`\lambda_1 E`, **alpha here is**
+:math:`1 / \lambda_1` **times as strong** as beside a plain log-likelihood.
 
-Deviations. Covariances are centred, in float64, with 1e-6 on the diagonal for the density; a variance counts as 1e-6 at
-least in the penalty. :math:`\lVert x \rVert` counts as 1e-3 at least. Rows are scored with the moments of **all** training
-rows, dropout off. Of free particles the factor's diagonal is a softplus, where the released code lets it cross zero.
+Deviations. Covariances are centred, in float64, with 1e-6 on the diagonal for the density; a variance counts as 1e-6
+at least in the penalty. :math:`\lVert x \rVert` counts as 1e-3 at least. Rows are scored with the moments of **all**
+training rows, dropout off. Of free particles the factor's diagonal is a softplus; the released code lets it cross zero.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class DAGMM(DetectorShell):
         Widths of the encoder's hidden layers; None takes 60-30-10 for 118 columns and more, less for fewer.
     mixture : {"auto", "network", "nvi", "free"}, default="auto"
         Where the mixture comes from: the estimation network (DAGMM), the same with the variational energy
-        (DAGMM-NVI), or free particles of equal weight. "auto" takes "free" where there is a diversifier, else "network".
+        (DAGMM-NVI), or free particles of equal weight. "auto" takes "free" with a diversifier, else "network".
     start : {"uniform", "em", "graph", "kmeans", "random"}, default="uniform"
         How free particles are started: as the released code does, or from the codes.
     diversifier : Diversifier, optional
@@ -198,8 +198,9 @@ class DAGMM(DetectorShell):
         Epochs of the compression network alone before that (DAGMM-p).
     contamination : float, default=0.1
         Share of the training rows below the threshold, between 0 and 0.5.
-    scaling : {"standard", "minmax", "none", "range", "auto"}, default="standard"
-        How columns are scaled on the way in, by the training rows alone.
+    scaling : {"minmax", "standard", "none", "range", "auto"}, default="minmax"
+        How columns are scaled on the way in, by the training rows alone. The relative distance has the norm of the
+        row below the line, so scaled rows should not lie around zero.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
     random_state : int, RandomState or None
@@ -237,7 +238,7 @@ class DAGMM(DetectorShell):
         weights: tuple[float, float] = (0.1, 0.005),
         pretraining_epochs: int = 0,
         contamination: float = 0.1,
-        scaling: str = "standard",
+        scaling: str = "minmax",
         training: Training | None = None,
         random_state: RandomState = None,
     ) -> None:
@@ -268,7 +269,7 @@ class DAGMM(DetectorShell):
             "hidden": paper if self.hidden is None else [check_width("hidden", h) for h in self.hidden],
             "mixture": mixture,
             "weights": _checked(self.weights),
-            "epochs": epochs_for_steps(4000, source.n_rows, most=200),
+            "epochs": epochs_for_steps(4000, source.n_rows, most=100),
         }
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> DAGMMModule:
@@ -300,5 +301,7 @@ class DAGMM(DetectorShell):
 
 def _checked(weights: Any) -> list[float]:
     if len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
-        raise ConfigError(f"weights are {weights!r}; expected two finite numbers >= 0, of energy and inverse variances.")
+        raise ConfigError(
+            f"weights are {weights!r}; expected two finite numbers >= 0, of energy and inverse variances."
+        )
     return [float(w) for w in weights]

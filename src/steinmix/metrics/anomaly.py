@@ -191,7 +191,7 @@ def conformal_pvalues(scores: ArrayLike, calibration: ArrayLike) -> np.ndarray:
     Raises
     ------
     DataError
-        If a score is not finite or there is none to calibrate by.
+        If a score is not finite or there is none.
 
     References
     ----------
@@ -203,8 +203,6 @@ def conformal_pvalues(scores: ArrayLike, calibration: ArrayLike) -> np.ndarray:
     [1.0, 0.5, 0.25]
     """
     s, c = real(scores, "scores", ndim=1), np.sort(real(calibration, "calibration", ndim=1))
-    if not len(c):
-        raise DataError("calibration: got no rows, expected normal rows that were not trained on.")
     return (1 + len(c) - np.searchsorted(c, s, side="left")) / (len(c) + 1)
 
 
@@ -239,10 +237,10 @@ def false_discovery_control(pvalues: ArrayLike, rate: float = 0.1) -> np.ndarray
     if not 0 < rate < 1:
         raise ConfigError(f"rate: got {rate!r}, expected a number between 0 and 1, both excluded.")
     p = real(pvalues, "pvalues", ndim=1)
-    if len(p) and not (p.min() >= 0 and p.max() <= 1):
+    if not (p.min() >= 0 and p.max() <= 1):
         raise DataError(f"pvalues: got values from {p.min():.4g} to {p.max():.4g}, expected them in [0, 1].")
     order = np.sort(p)
-    passed = np.flatnonzero(order <= rate * np.arange(1, len(p) + 1) / max(len(p), 1))
+    passed = np.flatnonzero(order <= rate * np.arange(1, len(p) + 1) / len(p))
     return p <= order[passed[-1]] if len(passed) else np.zeros(len(p), dtype=bool)
 
 

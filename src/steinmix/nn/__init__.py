@@ -6,4 +6,15 @@ from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
 from .mlp import Linear, linear, mlp
 from .noise import masked
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Coder", "EstimationNetwork", "Gaussian", "Likelihood", "Linear", "linear", "masked", "mlp"]
+__all__ = [
+    "LIKELIHOODS",
+    "Bernoulli",
+    "Coder",
+    "EstimationNetwork",
+    "Gaussian",
+    "Likelihood",
+    "Linear",
+    "linear",
+    "masked",
+    "mlp",
+]

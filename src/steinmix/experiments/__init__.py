@@ -1,0 +1,1 @@
+"""What the papers report, run again beside what one gets for nothing."""
