@@ -1,126 +1,76 @@
-"""The protocols on a table small enough to count by hand, and the preparations."""
+"""The runner on a small table in place of the file, and the null rows."""
+
+import json
 
 import numpy as np
 import pytest
 
 from steinmix.errors import ConfigError
-from steinmix.experiments import kdd as k
-from steinmix.experiments.kdd import KDD, PROTOCOLS, Split, judged, prepared, split, unseen_rows
+from steinmix.experiments import detectors, kdd
+from steinmix.experiments.protocols import KDD, split
 
 
 @pytest.fixture
 def table(rng):
-    """1,000 rows of 4 columns, 200 anomalies, many copies."""
-    distinct = rng.integers(0, 300, size=1000)
-    target = (distinct >= 240).astype(int)
-    values = rng.normal(size=(300, 4))
-    values[:, 3] = rng.integers(0, 2, size=300)
-    return KDD(values[distinct].astype(np.float32), target, distinct, np.array([0, 1]), np.array([0, 1, 2]))
+    """800 rows of 5 columns; the anomalies lie elsewhere."""
+    distinct = rng.integers(0, 400, size=800)
+    target = (distinct >= 320).astype(int)
+    values = rng.normal(size=(400, 5)) + 6 * (np.arange(400) >= 320)[:, None] * [1, -1, 0, 0, 0] + 3
+    values[:, 4] = rng.integers(0, 2, size=400)
+    return KDD(values[distinct].astype(np.float32), target, distinct, np.arange(4), np.arange(4))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_halves(table, seed):
-    z, t = split(table, "rows", seed), split(table, "normal", seed)
-    normal = np.flatnonzero(table.target == 0)
-    assert len(z.test) == 500
-    assert len(np.intersect1d(z.train, z.test)) == len(np.intersect1d(t.train, t.test)) == 0
-    assert set(z.train) | set(z.test) >= set(normal)
-    assert len(t.train) == len(normal) // 2
-    assert set(t.train) | set(t.test) == set(range(1000))
-    for parts in (z, t):
-        assert not table.target[parts.train].any()
-    assert np.array_equal(split(table, "rows", seed).test, z.test)
-    assert not np.array_equal(split(table, "rows", seed + 2).test, z.test)
+@pytest.mark.parametrize("row", detectors.NULLS)
+@pytest.mark.parametrize("protocol", ["Z", "D", "T", "B-oracle"])
+def test_null_rows_find_what_is_plain(table, row, protocol):
+    found = kdd.run(row, protocol, 0, table)
+    assert set(found) == {"precision", "recall", "f1", "auroc", "average_precision"}
+    assert found["auroc"] > (0.5 if row == "untrained" else 0.98)
 
 
-def by_hand(truth, flags):
-    hit = sum(t and f for t, f in zip(truth, flags))
-    return hit / sum(flags), hit / sum(truth)
+def test_the_nearest_row_by_hand(rng):
+    train, rows = rng.normal(size=(20, 3)), rng.normal(size=(5, 3))
+    expected = [min(np.linalg.norm(r - t) for t in train) for r in rows]
+    np.testing.assert_allclose(detectors.nearest(np.r_[train, train], rows, 0), expected)
 
 
-def test_z_takes_the_top_fifth_of_the_judged_rows(table, rng):
-    parts, scores = split(table, "rows", 0), rng.permutation(1000) + 600.0 * table.target
-    found = judged(table, parts, scores, "Z")
-    top = np.argsort(-scores[parts.test])[:100]
-    flags = np.isin(np.arange(500), top)
-    assert (found["precision"], found["recall"]) == pytest.approx(by_hand(table.target[parts.test], flags))
+def test_the_distance_by_hand(rng):
+    train = rng.normal(size=(200, 2)) * [1, 3]
+    covariance = np.cov(train.T) + 0.01 * np.eye(2)
+    gap = np.array([1.0, 2.0]) - train.mean(0)
+    found = detectors.mahalanobis(train, np.array([[1.0, 2.0]]), 0)
+    np.testing.assert_allclose(found, gap @ np.linalg.solve(covariance, gap))
 
 
-def test_t_takes_the_top_fifth_of_trained_and_judged_rows(table, rng):
-    parts, scores = split(table, "normal", 0), rng.permutation(1000) + 600.0 * table.target
-    found = judged(table, parts, scores, "T")
-    flagged = np.isin(np.arange(1000), np.argsort(-scores)[:200])[parts.test]
-    assert (found["precision"], found["recall"]) == pytest.approx(by_hand(table.target[parts.test], flagged))
+def test_a_row_is_trained_once_for_the_protocols_that_share_a_split(table, monkeypatch):
+    calls = []
+
+    def score(train, rows, seed):
+        calls.append(len(train))
+        return rows[:, 0]
+
+    monkeypatch.setitem(detectors.ROWS, "mine", detectors.Row(score, "zscore38", ""))
+    kdd._scores.cache_clear()
+    for protocol in ("Z", "D", "T", "B-oracle"):
+        kdd.run("mine", protocol, 0, table)
+    assert calls == [len(split(table, halves, 0).train) for halves in ("rows", "normal")]
 
 
-def test_the_oracle_flags_as_many_as_there_are(table, rng):
-    parts, scores = split(table, "normal", 0), rng.permutation(1000) + 600.0 * table.target
-    found = judged(table, parts, scores, "B-oracle")
-    assert found["precision"] == pytest.approx(found["recall"])
-    assert judged(table, parts, 2.0 * table.target + rng.random(1000), "B-oracle")["f1"] == 1.0
-
-
-def test_d_judges_each_unseen_row_once(table, rng):
-    parts = split(table, "rows", 0)
-    rows = unseen_rows(table, parts)
-    numbers = table.distinct[rows]
-    assert len(set(numbers)) == len(numbers)
-    assert set(numbers) == set(table.distinct[parts.test]) - set(table.distinct[parts.train])
-    scores = rng.random(1000) + table.target
-    seen = np.setdiff1d(parts.test, rows)
-    scores[seen] = 1e9  # does not matter
-    assert judged(table, parts, scores, "D")["auroc"] == 1.0
-
-
-def test_one_ranking_has_another_f1_in_each_protocol(table, rng):
-    scores = rng.normal(size=1000) + 2.0 * table.target
-    found = {name: judged(table, split(table, PROTOCOLS[name].halves, 0), scores, name) for name in PROTOCOLS}
-    assert len({round(f["f1"], 6) for f in found.values()}) == 4
-    assert all(0.8 < f["auroc"] < 1 for f in found.values())
-
-
-def test_the_papers_numbers_obey_the_protocols_arithmetic():
-    """P = 0.9846 R under Z; DAGMM's recall under T gives F1 0.9538 (FACTS of the file: 97,278 of 494,021)."""
-    anomalies, rows = 97278, 494021
-    flagged = 0.2 * rows
-    assert 0.9442 * anomalies / flagged == pytest.approx(0.9297, abs=1e-4)
-    hit = 0.9442 * anomalies
-    precision = hit / (hit + (flagged - hit) / 2)
-    assert 2 * precision * 0.9442 / (precision + 0.9442) == pytest.approx(0.9538, abs=1e-4)
-
-
-def test_scaling_knows_the_training_rows_only(table):
-    parts = split(table, "normal", 0)
-    for name in k.PREPARATIONS:
-        before = prepared(table, parts.train, name)
-        changed = table.data.copy()
-        changed[parts.test] *= 100
-        after = prepared(KDD(changed, *list(vars(table).values())[1:]), parts.train, name)
-        assert np.array_equal(before[parts.train], after[parts.train])
-
-
-def test_minmax31_scales_the_named_columns_to_the_unit_interval(table):
-    train = split(table, "normal", 0).train
-    rows = prepared(table, train, "minmax31")[train]
-    np.testing.assert_allclose(rows[:, :2].min(0), 0, atol=1e-6)
-    np.testing.assert_allclose(rows[:, :2].max(0), 1, rtol=1e-6)
-    assert np.array_equal(rows[:, 2:], table.data[train][:, 2:])
-
-
-def test_zscore38_standardises_and_drops_values_that_were_not_seen(table):
-    data = np.c_[table.data, np.zeros(1000, np.float32)]
-    data[table.target == 1, 4] = 1  # a value of anomalies only
-    wide = KDD(data, *list(vars(table).values())[1:])
-    train = split(wide, "normal", 0).train
-    rows = prepared(wide, train, "zscore38")
-    assert rows.shape == (1000, 4)
-    np.testing.assert_allclose(rows[train, :3].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(rows[train, :3].std(0), 1, rtol=1e-4)
+def test_only_what_has_no_record_is_run(table, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(kdd, "load", lambda: table)
+    where = tmp_path / "new" / "records.jsonl"
+    arguments = ["--protocol", "T", "B-oracle", "--row", "mahalanobis", "--output", str(where)]
+    kdd.main([*arguments, "--seeds", "0-1"])
+    first = where.read_text()
+    kdd.main([*arguments, "--seeds", "0-2"])
+    records = [json.loads(line) for line in where.read_text().splitlines()]
+    assert where.read_text().startswith(first)
+    assert [(r["protocol"], r["seed"]) for r in records] == [(p, s) for s in range(3) for p in ("T", "B-oracle")]
+    assert capsys.readouterr().out == where.read_text()
 
 
 def test_unknown_names(table):
-    parts = Split(np.arange(3), np.arange(3, 1000))
+    with pytest.raises(ConfigError, match="1-nn"):
+        kdd.run("magic", "Z", 0, table)
     with pytest.raises(ConfigError, match="B-oracle"):
-        judged(table, parts, np.zeros(1000), "X")
-    with pytest.raises(ConfigError, match="zscore38"):
-        prepared(table, parts.train, "log")
+        kdd.run("1-nn", "A", 0, table)
