@@ -51,12 +51,12 @@ def alpha_factor(alpha: float | Tensor, theta: Tensor) -> Tensor:
     return torch.as_tensor(alpha, dtype=theta.dtype, device=theta.device)[..., None, None]
 
 
-def check_alpha(alpha: float | Tensor) -> None:
-    """Raise ConfigError unless `alpha` is finite and not negative."""
+def check_alpha(alpha: float | Tensor, name: str = "alpha") -> None:
+    """Raise ConfigError unless `alpha`, called `name`, is finite and not negative."""
     if isinstance(alpha, Real):  # every step asks, so no tensor is made for a plain number
         sound = 0 <= float(alpha) < math.inf
     else:
         values = torch.as_tensor(alpha)
         sound = bool((torch.isfinite(values) & (values >= 0)).all())
     if not sound:
-        raise ConfigError(f"alpha is {alpha}; expected a finite number >= 0 (0 switches the repulsion off).")
+        raise ConfigError(f"{name} is {alpha}; expected a finite number >= 0 (0 switches the repulsion off).")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..diversify import NSVGD, RBF
+from ..diversify.released import ReleasedNSVGD
 from ..methods import DAGMM
 from ..random import Streams
 from ..training import Training
@@ -68,7 +69,9 @@ def pca_mixture(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.pipeline import make_pipeline
 
     state = Streams(seed).integer("pca")
-    model = make_pipeline(PCA(10, random_state=state), GaussianMixture(4, random_state=state, reg_covar=1e-4))
+    model = make_pipeline(
+        PCA(min(10, *train.shape), random_state=state), GaussianMixture(4, random_state=state, reg_covar=1e-4)
+    )
     return -model.fit(train).score_samples(rows)
 
 
@@ -76,7 +79,9 @@ def isolation_forest(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarr
     """scikit-learn's isolation forest: 200 trees of 4,096 rows."""
     from sklearn.ensemble import IsolationForest
 
-    forest = IsolationForest(200, max_samples=min(4096, len(train)), random_state=Streams(seed).integer("forest"))
+    forest = IsolationForest(
+        n_estimators=200, max_samples=min(4096, len(train)), random_state=Streams(seed).integer("forest")
+    )
     return -forest.fit(train).score_samples(rows)
 
 
@@ -99,15 +104,6 @@ def _stein(alpha: float) -> NSVGD:
     return NSVGD(alpha, RBF("median_squared_with_zeros"), row_normalised=True)
 
 
-def _attracting() -> Score:
-    def score(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
-        from ..diversify.released import ReleasedNSVGD
-
-        return _released(diversifier=ReleasedNSVGD(0.5))(train, rows, seed)
-
-    return score
-
-
 NULLS = {
     "untrained": Row(_dagmm(epochs=0), "minmax31", "DAGMM's network with random weights; moments of the training rows"),
     "1-nn": Row(nearest, "zscore38", "distance to the nearest distinct training row"),
@@ -121,7 +117,11 @@ PAPERS = {
     "dagmm-p": Row(_dagmm(pretraining_epochs=200), "minmax31", "the compression network pretrained"),
     "dagmm-nvi": Row(_dagmm(mixture="nvi"), "minmax31", "the variational energy"),
     "free": Row(_released(), "minmax31", "free particles, plain gradient (T = 0, no kernel)"),
-    "released-sign": Row(_attracting(), "minmax31", "free particles, T = 0.5, the released sign, which attracts"),
+    "released-sign": Row(
+        _released(diversifier=ReleasedNSVGD(0.5)),
+        "minmax31",
+        "free particles, T = 0.5, the released sign, which attracts",
+    ),
 }
 
 SIGNED = {

@@ -14,8 +14,8 @@ __all__ = ["Linear", "linear", "mlp", "relu"]
 
 
 EVEN_WIDTH = 16
-"""Where rows are only read, a layer of fewer outputs is computed with that many. MKL's kernels for 2 to 11 outputs round
-differently by where in a batch a row stands; what a model says of a row must not depend on its neighbours."""
+"""Where rows are only read, a layer of fewer outputs is computed with that many. MKL's kernels for 2 to 11 outputs
+round by where in a batch a row stands; what a model says of a row must not depend on its neighbours."""
 
 
 class Linear(nn.Linear):
