@@ -69,9 +69,8 @@ def pca_mixture(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
     from sklearn.pipeline import make_pipeline
 
     state = Streams(seed).integer("pca")
-    model = make_pipeline(
-        PCA(min(10, *train.shape), random_state=state), GaussianMixture(4, random_state=state, reg_covar=1e-4)
-    )
+    mixture = GaussianMixture(4, random_state=state, reg_covar=1e-4)
+    model = make_pipeline(PCA(min(10, *train.shape), random_state=state), mixture)
     return -model.fit(train).score_samples(rows)
 
 
@@ -79,9 +78,8 @@ def isolation_forest(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarr
     """scikit-learn's isolation forest: 200 trees of 4,096 rows."""
     from sklearn.ensemble import IsolationForest
 
-    forest = IsolationForest(
-        n_estimators=200, max_samples=min(4096, len(train)), random_state=Streams(seed).integer("forest")
-    )
+    state, most = Streams(seed).integer("forest"), min(4096, len(train))
+    forest = IsolationForest(n_estimators=200, max_samples=most, random_state=state)
     return -forest.fit(train).score_samples(rows)
 
 
@@ -118,6 +116,10 @@ PAPERS = {
     "dagmm-nvi": Row(_dagmm(mixture="nvi"), "minmax31", "the variational energy"),
     "free": Row(_released(), "minmax31", "free particles, plain gradient (T = 0, no kernel)"),
     "released-sign": Row(
+        _released(diversifier=ReleasedNSVGD(0.5)),
+        "minmax31",
+        "free particles, T = 0.5, the released sign, which attracts",
+    ),
         _released(diversifier=ReleasedNSVGD(0.5)),
         "minmax31",
         "free particles, T = 0.5, the released sign, which attracts",
