@@ -120,10 +120,6 @@ PAPERS = {
         "minmax31",
         "free particles, T = 0.5, the released sign, which attracts",
     ),
-        _released(diversifier=ReleasedNSVGD(0.5)),
-        "minmax31",
-        "free particles, T = 0.5, the released sign, which attracts",
-    ),
 }
 
 SIGNED = {
