@@ -225,6 +225,8 @@ class DAGMM(DetectorShell):
     """
 
     module_: DAGMMModule
+    _stackable = True
+    _knows_distinct_rows = True
 
     def __init__(
         self,
