@@ -22,9 +22,16 @@ class NoDrop(Streams):
         return torch.ones_like(x)
 
 
-def module_of(kind, seed=0, m=3, f=6):
+def module_of(kind, seed=0, m=3, f=6, residual="relative"):
     detector = DAGMM(m, mixture=kind, random_state=seed)
-    plan = {"n_components": m, "n_features": f, "latent_dim": 1, "hidden": [5, 4], "mixture": kind}
+    plan = {
+        "n_components": m,
+        "n_features": f,
+        "latent_dim": 1,
+        "hidden": [5, 4],
+        "mixture": kind,
+        "residual": residual,
+    }
     return detector._module(plan | {"weights": [0.1, 0.005]}, Streams(seed))
 
 
@@ -77,6 +84,17 @@ def test_the_three_terms_equal_the_printed_sums(kind, x):
     for name, (value, weight) in expected.items():
         assert float(terms[name].value.detach()) == pytest.approx(value, rel=2e-4), name  # codes are float32
         assert terms[name].weight == weight
+
+
+def test_the_logarithmic_residual_is_that_of_error_and_norm(x):
+    module = module_of("free", residual="log")
+    with torch.no_grad():
+        rebuilt = module.reconstruct(x)
+        found = module.embed(x)
+    errors = [sum((float(a) - float(b)) ** 2 for a, b in zip(*pair)) for pair in zip(x, rebuilt)]
+    norms = [sum(float(a) ** 2 for a in row) for row in x]
+    expected = np.log(np.array([errors, norms]).T + 0.01)
+    np.testing.assert_allclose(found[:, 1:].numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_variational_energy_is_an_upper_bound(x):

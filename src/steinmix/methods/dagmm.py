@@ -37,7 +37,7 @@ training rows, dropout off. Of free particles the factor's diagonal is a softplu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,8 +62,23 @@ __all__ = ["DAGMM"]
 PAPER_HIDDEN, PAPER_WIDTH = (60, 30, 10), 118
 """Widths of the encoder for the 118 columns of KDD Cup 1999; narrower data have narrower nets."""
 
-SMALLEST_NORM = 1e-3
+SMALLEST_NORM, SMALLEST_SQUARE = 1e-3, 1e-2
 DROPOUT, ESTIMATION_WIDTH = 0.5, 10
+
+
+def _relative(x: Tensor, rebuilt: Tensor) -> Tensor:
+    """Relative distance and cosine, (*r, b, 2)."""
+    error = torch.linalg.vector_norm(x - rebuilt, dim=-1)
+    norm = torch.linalg.vector_norm(x, dim=-1).clamp(min=SMALLEST_NORM)
+    return torch.stack([error / norm, F.cosine_similarity(x, rebuilt, dim=-1)], dim=-1)
+
+
+def _logarithmic(x: Tensor, rebuilt: Tensor) -> Tensor:
+    """Logarithms of the squared error and of the squared norm, (*r, b, 2)."""
+    return torch.log(torch.stack([(x - rebuilt).square().sum(-1), x.square().sum(-1)], dim=-1) + SMALLEST_SQUARE)
+
+
+RESIDUALS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"log": _logarithmic, "relative": _relative}
 
 
 class _Estimated(nn.Module):
@@ -132,19 +147,17 @@ class _Free(nn.Module):
 class DAGMMModule(Coder):
     """The compression network and the density of what it makes of a row."""
 
-    def __init__(self, density: nn.Module, weights: tuple[float, float], **coder: Any) -> None:
+    def __init__(self, density: nn.Module, weights: tuple[float, float], residual: str, **coder: Any) -> None:
         super().__init__(likelihood=Gaussian(), activation=nn.Tanh, **coder)
         self.density: Any = density
-        self.weights = weights
+        self.weights, self.residual = weights, RESIDUALS[residual]
 
     def compressed(self, x: Tensor) -> Tensor:
-        """Return code, relative distance, cosine, and squared error of rows, (*r, b, d + 1)."""
+        """Return code, the two features of the residual, and the squared error of rows, (*r, b, d + 1)."""
         code = self.encode(x)
         rebuilt = self.decode(code)
-        error = torch.linalg.vector_norm(x - rebuilt, dim=-1, keepdim=True)
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=SMALLEST_NORM)
-        cosine = F.cosine_similarity(x, rebuilt, dim=-1).unsqueeze(-1)
-        return torch.cat([code, error / norm, cosine, (x - rebuilt).square().sum(-1, keepdim=True)], dim=-1)
+        error = (x - rebuilt).square().sum(-1, keepdim=True)
+        return torch.cat([code, self.residual(x, rebuilt), error], dim=-1)
 
     def embed(self, x: Tensor) -> Tensor:
         return self.compressed(x)[..., :-1]
@@ -192,6 +205,9 @@ class DAGMM(DetectorShell):
         How free particles are started: as the released code does, or from the codes.
     diversifier : Diversifier, optional
         Acts on free particles: `NSVGD(alpha=...)` keeps them apart. See the module on the scale of alpha.
+    residual : {"relative", "log"}, default="relative"
+        What is said of a row beside its code: relative distance and cosine, as in the paper; or the logarithms of
+        squared error and squared norm, which tell large errors apart where the relative distance is close to one.
     weights : (float, float), default=(0.1, 0.005)
         Of the energy and of the inverse variances, beside the squared error.
     pretraining_epochs : int, default=0
@@ -237,6 +253,7 @@ class DAGMM(DetectorShell):
         mixture: str = "auto",
         start: str = "uniform",
         diversifier: Diversifier | None = None,
+        residual: str = "relative",
         weights: tuple[float, float] = (0.1, 0.005),
         pretraining_epochs: int = 0,
         contamination: float = 0.1,
@@ -250,6 +267,7 @@ class DAGMM(DetectorShell):
         self.mixture = mixture
         self.start = start
         self.diversifier = diversifier
+        self.residual = residual
         self.weights = weights
         self.pretraining_epochs = pretraining_epochs
         self.contamination = contamination
@@ -270,6 +288,7 @@ class DAGMM(DetectorShell):
             "latent_dim": min(check_width("latent_dim", self.latent_dim), width),
             "hidden": paper if self.hidden is None else [check_width("hidden", h) for h in self.hidden],
             "mixture": mixture,
+            "residual": check_choice("residual", self.residual, RESIDUALS),
             "weights": _checked(self.weights),
             "epochs": epochs_for_steps(4000, source.n_rows, most=100),
         }
@@ -282,7 +301,7 @@ class DAGMM(DetectorShell):
         else:
             density = _Estimated(m, d, plan["mixture"] == "nvi", generator)
         sizes = {"n_features": plan["n_features"], "n_latent": plan["latent_dim"], "hidden": plan["hidden"]}
-        return DAGMMModule(density, tuple(plan["weights"]), **sizes, generator=generator)
+        return DAGMMModule(density, tuple(plan["weights"]), plan["residual"], **sizes, generator=generator)
 
     def _phases(self, module: DAGMMModule, context: FitContext) -> list[Phase]:
         free = isinstance(module.density, _Free)
