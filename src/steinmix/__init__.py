@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UnboundedWarning,
     )
     from .estimator import Pretraining, load
-    from .methods import DEPICT, VAE, Autoencoder, GaussianMixture, VaDE
+    from .methods import DAGMM, DEPICT, VAE, Autoencoder, GaussianMixture, VaDE
     from .nn import Bernoulli, Gaussian
     from .particles import Particles
     from .training import Training
@@ -45,6 +45,7 @@ __all__ = [
     "CollapseError",
     "CollapseWarning",
     "ConfigError",
+    "DAGMM",
     "DEPICT",
     "DataError",
     "DivergedError",
@@ -84,6 +85,7 @@ _HOME = {
     "CollapseError": "errors",
     "CollapseWarning": "errors",
     "ConfigError": "errors",
+    "DAGMM": "methods",
     "DEPICT": "methods",
     "DataError": "errors",
     "DivergedError": "errors",

@@ -134,7 +134,7 @@ def test_public_names_exist_and_are_sorted():
 def test_a_batch_has_no_room_for_labels():
     from steinmix.objective import Batch
 
-    assert Batch._fields == ("x", "index")
+    assert Batch._fields == ("x", "index", "inverse")
 
 
 def test_import_is_lazy_and_quiet():

@@ -11,6 +11,7 @@ from steinmix.random import Streams
 QUICK = Training(epochs=2)
 PARAMETERS = {
     "Autoencoder": {"latent_dim": 2, "hidden": (8,)},
+    "DAGMM": {"n_components": 3, "hidden": (5,)},
     "DEPICT": {"n_clusters": 3, "hidden": (8,)},
     "GaussianMixture": {"n_components": 3},
     "VAE": {"latent_dim": 2, "hidden": (8,)},
@@ -44,7 +45,9 @@ def X() -> np.ndarray:
 def answers(model, X) -> dict[str, np.ndarray]:
     """Return everything the model can say of rows."""
     said = {
-        n: getattr(model, n)(X) for n in ("predict", "predict_proba", "transform", "score_samples") if hasattr(model, n)
+        n: getattr(model, n)(X)
+        for n in ("predict", "predict_proba", "transform", "score_samples", "decision_function")
+        if hasattr(model, n)
     }
     if hasattr(model, "sample"):
         said["sample"] = model.sample(5, random_state=3)

@@ -71,6 +71,8 @@ def test_load_of_save_predicts_the_same_bits(make, X, tmp_path):
     if hasattr(model, "labels_"):
         assert np.array_equal(loaded.labels_, model.labels_)
         assert np.array_equal(loaded.initial_labels_, model.initial_labels_)
+    if hasattr(model, "offset_"):
+        assert loaded.offset_ == model.offset_
 
 
 def test_pickle_predicts_the_same_bits(make, X):

@@ -115,11 +115,17 @@ def test_shared_units_ignore_constant_columns():
     assert not shares_unit(stats_of(np.ones((3, 2))))
 
 
+def test_minmax_takes_every_column_to_the_unit_interval():
+    x = np.array([[1.0, 5.0, 7.0], [3.0, -5.0, 7.0], [2.0, 0.0, 7.0]])
+    scaling = choose_scaling(stats_of(x), "minmax", np.float64)
+    assert ((x - scaling.shift) / scaling.scale).tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]
+
+
 def test_bad_rules_and_spreads():
     stats = stats_of(np.array([[1.0], [2.0]]))
-    with pytest.raises(ConfigError, match=r"'minmax'.*'auto', 'none', 'range', 'standard'"):
-        choose_scaling(stats, "minmax", np.float64)
+    with pytest.raises(ConfigError, match=r"'log'.*'auto', 'minmax', 'none', 'range', 'standard'"):
+        choose_scaling(stats, "log", np.float64)
     wide = stats_of(np.array([[0.0, 1.7e308], [1.0, -1.7e308]]))
-    for rule in ("standard", "range"):
+    for rule in ("standard", "range", "minmax"):
         with pytest.raises(DataError, match=r"Column \d spreads too far"):
             choose_scaling(wide, rule, np.float64)

@@ -91,3 +91,46 @@ def test_unusable_share(share):
 def test_unusable_data(score, truth, scores, message):
     with pytest.raises(DataError, match=message):
         score(truth, scores)
+
+
+def test_conformal_p_values_count_the_calibration_rows_above(rng):
+    scores, calibration = rng.integers(0, 9, 40).astype(float), rng.integers(0, 9, 25).astype(float)
+    expected = [(1 + sum(c >= s for c in calibration)) / 26 for s in scores]
+    np.testing.assert_allclose(metrics.conformal_pvalues(scores, calibration), expected)
+
+
+def test_conformal_p_values_are_valid_for_exchangeable_rows(rng):
+    p = np.concatenate([metrics.conformal_pvalues(rng.normal(size=20), rng.normal(size=30)) for _ in range(500)])
+    for t in (0.05, 0.1, 0.5):
+        assert (p <= t).mean() <= t + 0.015
+
+
+def test_false_discovery_control_is_the_step_up_rule(rng):
+    from scipy.stats import false_discovery_control as adjusted
+
+    p = np.r_[rng.random(80), rng.random(20) ** 6]
+    for rate in (0.05, 0.2, 0.5):
+        assert np.array_equal(metrics.false_discovery_control(p, rate), adjusted(p) <= rate)
+    assert not metrics.false_discovery_control([0.5, 0.9], 0.1).any()
+
+
+def test_flags_are_wrong_as_rarely_as_promised(rng):
+    shares = []
+    for _ in range(200):
+        calibration, normal, odd = rng.normal(size=200), rng.normal(size=80), rng.normal(size=20) + 4
+        flags = metrics.false_discovery_control(metrics.conformal_pvalues(np.r_[normal, odd], calibration), rate=0.2)
+        shares.append(flags[:80].sum() / max(flags.sum(), 1))
+    assert np.mean(shares) < 0.2 + 0.03
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1])
+def test_a_wrong_rate(rate):
+    with pytest.raises(ConfigError, match="rate"):
+        metrics.false_discovery_control([0.1], rate)
+
+
+def test_wrong_p_values_and_no_calibration():
+    with pytest.raises(DataError, match="pvalues"):
+        metrics.false_discovery_control([0.1, 1.2])
+    with pytest.raises(DataError, match="calibration"):
+        metrics.conformal_pvalues([0.1], [])

@@ -127,3 +127,15 @@ def test_stacked_weights_give_what_each_layer_gives(streams, normal):
     rows = normal(3, 7, 3, dtype=torch.float32)
     wanted = torch.stack([layer(x) + i for i, (layer, x) in enumerate(zip(layers, rows))])
     torch.testing.assert_close(stacked(rows), wanted)
+
+
+@pytest.mark.parametrize("n_in", [2, 5, 10, 118, 500])
+@pytest.mark.parametrize("n_out", [1, 2, 4, 8, 10, 11, 12, 16, 30])
+def test_a_row_that_is_only_read_does_not_depend_on_where_it_stands(n_in, n_out, generator):
+    layer, x = linear(n_in, n_out, generator), torch.randn(256, n_in, generator=generator)
+    with torch.no_grad():
+        whole = layer(x)
+        torch.testing.assert_close(whole, torch.nn.functional.linear(x, layer.weight, layer.bias))
+        for i in range(3, 256, 23):
+            moved = torch.cat([x[i : i + 1], x[:1].expand(255, -1)])
+            assert torch.equal(layer(moved)[0], whole[i])

@@ -21,7 +21,7 @@ from ..training import Training
 from .inputs import Data, Request, open_data
 from .outputs import check_target, new_folder, new_table, require_pyarrow, require_report
 from .parsing import add_common_options, normalised, suggestion
-from .predictions import Summary, has_clusters, write_predictions
+from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
     FORMAT,
     RECORD,
@@ -149,15 +149,29 @@ def train(model: Any, rows: Source, checkpoint: str | None, resume: bool) -> Non
 def judge(model: Any, data: Data, summary: Summary) -> tuple[np.ndarray | None, dict[str, Any]]:
     """Return the labels, if there are any, and the metrics of a fitted model; it is not changed any more."""
     metrics = summary.metrics()
-    if data.labels is None or not has_clusters(model):
+    if data.labels is None or not (has_clusters(model) or is_detector(model)):
         return None, metrics
-    from ..metrics import clustering_scores
-
     labels = data.labels()
     metrics["labels_from"] = f"{data.labels_from}, for scoring only"
+    if is_detector(model):
+        return labels, metrics | _detection(model, data.rows, labels)
+    from ..metrics import clustering_scores
+
     metrics["with_labels"] = clustering_scores(labels, model.labels_)
     metrics["start_with_labels"] = clustering_scores(labels, model.initial_labels_)
     return labels, metrics
+
+
+def _detection(model: Any, rows: Source, labels: np.ndarray) -> dict[str, Any]:
+    """Return how well known anomalies are found, where the labels are 0 and 1 and 1 is an anomaly."""
+    if set(np.unique(labels).tolist()) != {0, 1}:
+        return {}
+    from ..metrics import area_under_roc, average_precision, precision_recall_f1
+
+    score = np.concatenate([block for _, block in scores(model, rows)])
+    precision, recall, f1 = precision_recall_f1(labels, score < model.offset_)
+    found = {"auroc": area_under_roc(labels, -score), "average_precision": average_precision(labels, -score)}
+    return {"with_labels": found | {"precision": precision, "recall": recall, "f1": f1}}
 
 
 def _record(model: Any, request: Request, data: Data, command: str, created: str, method: str) -> dict[str, Any]:
@@ -223,6 +237,7 @@ def _show(record: Mapping[str, Any], folder: Path, options: argparse.Namespace) 
             "data": f"{record['data']['name']}, {shape[0]} rows x {shape[1]} columns",
             "effective components": _of(metrics),
             "mean score": metrics["mean_score"],
+            "flagged": f"{metrics['flagged']:.1%}" if "flagged" in metrics else None,
             "labels": metrics.get("labels_from"),
             "fit": f"{record['wall_seconds']['fit']:.1f} s",
             "run folder": str(folder),
@@ -242,7 +257,9 @@ def _comparison(record: Mapping[str, Any]) -> list[list[Any]]:
     if record["null_rows"]:
         named = {row["name"]: row["scores"] for row in record["null_rows"]}
     elif "with_labels" in record["metrics"]:
-        named = {record["class"]: record["metrics"]["with_labels"], "start": record["metrics"]["start_with_labels"]}
+        named = {record["class"]: record["metrics"]["with_labels"]}
+        if "start_with_labels" in record["metrics"]:
+            named["start"] = record["metrics"]["start_with_labels"]
     else:
         return []
     columns = [c for c in ("accuracy", "nmi", "ari", "purity") if all(c in scores for scores in named.values())]

@@ -10,7 +10,7 @@ import numpy as np
 from .._typing import Source
 from .outputs import Table
 
-__all__ = ["BLOCK_ROWS", "Summary", "has_clusters", "scores", "write_predictions"]
+__all__ = ["BLOCK_ROWS", "Summary", "has_clusters", "is_detector", "scores", "write_predictions"]
 
 BLOCK_ROWS = 16_384
 """Rows of a block; a multiple of the rows a model reads at once, so that what it says does not depend on blocks."""
@@ -27,6 +27,7 @@ class Summary:
     def __init__(self) -> None:
         self.n_rows = 0
         self._score = 0.0
+        self._flagged: int | None = None
         self._hard: Any = None
         self._soft: Any = None
 
@@ -34,6 +35,8 @@ class Summary:
         """Take a block into account."""
         self.n_rows += len(columns["score"])
         self._score += float(columns["score"].sum())
+        if "outlier" in columns:
+            self._flagged = (self._flagged or 0) + int(columns["outlier"].sum())
         if proba is not None:
             hard, soft = np.bincount(columns["label"], minlength=proba.shape[1]), proba.sum(axis=0)
             self._hard, self._soft = (hard, soft) if self._hard is None else (self._hard + hard, self._soft + soft)
@@ -41,6 +44,8 @@ class Summary:
     def metrics(self) -> dict[str, Any]:
         """Return the mean score and, of clusters, how the rows are shared out; no labels are needed."""
         found: dict[str, Any] = {"mean_score": self._score / self.n_rows}
+        if self._flagged is not None:
+            found["flagged"] = self._flagged / self.n_rows
         if self._soft is None:
             return found
         from ..metrics import effective_components
@@ -58,8 +63,15 @@ def has_clusters(model: Any) -> bool:
     return hasattr(model, "predict_proba")
 
 
+def is_detector(model: Any) -> bool:
+    """Whether the model flags outliers."""
+    return hasattr(model, "offset_")
+
+
 def write_predictions(model: Any, rows: Source, table: Table, start: np.ndarray | None = None) -> Summary:
-    """Fill a table: row, label, start_label, p0, p1, ..., score; for models without clusters row, z0, ..., score.
+    """Fill a table: row, label, start_label, p0, p1, ..., score; without clusters row, z0, ..., score.
+
+    Detectors have one more column, `outlier`: 1 for rows that are flagged.
 
     Parameters
     ----------
@@ -85,6 +97,8 @@ def write_predictions(model: Any, rows: Source, table: Table, start: np.ndarray 
             codes = model.transform(block)
             columns |= {f"z{k}": codes[:, k] for k in range(codes.shape[1])}
         columns["score"] = model.score_samples(block)
+        if is_detector(model):
+            columns["outlier"] = (columns["score"] < model.offset_).astype(np.int64)
         summary.add(columns, proba)
         table.append(columns)
     return summary

@@ -39,7 +39,7 @@ def method_names() -> dict[str, type]:
     Examples
     --------
     >>> sorted(method_names())
-    ['autoencoder', 'depict', 'gaussian-mixture', 'vade', 'vae']
+    ['autoencoder', 'dagmm', 'depict', 'gaussian-mixture', 'vade', 'vae']
     """
     methods = import_module("steinmix.methods")
     return {_kebab(name): getattr(methods, name) for name in methods.__all__}

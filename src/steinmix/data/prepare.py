@@ -5,6 +5,7 @@ rule           scaled row is (x - shift) / scale, per column
 =============  ==========================================================================================
 ``none``       shift 0, scale 1
 ``standard``   shift the mean, scale the standard deviation; a constant column has scale 1
+``minmax``     shift the smallest value of the column, scale its spread; a constant column has scale 1
 ``range``      shift the smallest value of all columns, scale the spread of all columns: one number
                each, so that columns keep their relations
 ``auto``       the first that applies:
@@ -118,7 +119,7 @@ def choose_scaling(stats: ColumnStatistics, rule: str, dtype: Any) -> Scaling:
     ----------
     stats : ColumnStatistics
         Arrays (f,).
-    rule : {'none', 'standard', 'range', 'auto'}
+    rule : {'none', 'standard', 'minmax', 'range', 'auto'}
         See the module's table.
     dtype : numpy.dtype
         Type of the rows.
@@ -168,6 +169,12 @@ def _standard(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
     return Scaling(stats.mean.copy(), np.where(varying, np.sqrt(stats.variance), 1.0))
 
 
+def _minmax(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
+    with np.errstate(over="ignore"):
+        spread = stats.maximum - stats.minimum
+    return Scaling(stats.minimum.copy(), np.where(spread > 0, spread, 1.0))
+
+
 def _range(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
     low, high = stats.minimum.min(), stats.maximum.max()
     with np.errstate(over="ignore"):
@@ -185,6 +192,7 @@ def _auto(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
 
 SCALING_RULES: dict[str, Callable[[ColumnStatistics, np.dtype], Scaling]] = {
     "auto": _auto,
+    "minmax": _minmax,
     "none": _none,
     "range": _range,
     "standard": _standard,

@@ -292,6 +292,13 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
+def check_width(name: str, value: Any) -> int:
+    """Return the width of a layer if it is a whole number from 1 up, else raise ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ConfigError(f"{name} has the width {value!r}; expected whole numbers >= 1.")
+    return int(value)
+
+
 def epochs_for_steps(steps: int, n_rows: int, most: int, batch_size: int = 256) -> int:
     """Return the epochs of about `steps` steps on `n_rows` rows: at most `most`, or what makes `FEWEST_STEPS`."""
     steps_per_epoch = max(1, n_rows / batch_size)

@@ -12,17 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..errors import CollapseError, CollapseWarning, ConfigError
-from ..metrics.diagnostics import diagnose
 from ..mixtures import AbstractMixture, start_mixture
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator, FitContext, map_chunks
 from .selection import Outcome, compare
+from .watching import diagnosing
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
-
-WATCHED_ROWS = 2048
-"""Rows on which the diagnostics of each epoch are measured."""
 
 START_BYTES = 2**24
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
@@ -197,16 +194,11 @@ class MixtureShell(DeepEstimator):
     def _watchers(self, module: MixtureModule, context: FitContext) -> list[Callback]:
         if self.collapse not in ("ignore", "raise", "warn"):
             raise ConfigError(f"collapse is {self.collapse!r}; expected 'ignore', 'raise' or 'warn'.")
-        loader = context.loader
-        watched = torch.from_numpy(map_chunks(lambda x: x, loader, loader.sample_index(WATCHED_ROWS))).to(loader.device)
 
-        @torch.no_grad()
-        def figures() -> dict[str, Any]:
-            points = module.embed(watched)
-            means = module.mixture.component_parameters()[0]
-            return diagnose(module.mixture.responsibilities(points), means)
+        def groups(x: Tensor) -> tuple[Tensor, Tensor]:
+            return module.mixture.responsibilities(module.embed(x)), module.mixture.component_parameters()[0]
 
-        return [Diagnose(figures, phases=self._mixture_phases)]
+        return [Diagnose(diagnosing(groups, context.loader), phases=self._mixture_phases)]
 
     def _start(self, name: str, module: MixtureModule, context: FitContext) -> None:
         """Start the mixture from the points of all rows, or of as many as memory is given to, and note their labels."""

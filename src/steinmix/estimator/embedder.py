@@ -14,7 +14,7 @@ from .._typing import Source
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import DeepEstimator, epochs_for_steps
+from .base import DeepEstimator, check_width, epochs_for_steps
 
 __all__ = ["EmbedderShell", "coder_arguments", "coder_plan"]
 
@@ -44,14 +44,11 @@ def coder_plan(
         If a width is not positive, the likelihood is unknown, or Bernoulli is asked of data outside [0, 1].
     """
     widths = network_sizes(source.n_rows) if hidden is None else tuple(hidden)
-    for name, width in [("latent_dim", latent_dim), *(("hidden", w) for w in widths)]:
-        if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
-            raise ConfigError(f"{name} has the width {width!r}; expected whole numbers >= 1.")
     return {
         "n_rows": source.n_rows,
         "n_features": source.n_features,
-        "latent_dim": min(int(latent_dim), source.n_features),
-        "hidden": [int(w) for w in widths],
+        "latent_dim": min(check_width("latent_dim", latent_dim), source.n_features),
+        "hidden": [check_width("hidden", w) for w in widths],
         "likelihood": _likelihood(likelihood, prepared),
         "epochs": epochs_for_steps(4000, source.n_rows, most=100),
     }

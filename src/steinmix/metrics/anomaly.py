@@ -16,7 +16,9 @@ __all__ = [
     "anomaly_threshold",
     "area_under_roc",
     "average_precision",
+    "conformal_pvalues",
     "detection_scores",
+    "false_discovery_control",
     "precision_recall_f1",
 ]
 
@@ -166,6 +168,80 @@ def detection_scores(
         "average_precision": average_precision(truth, s),
         "threshold": threshold,
     }
+
+
+def conformal_pvalues(scores: ArrayLike, calibration: ArrayLike) -> np.ndarray:
+    r"""Return split-conformal p-values: how rare a score is among those of normal rows that were held out.
+
+    .. math:: p(s) = \frac{1 + \#\{i : c_i \ge s\}}{k + 1}
+
+    If a row is exchangeable with the calibration rows, :math:`P(p \le t) \le t` for every t, whatever the scores are.
+
+    Parameters
+    ----------
+    scores : array-like or Tensor (n,)
+        High for abnormal rows.
+    calibration : array-like or Tensor (k,)
+        Scores of normal rows that the detector was not trained on. The smallest p-value is 1 / (k + 1).
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    DataError
+        If a score is not finite or there is none.
+
+    References
+    ----------
+    Bates, Candes, Lei, Romano, Sesia (2023), *Testing for outliers with conformal p-values*, Annals of Statistics 51.
+
+    Examples
+    --------
+    >>> conformal_pvalues([0.0, 2.5, 9.0], calibration=[1.0, 2.0, 3.0]).tolist()
+    [1.0, 0.5, 0.25]
+    """
+    s, c = real(scores, "scores", ndim=1), np.sort(real(calibration, "calibration", ndim=1))
+    return (1 + len(c) - np.searchsorted(c, s, side="left")) / (len(c) + 1)
+
+
+def false_discovery_control(pvalues: ArrayLike, rate: float = 0.1) -> np.ndarray:
+    r"""Return which rows to flag so that, in expectation, at most a share `rate` of the flags is wrong.
+
+    The step-up rule of Benjamini and Hochberg (1995): with sorted p-values flag the k smallest, k the largest with
+    :math:`p_{(k)} \le k\,\mathrm{rate} / n`. It holds for conformal p-values (Bates et al., 2023).
+
+    Parameters
+    ----------
+    pvalues : array-like (n,)
+    rate : float
+        Between 0 and 1, both excluded.
+
+    Returns
+    -------
+    ndarray of bool, (n,)
+
+    Raises
+    ------
+    ConfigError
+        If `rate` is not between 0 and 1.
+    DataError
+        If a p-value is not in [0, 1].
+
+    Examples
+    --------
+    >>> false_discovery_control([0.01, 0.04, 0.03, 0.9], rate=0.1).tolist()
+    [True, True, True, False]
+    """
+    if not 0 < rate < 1:
+        raise ConfigError(f"rate: got {rate!r}, expected a number between 0 and 1, both excluded.")
+    p = real(pvalues, "pvalues", ndim=1)
+    if not (p.min() >= 0 and p.max() <= 1):
+        raise DataError(f"pvalues: got values from {p.min():.4g} to {p.max():.4g}, expected them in [0, 1].")
+    order = np.sort(p)
+    passed = np.flatnonzero(order <= rate * np.arange(1, len(p) + 1) / len(p))
+    return p <= order[passed[-1]] if len(passed) else np.zeros(len(p), dtype=bool)
 
 
 def _binary(labels: ArrayLike, name: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from .autoencoder import Coder
 from .conv import ConvLayer, conv_decoder, conv_encoder, conv_sizes, recogniser_layers, strided_layers
+from .estimation import EstimationNetwork
 from .ladder import Ladder, conv_ladder, dense_ladder
 from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
 from .mlp import Linear, linear, mlp
@@ -12,6 +13,7 @@ __all__ = [
     "Bernoulli",
     "Coder",
     "ConvLayer",
+    "EstimationNetwork",
     "Gaussian",
     "Ladder",
     "Likelihood",

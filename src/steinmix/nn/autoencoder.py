@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .likelihoods import Likelihood
-from .mlp import linear, mlp
+from .mlp import linear, mlp, relu
 
 __all__ = ["Coder"]
 
@@ -30,6 +30,8 @@ class Coder(nn.Module):
         Draws the initial weights.
     variational : bool, default=False
         Whether there is a head for the log-variance of the code.
+    activation : callable, default=relu
+        Returns the module that follows each hidden layer.
     """
 
     def __init__(
@@ -40,13 +42,14 @@ class Coder(nn.Module):
         likelihood: Likelihood,
         generator: torch.Generator,
         variational: bool = False,
+        activation: Callable[[], nn.Module] = relu,
     ) -> None:
         super().__init__()
         sizes = [n_features, *hidden]
-        self.encoder = mlp(sizes, generator)
+        self.encoder = mlp(sizes, generator, activation)
         self.code_mean = linear(sizes[-1], n_latent, generator)
         self.code_log_var = linear(sizes[-1], n_latent, generator) if variational else None
-        self.decoder = mlp([n_latent, *reversed(hidden)], generator)
+        self.decoder = mlp([n_latent, *reversed(hidden)], generator, activation)
         self.output = linear(sizes[1] if hidden else n_latent, n_features, generator)
         self.likelihood = likelihood.observation()
 

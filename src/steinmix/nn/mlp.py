@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-__all__ = ["Linear", "linear", "mlp"]
+__all__ = ["Linear", "linear", "mlp", "relu"]
+
+
+EVEN_WIDTH = 16
+"""Where rows are only read, a layer of fewer outputs is computed with that many. MKL's kernels for 2 to 11 outputs
+round by where in a batch a row stands; what a model says of a row must not depend on its neighbours."""
 
 
 class Linear(nn.Linear):
@@ -17,9 +23,13 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (b, out), or (r, b, out) of stacked weights."""
-        if self.weight.ndim == 2:
+        if self.weight.ndim > 2:
+            return torch.baddbmm(self.bias.unsqueeze(-2), input, self.weight.mT)
+        missing = EVEN_WIDTH - self.out_features
+        if torch.is_grad_enabled() or missing <= 0:
             return super().forward(input)
-        return torch.baddbmm(self.bias.unsqueeze(-2), input, self.weight.mT)
+        padded = F.linear(input, F.pad(self.weight, (0, 0, 0, missing)), F.pad(self.bias, (0, missing)))
+        return padded[..., : self.out_features].contiguous()
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> Linear:
@@ -30,9 +40,14 @@ def linear(n_in: int, n_out: int, generator: torch.Generator) -> Linear:
     return layer
 
 
-def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Return linear layers between `sizes`, each followed by a ReLU; one size gives the identity."""
+def relu() -> nn.Module:
+    """Return the activation of DEC and VaDE."""
+    return nn.ReLU(inplace=True)
+
+
+def mlp(sizes: Sequence[int], generator: torch.Generator, activation: Callable[[], nn.Module] = relu) -> nn.Sequential:
+    """Return linear layers between `sizes`, each followed by an activation; one size gives the identity."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
-        layers += [linear(n_in, n_out, generator), nn.ReLU(inplace=True)]
+        layers += [linear(n_in, n_out, generator), activation()]
     return nn.Sequential(*layers)

@@ -14,6 +14,7 @@ import numpy as np
 from .._files import write_text
 from ..metrics import clustering_accuracy
 from ..random import Streams
+from .anomalies import unusual_rows
 from .cards import cluster_cards, reconstructions
 from .figures import (
     MARKERS,
@@ -26,7 +27,7 @@ from .figures import (
     require,
     training_curves,
 )
-from .records import Rows, gather, has_mixture, has_network, image_side
+from .records import Rows, gather, has_mixture, has_network, image_side, is_detector
 from .tables import null_rows_of
 from .words import COLUMNS, FILTERS, GROUP_LIMIT, PHASES, SHAPES, TERMS
 
@@ -116,6 +117,7 @@ def _context(
         "cards": cluster_cards(model, rows, side, seed=0) if mixture else [],
         "others": _others(rows) if mixture else [],
         "rebuilt": None if mixture else reconstructions(model, rows, side, rng),
+        "unusual": unusual_rows(model, rows) if is_detector(model) else None,
         "map": _map(model, rows, streams),
         "training": _training(model.history_),
         "collapse": _collapse(model.history_) if mixture else None,

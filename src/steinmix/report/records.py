@@ -14,10 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._typing import Source
 from ..data.sources import as_source
 from ..errors import ConfigError, DataError
-from ..estimator import EmbedderShell, MixtureShell
+from ..estimator import DetectorShell, EmbedderShell, MixtureShell
 from ..random import Streams
 
-__all__ = ["SAMPLE_CELLS", "SAMPLE_ROWS", "Rows", "gather", "has_mixture", "has_network", "image_side"]
+__all__ = ["SAMPLE_CELLS", "SAMPLE_ROWS", "Rows", "gather", "has_mixture", "has_network", "image_side", "is_detector"]
 
 SAMPLE_ROWS = 100_000
 SAMPLE_CELLS = 60_000_000
@@ -99,12 +99,17 @@ class Rows:
 
 
 def has_mixture(model: Any) -> bool:
-    """Whether the model has clusters; ConfigError if it is neither a mixture nor an autoencoder."""
+    """Whether the model has clusters; ConfigError if it is no mixture, no autoencoder and no detector."""
     if isinstance(model, MixtureShell):
         return True
-    if isinstance(model, EmbedderShell):
+    if isinstance(model, EmbedderShell | DetectorShell):
         return False
     raise ConfigError(f"Got a {type(model).__name__}; expected a fitted model of steinmix. Fit or load one.")
+
+
+def is_detector(model: Any) -> bool:
+    """Whether the model flags outliers."""
+    return isinstance(model, DetectorShell)
 
 
 def has_network(model: Any) -> bool:

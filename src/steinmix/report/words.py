@@ -159,6 +159,8 @@ TERMS = {
     "latent_entropy": "minus the entropy of a row's code: it falls as codes are spread wider",
     "cluster_entropy": "minus the entropy of a row's cluster: 0 if every row is certain",
     "kl": "how far a row's code is from the standard normal prior",
+    "energy": "how unusual a row's code is: minus its log-density under the mixture, or a bound of it",
+    "inverse_variance": "sum of the inverse variances of the components: it keeps them from shrinking to points",
     "negative_log_likelihood": "minus the mean log-density of the prepared rows",
 }
 

@@ -1,0 +1,173 @@
+"""What outlier detectors share: scores, thresholds, and p-values that need no assumption on the scores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from sklearn.base import OutlierMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ..errors import CollapseWarning, ConfigError, DataError
+from ..metrics.anomaly import conformal_pvalues
+from ..training import Callback, Diagnose, Loader
+from .base import DeepEstimator, FitContext, map_chunks
+from .watching import diagnosing
+
+__all__ = ["DetectorModule", "DetectorShell"]
+
+START_BYTES = 2**24
+"""Memory for the points a mixture is started from; of more rows a random part is taken."""
+
+
+class DetectorModule(Protocol):
+    """What the shell asks of a method's module."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the points (b, d) that are scored, for prepared rows (b, f)."""
+        ...
+
+    def score(self, x: Tensor) -> Tensor:
+        """Return how normal prepared rows are, (b,)."""
+        ...
+
+    def groups(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return responsibilities (b, m) and means (m, d), for diagnostics."""
+        ...
+
+    def settle_(self, rows: Iterable[Tensor]) -> None:
+        """Take from all prepared rows, given in chunks, what scoring needs of them."""
+        ...
+
+
+class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
+    """Predictions of a fitted detector.
+
+    Scores follow scikit-learn: **high is normal**, and `predict` gives -1 for outliers. `anomaly_score` is high for
+    abnormal rows, as `steinmix.metrics` wants it.
+
+    Attributes
+    ----------
+    offset_ : float
+        Threshold on `score_samples`: rows below it are outliers.
+    history_ : list of dict
+        One record per epoch.
+    diagnostics_ : list of dict
+        Occupancy, effective number of components, closest pair, overlap, after each epoch.
+    """
+
+    contamination: float
+    module_: Any
+    plan_: dict[str, Any]
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how normal each row is, (n,); for densities the log-density of its code. High is normal."""
+        return self._map(self._scored, X)
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """Return minus `score_samples`, (n,): high is abnormal."""
+        return -self.score_samples(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return `score_samples` less `offset_`, (n,): below zero are outliers."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return -1 for outliers and +1 for the others, (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the points (n, d) that are scored."""
+        return self._map(lambda x: self.module_.embed(x).double(), X)
+
+    def set_threshold(self, offset: float | None = None, *, X: Any = None, contamination: float | None = None) -> Self:
+        """Move the threshold of `predict`.
+
+        Parameters
+        ----------
+        offset : float, optional
+            The new `offset_`, in the units of `score_samples`.
+        X : as in `fit`, of shape (n, f), optional
+            Rows of which the share `contamination` (by default the constructor's) shall lie below the threshold.
+        contamination : float, optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ConfigError
+            Unless exactly one of `offset` and `X` is given, or if a value cannot work.
+        """
+        check_is_fitted(self)
+        if (offset is None) == (X is None):
+            raise ConfigError("set_threshold got both or neither of offset and X; give the one or the other.")
+        if offset is None:
+            share = self.contamination if contamination is None else contamination
+            self.offset_ = self._quantile(self.score_samples(X), share)
+        elif np.isfinite(offset):
+            self.offset_ = float(offset)
+        else:
+            raise ConfigError(f"offset is {offset!r}; expected a finite number.")
+        return self
+
+    def anomaly_pvalues(self, X: Any, calibration: Any) -> np.ndarray:
+        """Return a p-value (n,) per row, for the hypothesis that it is as normal as the calibration rows.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+        calibration : as in `fit`, of shape (k, f)
+            Normal rows that were **not** trained on.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            For a normal row P(p <= t) <= t, whatever the model is worth. `steinmix.metrics.false_discovery_control`
+            turns them into flags of which a given share at most is wrong.
+        """
+        return conformal_pvalues(self.anomaly_score(X), self.anomaly_score(calibration))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.module_.embed(torch.zeros(1, self.n_features_in_, device=self.preparation_.shift.device)).shape[-1]
+
+    def _scored(self, x: Tensor) -> Tensor:
+        return self.module_.score(x).double()
+
+    def _watchers(self, module: DetectorModule, context: FitContext) -> list[Callback]:
+        self._quantile(np.zeros(1), self.contamination)  # a wrong value is told before training
+        return [Diagnose(diagnosing(module.groups, context.loader), phases=("mixture",))]
+
+    def _points(self, module: DetectorModule, loader: Loader) -> Tensor:
+        """Return the points of all rows, or of as many random ones as memory is given to."""
+        width = module.embed(next(iter(loader.chunks())).x).shape[-1]
+        index = loader.sample_index(START_BYTES // (8 * width))
+        return torch.from_numpy(map_chunks(module.embed, loader, index)).to(loader.device)
+
+    def _finish(self, loader: Loader) -> None:
+        self.module_.settle_(chunk.x for chunk in loader.chunks())
+        found = map_chunks(self._scored, loader)
+        if not np.isfinite(found).all():
+            raise DataError(f"{int((~np.isfinite(found)).sum())} training rows have no finite score; scale the data.")
+        self.offset_ = self._quantile(found, self.contamination)
+        self.diagnostics_ = [r["diagnostics"] for r in self.history_ if "diagnostics" in r]
+        distinct = len(np.unique(found))
+        if distinct == 1 and len(found) > 1:
+            text = f"all {len(found)} training rows have one and the same score; the detector cannot rank them."
+            warnings.warn(text, CollapseWarning, stacklevel=4)
+
+    @staticmethod
+    def _quantile(scores: np.ndarray, share: Any) -> float:
+        if isinstance(share, bool | str) or not 0 < share <= 0.5:
+            raise ConfigError(f"contamination is {share!r}; expected a share above 0 and at most 0.5.")
+        return float(np.percentile(scores, 100 * share))

@@ -1,0 +1,134 @@
+"""What is run on KDD Cup 1999: the papers' rows, our own, and the null rows that every table shows beside them.
+
+A row maps prepared training rows, all of the normal class, and the rows to score to anomaly scores. No label comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..diversify import NSVGD, RBF
+from ..diversify.released import ReleasedNSVGD
+from ..methods import DAGMM
+from ..random import Streams
+from ..training import Training
+
+__all__ = ["ROWS", "Row"]
+
+Score = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""(training rows (n, f), rows (k, f), seed) -> anomaly scores (k,), high for abnormal rows."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to score rows.
+
+    Attributes
+    ----------
+    score : callable
+        (training rows (n, f), rows (k, f), seed) -> anomaly scores (k,), high for abnormal rows.
+    preparation : str
+        Of `protocols.PREPARATIONS`.
+    what : str
+        One sentence.
+    """
+
+    score: Score
+    preparation: str
+    what: str
+
+
+def _distinct(rows: np.ndarray) -> np.ndarray:
+    return np.unique(rows, axis=0)
+
+
+def nearest(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Distance to the nearest distinct training row."""
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(_distinct(train)).kneighbors(rows)[0][:, 0]
+    return found.astype(np.float64)
+
+
+def mahalanobis(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Mahalanobis distance, 0.01 added to the variances."""
+    wide = train.astype(np.float64)
+    precision = np.linalg.inv(np.cov(wide.T) + 0.01 * np.eye(wide.shape[1]))
+    gap = rows - wide.mean(0)
+    return np.einsum("ij,ij->i", gap @ precision, gap)
+
+
+def pca_mixture(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """Energy under a mixture of 4 full Gaussians on 10 principal components."""
+    from sklearn.decomposition import PCA
+    from sklearn.mixture import GaussianMixture
+    from sklearn.pipeline import make_pipeline
+
+    state = Streams(seed).integer("pca")
+    mixture = GaussianMixture(4, random_state=state, reg_covar=1e-4)
+    model = make_pipeline(PCA(min(10, *train.shape), random_state=state), mixture)
+    return -model.fit(train).score_samples(rows)
+
+
+def isolation_forest(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """scikit-learn's isolation forest: 200 trees of 4,096 rows."""
+    from sklearn.ensemble import IsolationForest
+
+    state, most = Streams(seed).integer("forest"), min(4096, len(train))
+    forest = IsolationForest(n_estimators=200, max_samples=most, random_state=state)
+    return -forest.fit(train).score_samples(rows)
+
+
+def _dagmm(epochs: int = 200, training: Mapping[str, Any] | None = None, **settings: Any) -> Score:
+    def score(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+        how = {"batch_size": 1024, "lr": 1e-4, "progress": False} | dict(training or {})
+        detector = DAGMM(4, scaling="none", training=Training(epochs=epochs, **how), random_state=seed, **settings)
+        return detector.fit(train).anomaly_score(rows)
+
+    return score
+
+
+def _released(**settings: Any) -> Score:
+    """Settings of the released code of Wang and Liu: RMSProp of TensorFlow 1, gradients clipped at 5."""
+    return _dagmm(mixture="free", training={"optimizer": "tf_rmsprop", "clip_norm": 5.0}, **settings)
+
+
+def _stein(alpha: float) -> NSVGD:
+    """The released code's kernel and normalisation with the paper's sign."""
+    return NSVGD(alpha, RBF("median_squared_with_zeros"), row_normalised=True)
+
+
+NULLS = {
+    "untrained": Row(_dagmm(epochs=0), "minmax31", "DAGMM's network with random weights; moments of the training rows"),
+    "1-nn": Row(nearest, "zscore38", "distance to the nearest distinct training row"),
+    "mahalanobis": Row(mahalanobis, "zscore38", "Mahalanobis distance, 0.01 on the variances"),
+    "pca+gmm": Row(pca_mixture, "zscore38", "4 full Gaussians on 10 principal components"),
+    "isolation-forest": Row(isolation_forest, "zscore38", "200 trees of 4,096 rows"),
+}
+
+PAPERS = {
+    "dagmm": Row(_dagmm(), "minmax31", "DAGMM as in Zong et al. (2018)"),
+    "dagmm-p": Row(_dagmm(pretraining_epochs=200), "minmax31", "the compression network pretrained"),
+    "dagmm-nvi": Row(_dagmm(mixture="nvi"), "minmax31", "the variational energy"),
+    "free": Row(_released(), "minmax31", "free particles, plain gradient (T = 0, no kernel)"),
+    "released-sign": Row(
+        _released(diversifier=ReleasedNSVGD(0.5)),
+        "minmax31",
+        "free particles, T = 0.5, the released sign, which attracts",
+    ),
+}
+
+SIGNED = {
+    f"nsvgd-{alpha:g}": Row(
+        _released(diversifier=_stein(alpha)),
+        "minmax31",
+        f"free particles, the paper's sign, alpha = {alpha:g} (T = alpha / 4)",
+    )
+    for alpha in (0.0, 0.02, 0.2, 0.5, 2.0)
+}
+
+ROWS: dict[str, Row] = NULLS | PAPERS | SIGNED

@@ -1,0 +1,328 @@
+r"""Deep autoencoding Gaussian mixture model (DAGMM), and its form with free particles.
+
+References: B. Zong, Q. Song, M. R. Min, W. Cheng, C. Lumezanu, D. Cho, H. Chen, *Deep Autoencoding Gaussian Mixture
+Model for Unsupervised Anomaly Detection*, ICLR 2018 (key ``zong2018``); D. Wang and Q. Liu, ICML 2019, Section 5.3 (key
+``wang2019``).
+
+.. math:: z = [z_c, z_r], \quad z_r = [\lVert x - \hat x \rVert / \lVert x \rVert, \cos(x, \hat x)], \quad
+          \hat\gamma = \mathrm{softmax}(\mathrm{MLN}(z)) \qquad \text{(Eq. 1-4)}
+
+.. math:: E(z) = -\log \sum_k \hat\phi_k N(z; \hat\mu_k, \hat\Sigma_k), \quad \hat\phi, \hat\mu, \hat\Sigma
+          \text{ the } \hat\gamma\text{-weighted moments} \qquad \text{(Eq. 5-6)}
+
+.. math:: J = \tfrac1N \sum_i \lVert x_i - \hat x_i \rVert^2 + \tfrac{\lambda_1}N \sum_i E(z_i)
+          + \lambda_2 \sum_k \sum_j 1 / \hat\Sigma_{kjj} \qquad \text{(Eq. 7)}
+
+====================================================  ========================================================
+paper                                                 here
+====================================================  ========================================================
+:math:`z_c`, :math:`z_r`                              columns of `embed`
+:math:`\hat\gamma`, MLN                               `EstimationNetwork`
+:math:`\hat\phi, \hat\mu, \hat\Sigma`                 `Moments`
+:math:`E(z)`, :math:`J`                               the term ``energy``, the sum of the three terms
+:math:`\lambda_1`, :math:`\lambda_2`                  `weights`
+DAGMM, DAGMM-p, DAGMM-NVI                             `mixture` "network", `pretraining_epochs` > 0, "nvi"
+NSVGD's :math:`\theta_k = [\mu_k, S_k]` (wang2019)    `CholeskyMixture`: [means, raw_tril], `mixture` "free"
+====================================================  ========================================================
+
+DAGMM-NVI has the neural variational energy :math:`\sum_k \hat\gamma_k (\log \hat\gamma_k - \log \hat\phi_k - \log
+N(z; \hat\mu_k, \hat\Sigma_k))`, a bound of E. The free form has no network: m particles of equal weight are trained,
+and a diversifier acts on them with minus the gradient of J. As J has :math:`\lambda_1 E`, **alpha here is**
+:math:`1 / \lambda_1` **times as strong** as beside a plain log-likelihood.
+
+Deviations. Covariances are centred, in float64, with 1e-6 on the diagonal for the density; a variance counts as 1e-6
+at least in the penalty. :math:`\lVert x \rVert` counts as 1e-3 at least. Rows are scored with the moments of **all**
+training rows, dropout off. Of free particles the factor's diagonal is a softplus; the released code lets it cross zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .._typing import RandomState, Source
+from ..data.prepare import ColumnStatistics
+from ..diversify import Diversifier, NoDiversity
+from ..errors import ConfigError
+from ..estimator import DetectorShell, FitContext, check_choice, check_count, check_width, epochs_for_steps
+from ..mixtures import STARTS, CholeskyMixture, start_mixture
+from ..nn import Coder, EstimationNetwork, Gaussian
+from ..numerics.moments import Moments, merged_moments, weighted_moments
+from ..objective import Batch, Objective, Phase, Term
+from ..random import Streams
+from ..training import Training
+
+__all__ = ["DAGMM"]
+
+PAPER_HIDDEN, PAPER_WIDTH = (60, 30, 10), 118
+"""Widths of the encoder for the 118 columns of KDD Cup 1999; narrower data have narrower nets."""
+
+SMALLEST_NORM, SMALLEST_SQUARE = 1e-3, 1e-2
+DROPOUT, ESTIMATION_WIDTH = 0.5, 10
+
+
+def _relative(x: Tensor, rebuilt: Tensor) -> Tensor:
+    """Relative distance and cosine, (*r, b, 2)."""
+    error = torch.linalg.vector_norm(x - rebuilt, dim=-1)
+    norm = torch.linalg.vector_norm(x, dim=-1).clamp(min=SMALLEST_NORM)
+    return torch.stack([error / norm, F.cosine_similarity(x, rebuilt, dim=-1)], dim=-1)
+
+
+def _logarithmic(x: Tensor, rebuilt: Tensor) -> Tensor:
+    """Logarithms of the squared error and of the squared norm, (*r, b, 2)."""
+    return torch.log(torch.stack([(x - rebuilt).square().sum(-1), x.square().sum(-1)], dim=-1) + SMALLEST_SQUARE)
+
+
+RESIDUALS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"log": _logarithmic, "relative": _relative}
+
+
+class _Estimated(nn.Module):
+    """Memberships from a network, and the moments they give: of the batch in training, of all rows afterwards."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+    def __init__(self, m: int, d: int, variational: bool, generator: torch.Generator) -> None:
+        super().__init__()
+        self.network, self.variational = EstimationNetwork(d, ESTIMATION_WIDTH, m, DROPOUT, generator), variational
+        start = (torch.full((m,), 1 / m), torch.zeros(m, d), torch.eye(d).expand(m, -1, -1))
+        for name, value in zip(Moments._fields, start):
+            self.register_buffer(name, value.double().clone())
+
+    def energy(self, z: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
+        """Return E(z), (*r, b), and the sum of inverse variances, (*r,); with `streams` as in training."""
+        log_gamma = self.network(z, streams).double()
+        training = streams is not None
+        moments = weighted_moments(z.double(), log_gamma.exp()) if training else self.moments()
+        joint = moments.joint_log_prob(z.double())
+        if self.variational:
+            return (log_gamma.exp() * (log_gamma - joint)).sum(-1), moments.inverse_variances()
+        return -torch.logsumexp(joint, dim=-1), moments.inverse_variances()
+
+    def moments(self) -> Moments:
+        return Moments(self.weights, self.means, self.covariances)
+
+    def groups(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        gamma = self.network(z).double().exp()
+        return gamma, weighted_moments(z.double(), gamma).means
+
+    def settle_(self, parts: Iterable[Tensor]) -> None:
+        """Take the moments of all rows."""
+        whole = merged_moments((len(z), weighted_moments(z.double(), self.network(z).double().exp())) for z in parts)
+        for buffer, value in zip(self.moments(), whole):
+            buffer.copy_(value)
+
+
+class _Free(nn.Module):
+    """Particles [mean, factor] of equal weight."""
+
+    def __init__(self, m: int, d: int) -> None:
+        super().__init__()
+        self.mixture = CholeskyMixture(m, d, learn_weights=False).double()
+
+    def energy(self, z: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
+        variances = self.mixture.scale_tril().square().sum(-1)
+        return -self.mixture.log_prob(z.double()), variances.reciprocal().sum((-2, -1))
+
+    def groups(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mixture.responsibilities(z.double()), self.mixture.means
+
+    def settle_(self, parts: Iterable[Tensor]) -> None:
+        """Nothing: the particles are the mixture."""
+
+    @torch.no_grad()
+    def scatter_(self, generator: torch.Generator) -> None:
+        """The start of the released code: means uniform in (-0.5, 0.5), entries of the factor in (-1, 1)."""
+        mixture = self.mixture
+        mixture.means.uniform_(-0.5, 0.5, generator=generator)
+        mixture.raw_tril.uniform_(-1, 1, generator=generator).tril_()
+
+
+class DAGMMModule(Coder):
+    """The compression network and the density of what it makes of a row."""
+
+    def __init__(self, density: nn.Module, weights: tuple[float, float], residual: str, **coder: Any) -> None:
+        super().__init__(likelihood=Gaussian(), activation=nn.Tanh, **coder)
+        self.density: Any = density
+        self.weights, self.residual = weights, RESIDUALS[residual]
+
+    def compressed(self, x: Tensor) -> Tensor:
+        """Return code, the two features of the residual, and the squared error of rows, (*r, b, d + 1)."""
+        code = self.encode(x)
+        rebuilt = self.decode(code)
+        error = (x - rebuilt).square().sum(-1, keepdim=True)
+        return torch.cat([code, self.residual(x, rebuilt), error], dim=-1)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.compressed(x)[..., :-1]
+
+    def score(self, x: Tensor) -> Tensor:
+        return -self.density.energy(self.embed(x))[0]
+
+    def groups(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.density.groups(self.embed(x))
+
+    @torch.no_grad()
+    def settle_(self, rows: Iterable[Tensor]) -> None:
+        self.density.settle_(self.embed(x) for x in rows)
+
+    def terms(self, batch: Batch, streams: Streams) -> dict[str, Term]:
+        """Eq. 7."""
+        points = batch.expand(self.compressed(batch.x))
+        energy, inverse_variances = self.density.energy(points[..., :-1], streams)
+        return {
+            "reconstruction": Term(points[..., -1].mean(-1)),
+            "energy": Term(energy.mean(-1), self.weights[0]),
+            "inverse_variance": Term(inverse_variances, self.weights[1]),
+        }
+
+    def reconstruction(self, batch: Batch) -> dict[str, Term]:
+        """The first term of Eq. 7."""
+        return {"reconstruction": Term(batch.expand(self.compressed(batch.x))[..., -1].mean(-1))}
+
+
+class DAGMM(DetectorShell):
+    """Deep autoencoding Gaussian mixture model: an outlier detector.
+
+    Parameters
+    ----------
+    n_components : int, default=4
+        Components of the mixture.
+    latent_dim : int, default=1
+        Length of the code; never more than the number of features.
+    hidden : sequence of int, optional
+        Widths of the encoder's hidden layers; None takes 60-30-10 for 118 columns and more, less for fewer.
+    mixture : {"auto", "network", "nvi", "free"}, default="auto"
+        Where the mixture comes from: the estimation network (DAGMM), the same with the variational energy
+        (DAGMM-NVI), or free particles of equal weight. "auto" takes "free" with a diversifier, else "network".
+    start : {"uniform", "em", "graph", "kmeans", "random"}, default="uniform"
+        How free particles are started: as the released code does, or from the codes.
+    diversifier : Diversifier, optional
+        Acts on free particles: `NSVGD(alpha=...)` keeps them apart. See the module on the scale of alpha.
+    residual : {"relative", "log"}, default="relative"
+        What is said of a row beside its code: relative distance and cosine, as in the paper; or the logarithms of
+        squared error and squared norm, which tell large errors apart where the relative distance is close to one.
+    weights : (float, float), default=(0.1, 0.005)
+        Of the energy and of the inverse variances, beside the squared error.
+    pretraining_epochs : int, default=0
+        Epochs of the compression network alone before that (DAGMM-p).
+    contamination : float, default=0.1
+        Share of the training rows below the threshold, between 0 and 0.5.
+    scaling : {"minmax", "standard", "none", "range", "auto"}, default="minmax"
+        How columns are scaled on the way in, by the training rows alone. The relative distance has the norm of the
+        row below the line, so scaled rows should not lie around zero.
+    training : Training, optional
+        Epochs, batch size, optimiser, precision, device.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    offset_ : float
+        Threshold: rows of a lower score are outliers.
+    history_, diagnostics_ : list of dict
+
+    References
+    ----------
+    Zong et al. (2018), key ``zong2018``; Wang and Liu (2019), key ``wang2019``.
+
+    Examples
+    --------
+    >>> import numpy as np, steinmix as sm
+    >>> X = np.random.default_rng(0).normal(size=(200, 5))
+    >>> detector = sm.DAGMM(training=sm.Training(epochs=2), random_state=0).fit(X)
+    >>> sorted(set(detector.predict(X)))
+    [-1, 1]
+    """
+
+    module_: DAGMMModule
+    _stackable = True
+    _knows_distinct_rows = True
+
+    def __init__(
+        self,
+        n_components: int = 4,
+        *,
+        latent_dim: int = 1,
+        hidden: Sequence[int] | None = None,
+        mixture: str = "auto",
+        start: str = "uniform",
+        diversifier: Diversifier | None = None,
+        residual: str = "relative",
+        weights: tuple[float, float] = (0.1, 0.005),
+        pretraining_epochs: int = 0,
+        contamination: float = 0.1,
+        scaling: str = "minmax",
+        training: Training | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_components = n_components
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.mixture = mixture
+        self.start = start
+        self.diversifier = diversifier
+        self.residual = residual
+        self.weights = weights
+        self.pretraining_epochs = pretraining_epochs
+        self.contamination = contamination
+        self.scaling = scaling
+        self.training = training
+        self.random_state = random_state
+
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+        mixture = check_choice("mixture", self.mixture, ("auto", "free", "network", "nvi"))
+        check_choice("start", self.start, (*STARTS, "uniform"))
+        if mixture == "auto":
+            mixture = "network" if isinstance(self.diversifier, NoDiversity | None) else "free"
+        width = source.n_features
+        paper = [max(2, round(h * min(1, width / PAPER_WIDTH))) for h in PAPER_HIDDEN]
+        return {
+            "n_components": check_count("n_components", self.n_components, source.n_rows),
+            "n_features": width,
+            "latent_dim": min(check_width("latent_dim", self.latent_dim), width),
+            "hidden": paper if self.hidden is None else [check_width("hidden", h) for h in self.hidden],
+            "mixture": mixture,
+            "residual": check_choice("residual", self.residual, RESIDUALS),
+            "weights": _checked(self.weights),
+            "epochs": epochs_for_steps(4000, source.n_rows, most=100),
+        }
+
+    def _module(self, plan: Mapping[str, Any], streams: Streams) -> DAGMMModule:
+        generator, m, d = streams.torch("weights", "cpu"), plan["n_components"], plan["latent_dim"] + 2
+        if plan["mixture"] == "free":
+            density = _Free(m, d)
+            density.scatter_(generator)
+        else:
+            density = _Estimated(m, d, plan["mixture"] == "nvi", generator)
+        sizes = {"n_features": plan["n_features"], "n_latent": plan["latent_dim"], "hidden": plan["hidden"]}
+        return DAGMMModule(density, tuple(plan["weights"]), plan["residual"], **sizes, generator=generator)
+
+    def _phases(self, module: DAGMMModule, context: FitContext) -> list[Phase]:
+        free = isinstance(module.density, _Free)
+        particles = module.density.mixture.particles() if free else None
+        terms = partial(module.terms, streams=context.streams)
+        whole = Objective(terms, list(module.parameters()), particles, self.diversifier)
+        begin = partial(self._begin, module, context) if free and self.start != "uniform" else None
+        main = Phase("mixture", context.epochs, [whole], before=begin)
+        networks = [p for name, p in module.named_parameters() if not name.startswith("density.")]
+        pretrain = Phase("pretrain", self.pretraining_epochs, [Objective(module.reconstruction, networks)])
+        return [pretrain, main] if self.pretraining_epochs else [main]
+
+    def _begin(self, module: DAGMMModule, context: FitContext) -> None:
+        """Start free particles from the codes."""
+        points = self._points(module, context.loader)
+        start_mixture(self.start, module.density.mixture, points.double(), context.streams)
+
+
+def _checked(weights: Any) -> list[float]:
+    if len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
+        raise ConfigError(
+            f"weights are {weights!r}; expected two finite numbers >= 0, of energy and inverse variances."
+        )
+    return [float(w) for w in weights]
