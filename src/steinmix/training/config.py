@@ -10,6 +10,7 @@ import torch
 
 from .._params import Configuration
 from ..errors import ConfigError
+from .optimizers import TFAdagrad, TFRMSprop
 from .schedules import Constant, Schedule
 
 __all__ = ["OPTIMIZERS", "PRECISIONS", "Training"]
@@ -20,6 +21,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
+    "tf_adagrad": TFAdagrad,
+    "tf_rmsprop": TFRMSprop,
 }
 FUSED = {"adagrad", "adam", "adamw", "sgd"}
 PRECISIONS: dict[str, torch.dtype | None] = {"bf16": torch.bfloat16, "fp32": None}
@@ -36,8 +39,8 @@ class Training(Configuration):
     batch_size : int, default=256
     lr : float, optional
         Learning rate; None takes the method's.
-    optimizer : {"adam", "adamw", "adagrad", "rmsprop", "sgd"} or callable, default="adam"
-        By name (fused where torch has it), or ``(params, lr=...) -> torch.optim.Optimizer``.
+    optimizer : {"adam", "adamw", "adagrad", "rmsprop", "sgd", "tf_adagrad", "tf_rmsprop"} or callable, default="adam"
+        By name (fused where torch has it; `TFAdagrad` and `TFRMSprop` are TensorFlow 1's), or ``(params, lr=...) -> torch.optim.Optimizer``.
     schedule : Schedule, default=Constant()
     clip_norm : float, optional
         Largest norm of an objective's gradient.
