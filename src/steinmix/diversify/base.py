@@ -52,9 +52,9 @@ def alpha_factor(alpha: float | Tensor, theta: Tensor) -> Tensor:
 
 
 def check_alpha(alpha: float | Tensor) -> None:
-    """Raise ConfigError unless `alpha` is finite and not negative. Inside a compiled program a tensor goes unchecked."""
+    """Raise ConfigError unless `alpha` is finite and not negative; a program being compiled does not ask a tensor."""
     if torch.compiler.is_compiling() and not isinstance(alpha, Real):
-        return  # its values are not known yet
+        return
     if isinstance(alpha, Real):  # every step asks, so no tensor is made for a plain number
         sound = 0 <= float(alpha) < math.inf
     else:

@@ -13,6 +13,8 @@ four times as long.)
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -32,25 +34,51 @@ def mixture_ascent(x: Tensor, means: Tensor, log_vars: Tensor) -> tuple[Tensor, 
     means, log_vars : Tensor (*r, m, d)
         `log_vars` is :math:`\log \sigma^2`. Weights are uniform.
     """
+    if torch.compiler.is_compiling():
+        return _unrolled(x, means, log_vars)
     lead = means.shape[:-2]
-    if not lead or max(lead) == 1 or means.numel() * x.shape[-1] <= BLOCK_ENTRIES or torch.compiler.is_compiling():
-        return _ascent(x, means, log_vars)  # a compiler makes its own blocks
+    if not lead or max(lead) == 1 or means.numel() * x.shape[-1] <= BLOCK_ENTRIES:
+        return _batched(x, means, log_vars)
     axis = lead.index(max(lead))
     half = -(-lead[axis] // 2)
     points = x.expand(*lead[: means.ndim - x.ndim], *x.shape)
-    shared = points.shape[axis] == 1
-    parts = zip((points, points) if shared else points.split(half, axis), *(p.split(half, axis) for p in (means, log_vars)))
+    parts = zip(
+        (points, points) if points.shape[axis] == 1 else points.split(half, axis),
+        means.split(half, axis),
+        log_vars.split(half, axis),
+    )
     by_means, by_log_vars = (torch.cat(halves, axis) for halves in zip(*(mixture_ascent(*part) for part in parts)))
     return by_means, by_log_vars
 
 
-def _ascent(x: Tensor, means: Tensor, log_vars: Tensor) -> tuple[Tensor, Tensor]:
-    precision = torch.exp(-log_vars)
+def _batched(x: Tensor, means: Tensor, log_vars: Tensor) -> tuple[Tensor, Tensor]:
+    """The few operations that serve best when each is run by itself."""
     difference = x.unsqueeze(-3) - means.unsqueeze(-1)  # (*r, m, d, b)
     square = difference.square()
-    scaled = square * precision.unsqueeze(-1)
+    scaled = square * torch.exp(-log_vars).unsqueeze(-1)
     distance = scaled.squeeze(-2) if scaled.shape[-2] == 1 else scaled.sum(-2)  # a sum of one is a copy
     r = torch.softmax(distance.add_(log_vars.sum(-1, keepdim=True)).mul_(-0.5), dim=-2).unsqueeze(-2)
-    mass, first, second = r.sum(-1), difference.mul_(r).sum(-1), square.mul_(r).sum(-1)
-    b = x.shape[-1]
+    return _gradients(r.sum(-1), difference.mul_(r).sum(-1), square.mul_(r).sum(-1), log_vars, x.shape[-1])
+
+
+def _unrolled(x: Tensor, means: Tensor, log_vars: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, component by component: a compiler makes one pass over the points of it, without temporaries."""
+    differences = [x - mean.unsqueeze(-1) for mean in means.unbind(-2)]  # m of (*r, d, b)
+    pairs = zip(differences, log_vars.unbind(-2))
+    logits = [
+        -0.5 * (difference.square() * torch.exp(-v).unsqueeze(-1) + v.unsqueeze(-1)).sum(-2) for difference, v in pairs
+    ]
+    top = reduce(torch.maximum, logits)
+    shares = [torch.exp(logit - top) for logit in logits]
+    norm = 1 / reduce(torch.add, shares)
+    r = [(share * norm).unsqueeze(-2) for share in shares]
+    mass = torch.stack([one.sum(-1) for one in r], -2)
+    first = torch.stack([(one * difference).sum(-1) for one, difference in zip(r, differences)], -2)
+    second = torch.stack([(one * difference.square()).sum(-1) for one, difference in zip(r, differences)], -2)
+    return _gradients(mass, first, second, log_vars, x.shape[-1])
+
+
+def _gradients(mass: Tensor, first: Tensor, second: Tensor, log_vars: Tensor, b: int) -> tuple[Tensor, Tensor]:
+    """Turn the sums over points of r, r (x - mu) and r (x - mu)^2 into both gradients."""
+    precision = torch.exp(-log_vars)
     return first * precision / b, 0.5 * (second * precision - mass) / b

@@ -39,8 +39,9 @@ class Training(Configuration):
     batch_size : int, default=256
     lr : float, optional
         Learning rate; None takes the method's.
-    optimizer : {"adam", "adamw", "adagrad", "rmsprop", "sgd", "tf_adagrad", "tf_rmsprop"} or callable, default="adam"
-        By name (fused where torch has it; `TFAdagrad` and `TFRMSprop` are TensorFlow 1's), or ``(params, lr=...) -> torch.optim.Optimizer``.
+    optimizer : str or callable, default="adam"
+        "adam", "adamw", "adagrad", "rmsprop" or "sgd" (fused where torch has it), "tf_adagrad" or "tf_rmsprop" (as
+        TensorFlow 1 has them, `TFAdagrad` and `TFRMSprop`), or ``(params, lr=...) -> torch.optim.Optimizer``.
     schedule : Schedule, default=Constant()
     clip_norm : float, optional
         Largest norm of an objective's gradient.

@@ -12,7 +12,7 @@ takes the steps of `steinmix.training.run` on the same batches (a test).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -126,20 +126,21 @@ class Study(Configuration):
         self._check(problems)
         with torch.inference_mode():
             ascent = _Ascent(self, problems)
-            step: Callable[[Tensor], None] = torch.compile(ascent.step, dynamic=False) if self.compile else ascent.step
             done, passes = 0, -(-self.steps // _batches_per_pass(problems, self.batch_size))
             for number, batches in enumerate(_passes(problems, self.batch_size)):
                 if done == self.steps:
                     break
                 ascent.schedule(number, passes)
                 for batch in batches[: self.steps - done]:
-                    step(batch)
+                    ascent.step(batch)
                 done += len(batches[: self.steps - done])
             return Fitted(ascent.theta[..., 0].clone(), ascent.theta[..., 1].clone())
 
     def _check(self, problems: Sequence[Problem]) -> None:
         if not self.arms or self.steps < 0 or self.batch_size < 1:
-            raise ConfigError(f"Got {len(self.arms)} arms, {self.steps} steps of {self.batch_size} rows; expected some.")
+            raise ConfigError(
+                f"Got {len(self.arms)} arms, {self.steps} steps of {self.batch_size} rows; expected some."
+            )
         for arm in self.arms:
             arm.check()
         shapes = {(p.x.shape, p.means.shape, p.log_vars.shape) for p in problems}
@@ -164,17 +165,23 @@ class _Ascent:
         self.lr = columns.new_zeros(len(rules), 1, 1, 1)
         self.alphas = [self.theta.new_tensor(arm.alphas) for arm in self.arms]
         self.diversifiers = [_with_alpha(arm.diversifier, a) for arm, a in zip(self.arms, self.alphas)]
+        # Two programs: one for the sums over rows and one for what is done with them. In one, the sums are made slowly.
+        self.ascent, self.update = (
+            torch.compile(part, dynamic=False) if study.compile else part for part in (mixture_ascent, self._update)
+        )
 
     def schedule(self, number: int, passes: int) -> None:
-        """Set learning rates and strengths for the pass `number` of `passes`; in place, so that no step is recompiled."""
+        """Set rates and strengths for the pass `number` of `passes`; in place, so that no step is recompiled."""
         for arm, alpha, block in zip(self.arms, self.alphas, self.blocks):
             self.lr[block] = arm.lr * arm.lr_schedule(number, passes)
             alpha.copy_(alpha.new_tensor(arm.alphas) * arm.alpha_schedule(number, passes))
 
     def step(self, x: Tensor) -> None:
         """Take one step on a batch (s, 1, d, b)."""
-        gradient = torch.stack(mixture_ascent(x, self.theta[..., 0], self.theta[..., 1]), -1)
-        phi = self._diversified(gradient)
+        self.update(*self.ascent(x, self.theta[..., 0], self.theta[..., 1]))
+
+    def _update(self, by_means: Tensor, by_log_vars: Tensor) -> None:
+        phi = self._diversified(torch.stack([by_means, by_log_vars], -1))
         self.square.mul_(self.decay).add_(self.gain * phi.square())
         self.theta.add_(self.lr * phi * torch.rsqrt(self.square + self.eps))
         self.theta[..., 1].clamp_(self.low, self.high)
@@ -202,7 +209,9 @@ def _passes(problems: Sequence[Problem], batch_size: int) -> Iterator[Tensor]:
     columns = [p.x.T.contiguous() for p in problems]
     while True:
         shuffled = [_in_new_order(c, p.streams)[:, : count * batch_size] for c, p in zip(columns, problems)]
-        yield torch.stack([c.unflatten(-1, (count, -1)) for c in shuffled]).permute(2, 0, 1, 3).unsqueeze(2).contiguous()
+        yield (
+            torch.stack([c.unflatten(-1, (count, -1)) for c in shuffled]).permute(2, 0, 1, 3).unsqueeze(2).contiguous()
+        )
 
 
 def _in_new_order(columns: Tensor, streams: Streams) -> Tensor:

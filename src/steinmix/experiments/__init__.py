@@ -1,0 +1,1 @@
+"""What the papers did, run again: one file a study."""
