@@ -60,6 +60,8 @@ def check_alpha(alpha: float | Tensor, name: str = "alpha") -> None:
     """Raise ConfigError unless `alpha`, called `name`, is finite and not negative."""
     if isinstance(alpha, NUMBERS):  # every step asks, so no tensor is made for a plain number
         sound = 0 <= float(alpha) < math.inf
+    elif torch.compiler.is_compiling():  # a compiled program cannot ask a tensor
+        return
     else:
         values = torch.as_tensor(alpha)
         sound = bool((torch.isfinite(values) & (values >= 0)).all())

@@ -11,6 +11,7 @@ from torch import nn
 
 from .._params import Configuration
 from ..errors import ConfigError
+from .optimizers import TFAdagrad, TFRMSprop
 from .schedules import Constant, Schedule
 
 __all__ = ["OPTIMIZERS", "PRECISIONS", "Training", "has_fast_bf16"]
@@ -21,6 +22,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
+    "tf_adagrad": TFAdagrad,
+    "tf_rmsprop": TFRMSprop,
 }
 FUSED = {"adagrad", "adam", "adamw", "sgd"}
 PRECISIONS: dict[str, torch.dtype | None] = {"auto": None, "bf16": torch.bfloat16, "fp32": None}
@@ -37,8 +40,9 @@ class Training(Configuration):
     batch_size : int, default=256
     lr : float, optional
         Learning rate; None takes the method's.
-    optimizer : {"adam", "adamw", "adagrad", "rmsprop", "sgd"} or callable, default="adam"
-        By name (fused where torch has it), or ``(params, lr=...) -> torch.optim.Optimizer``.
+    optimizer : str or callable, default="adam"
+        "adam", "adamw", "adagrad", "rmsprop" or "sgd" (fused where torch has it), "tf_adagrad" or "tf_rmsprop" (as
+        TensorFlow 1 has them, `TFAdagrad` and `TFRMSprop`), or ``(params, lr=...) -> torch.optim.Optimizer``.
     schedule : Schedule, default=Constant()
     clip_norm : float, optional
         Largest norm of an objective's gradient.
