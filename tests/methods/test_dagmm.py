@@ -218,6 +218,16 @@ def test_pretraining_is_the_reconstruction_alone_and_helps_it(rng):
     assert pretrained.history_[-1]["reconstruction"] < plain.history_[-1]["reconstruction"]
 
 
+@pytest.mark.parametrize("kind", ["network", "free"])
+def test_the_network_rests_while_the_mixture_learns(rng, kind):
+    X = rng.normal(size=(300, 4)) + 3
+    settings = {"mixture": kind, "pretraining_epochs": 2, "random_state": 0}
+    before = DAGMM(2, training=sm.Training(epochs=0), **settings).fit(X)
+    after = DAGMM(2, training=sm.Training(epochs=2), joint=False, **settings).fit(X)
+    assert np.array_equal(before.transform(X), after.transform(X))
+    assert not np.array_equal(before.score_samples(X), after.score_samples(X))
+
+
 def test_outliers_are_found(rng):
     X = rng.normal(size=(600, 2)) @ rng.normal(size=(2, 10))
     odd = rng.normal(size=(60, 10)) * 2

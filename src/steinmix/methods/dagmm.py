@@ -172,9 +172,10 @@ class DAGMMModule(Coder):
     def settle_(self, rows: Iterable[Tensor]) -> None:
         self.density.settle_(self.embed(x) for x in rows)
 
-    def terms(self, batch: Batch, streams: Streams) -> dict[str, Term]:
-        """Eq. 7."""
-        points = batch.expand(self.compressed(batch.x))
+    def terms(self, batch: Batch, streams: Streams, joint: bool = True) -> dict[str, Term]:
+        """Eq. 7; unless `joint` the networks get no gradient."""
+        with torch.set_grad_enabled(joint and torch.is_grad_enabled()):
+            points = batch.expand(self.compressed(batch.x))
         energy, inverse_variances = self.density.energy(points[..., :-1], streams)
         return {
             "reconstruction": Term(points[..., -1].mean(-1)),
@@ -212,6 +213,9 @@ class DAGMM(DetectorShell):
         Of the energy and of the inverse variances, beside the squared error.
     pretraining_epochs : int, default=0
         Epochs of the compression network alone before that (DAGMM-p).
+    joint : bool, default=True
+        Whether the compression network goes on learning beside the mixture, as in the paper. If not, the mixture is
+        fitted to the codes of the pretrained network, which then cannot draw all rows into one component.
     contamination : float, default=0.1
         Share of the training rows below the threshold, between 0 and 0.5.
     scaling : {"minmax", "standard", "none", "range", "auto"}, default="minmax"
@@ -256,6 +260,7 @@ class DAGMM(DetectorShell):
         residual: str = "relative",
         weights: tuple[float, float] = (0.1, 0.005),
         pretraining_epochs: int = 0,
+        joint: bool = True,
         contamination: float = 0.1,
         scaling: str = "minmax",
         training: Training | None = None,
@@ -270,6 +275,7 @@ class DAGMM(DetectorShell):
         self.residual = residual
         self.weights = weights
         self.pretraining_epochs = pretraining_epochs
+        self.joint = joint
         self.contamination = contamination
         self.scaling = scaling
         self.training = training
@@ -306,8 +312,9 @@ class DAGMM(DetectorShell):
     def _phases(self, module: DAGMMModule, context: FitContext) -> list[Phase]:
         free = isinstance(module.density, _Free)
         particles = module.density.mixture.particles() if free else None
-        terms = partial(module.terms, streams=context.streams)
-        whole = Objective(terms, list(module.parameters()), particles, self.diversifier)
+        terms = partial(module.terms, streams=context.streams, joint=self.joint)
+        trained = module.parameters() if self.joint else module.density.parameters()
+        whole = Objective(terms, list(trained), particles, self.diversifier)
         begin = partial(self._begin, module, context) if free and self.start != "uniform" else None
         main = Phase("mixture", context.epochs, [whole], before=begin)
         networks = [p for name, p in module.named_parameters() if not name.startswith("density.")]
