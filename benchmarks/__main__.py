@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from . import direction, vade_step
+from . import direction, toy, vade_step
 
-BENCHMARKS = {"direction": direction.main, "vade_step": vade_step.main}
+BENCHMARKS = {"direction": direction.main, "toy": toy.main, "vade_step": vade_step.main}
 
 
 def main() -> None:
