@@ -141,6 +141,18 @@ def test_problems_of_different_shapes_are_refused():
         Study([Arm()]).run([])
 
 
+def test_runs_may_have_starts_of_their_own():
+    arms = [Arm(), Arm(NSVGD(), (1.0, 0.1))]
+    first = Study(arms, 6, BATCH).run([problem(0), problem(1)])
+    again = [p._replace(means=m, log_vars=v) for p, m, v in zip((problem(0), problem(1)), *first)]
+    second = Study(arms, 6, BATCH).run(again)
+    alone = problem(1)._replace(means=first.means[1, 2], log_vars=first.log_vars[1, 2])
+    expected = Study([Arm(NSVGD(), (0.1,))], 6, BATCH).run([alone])
+    torch.testing.assert_close(second.means[1, 2], expected.means[0, 0], rtol=1e-9, atol=1e-10)
+    with pytest.raises(DataError, match="starts for 3 runs, expected one for each of 1"):
+        Study([Arm()]).run(again)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the compiler's own
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

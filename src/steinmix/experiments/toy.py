@@ -231,17 +231,22 @@ def _work(point: Point, optimizer: str, trials: int, steps: int, compiled: bool,
     sys.stderr.write(f"{point}, {optimizer}: {len(records)} records, {seconds} s\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a part of the study and append its records."""
-    parser = argparse.ArgumentParser(prog="python -m steinmix.experiments.toy", description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=sorted(PARTS), default="figure2")
-    parser.add_argument("--output", default="results/wang2019-toy.jsonl", help="file of records")
+def command(module: str, parts: Sequence[str], output: str) -> argparse.ArgumentParser:
+    """Return the command line of a study."""
+    parser = argparse.ArgumentParser(prog=f"python -m steinmix.experiments.{module}")
+    parser.add_argument("--part", choices=parts, required=True)
+    parser.add_argument("--output", default=output, help="file of records, which are added to it")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--compile", action="store_true", help="use torch.compile (needs a C++ compiler)")
     parser.add_argument("--resume", action="store_true", help="run only what the file does not have")
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a part of the study and append its records."""
+    chosen = command("toy", sorted(PARTS), "results/wang2019-toy.jsonl").parse_args(arguments)
     known = chosen.output if chosen.resume else os.devnull
     work = missing(PARTS[chosen.part], known, chosen.trials, chosen.steps)
     settings = (chosen.trials, chosen.steps, chosen.compile, chosen.output)
