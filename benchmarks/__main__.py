@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from . import conv_step, direction, overhead, restarts, vade_step
+from . import conv_step, direction, overhead, restarts, toy, vade_step
 
 BENCHMARKS = {
     "conv_step": conv_step.main,
     "direction": direction.main,
     "overhead": overhead.main,
     "restarts": restarts.main,
+    "toy": toy.main,
     "vade_step": vade_step.main,
 }
 

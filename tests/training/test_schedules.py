@@ -1,6 +1,6 @@
 import pytest
 
-from steinmix.training import Constant, Cosine, StepDecay
+from steinmix.training import Constant, Cosine, Fade, StepDecay
 
 
 def test_constant_is_one():
@@ -18,3 +18,10 @@ def test_cosine_falls_from_one_towards_its_floor():
     assert [Cosine(0.2)(e, 4) for e in (0, 2, 4)] == pytest.approx([1.0, 0.6, 0.2])
     values = [Cosine()(e, 30) for e in range(30)]
     assert values == sorted(values, reverse=True)
+
+
+def test_fade_falls_in_a_line_and_stays_at_zero():
+    assert [Fade(0.5)(e, 8) for e in range(8)] == pytest.approx([1, 0.75, 0.5, 0.25, 0, 0, 0, 0])
+    assert [Fade(1.0)(e, 4) for e in range(4)] == pytest.approx([1, 0.75, 0.5, 0.25])
+    assert [Fade()(e, 1) for e in (0, 1)] == [1, 0]
+    assert Fade(0.0)(1, 10) == 0

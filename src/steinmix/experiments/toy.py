@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -52,7 +53,7 @@ __all__ = ["ALPHAS", "METHODS", "OPTIMIZERS", "PARTS", "Point", "choose", "probl
 
 ALPHAS = (1.0, 0.5, 0.1, 0.05, 0.01)
 GRIDS = ("code", "centred")
-OPTIMIZERS = ("tf_adagrad", "tf_rmsprop")
+OPTIMIZERS = ("tf_rmsprop", "tf_adagrad")
 METHODS = ("gmm", "gmm-pt", "gmm-logdet", "nsvgd", "nsvgd-code")
 TRIALS = 20
 PER_COMPONENT, HELD_OUT = 2000, 200
@@ -69,7 +70,7 @@ class Point(NamedTuple):
 _SETTINGS = [*((6, delta) for delta in (5.0, 4.0, 3.0, 2.0)), *((m, 4.0) for m in (3, 4, 5, 7, 8, 9, 10))]
 PARTS: dict[str, list[Point]] = {
     "figure1": [Point(grid, m, delta) for grid in GRIDS for m, delta in ((5, 2.0), (6, 4.0))],
-    "figure2": [Point(grid, m, delta) for m, delta in _SETTINGS for grid in GRIDS],
+    "figure2": [Point(grid, m, delta) for grid in GRIDS for m, delta in _SETTINGS],
     "row1": [Point("code", 6, 5.0)],
 }
 
@@ -115,24 +116,26 @@ def arm(method: str, optimizer: str, m: int) -> Arm:
     return Arm({"gmm-pt": Pairwise(), "gmm-logdet": LogDet(), "nsvgd": NSVGD()}[method], ALPHAS, optimizer)
 
 
-def run_point(point: Point, trials: int = TRIALS, steps: int = 50_000, compiled: bool = False) -> list[dict[str, Any]]:
-    """Run all methods at all strengths with both optimisers; returns one record for each of these.
+def run_point(
+    point: Point, optimizer: str, trials: int = TRIALS, steps: int = 50_000, compiled: bool = False
+) -> list[dict[str, Any]]:
+    """Run all methods at all strengths; returns one record for each of these.
 
     Parameters
     ----------
     point : Point
+    optimizer : {"tf_adagrad", "tf_rmsprop"}
     trials, steps : int
     compiled : bool
         See `Study.compile`.
     """
     data = [draw(point, trial) for trial in range(trials)]
-    labels = [(o, method) for o in OPTIMIZERS for method in METHODS]
-    arms = [arm(method, optimizer, point.m) for optimizer, method in labels]
+    arms = [arm(method, optimizer, point.m) for method in METHODS]
     fitted = Study(arms, steps, compile=compiled).run(problems(data))
-    names = [(o, method, alpha) for o, method in labels for alpha in ((0.0,) if method == "gmm" else ALPHAS)]
+    names = [(method, alpha) for method in METHODS for alpha in ((0.0,) if method == "gmm" else ALPHAS)]
     return [
-        {"point": point._asdict(), "optimizer": o, "method": method, "alpha": alpha, "steps": steps, **scores}
-        for (o, method, alpha), scores in zip(names, scored(fitted, data), strict=True)
+        {"point": point._asdict(), "optimizer": optimizer, "method": method, "alpha": alpha, "steps": steps, **scores}
+        for (method, alpha), scores in zip(names, scored(fitted, data), strict=True)
     ]
 
 
@@ -212,38 +215,42 @@ def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
         file.write("\n" * torn + "".join(json.dumps(record) + "\n" for record in records))
 
 
-def missing(points: Sequence[Point], records: Iterable[dict[str, Any]], trials: int, steps: int) -> list[Point]:
-    """Return the points that have not all their records yet."""
-    found = Counter((*r["point"].values(), r["steps"], len(r["mode_error"])) for r in records)
-    runs = len(OPTIMIZERS) * (1 + (len(METHODS) - 1) * len(ALPHAS))
-    return [point for point in points if found[(*point, steps, trials)] < runs]
+def missing(points: Sequence[Point], path: str | Path, trials: int, steps: int) -> list[tuple[Point, str]]:
+    """Return the points and optimisers that have not all their records in a file yet."""
+    found = Counter((*r["point"].values(), r["optimizer"], r["steps"], len(r["mode_error"])) for r in read(path))
+    runs = 1 + (len(METHODS) - 1) * len(ALPHAS)
+    return [(p, o) for o in OPTIMIZERS for p in points if found[(*p, o, steps, trials)] < runs]
 
 
-def _work(point: Point, trials: int, steps: int, compiled: bool, output: str) -> None:
+def _work(point: Point, optimizer: str, trials: int, steps: int, compiled: bool, output: str) -> None:
     torch.set_num_threads(1)
     start = time.perf_counter()
-    records = run_point(point, trials, steps, compiled)
+    records = run_point(point, optimizer, trials, steps, compiled)
     seconds = round(time.perf_counter() - start, 1)
     append(output, [record | {"wall_seconds": seconds, "torch": torch.__version__} for record in records])
-    sys.stderr.write(f"{point}: {len(records)} records, {seconds} s\n")
+    sys.stderr.write(f"{point}, {optimizer}: {len(records)} records, {seconds} s\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a part of the study and append its records."""
-    parser = argparse.ArgumentParser(prog="python -m steinmix.experiments.toy", description=__doc__.splitlines()[0])
-    parser.add_argument("--part", choices=sorted(PARTS), default="figure2")
-    parser.add_argument("--output", default="results/wang2019-toy.jsonl", help="file of records")
+def command(module: str, parts: Sequence[str], output: str) -> argparse.ArgumentParser:
+    """Return the command line of a study."""
+    parser = argparse.ArgumentParser(prog=f"python -m steinmix.experiments.{module}")
+    parser.add_argument("--part", choices=parts, required=True)
+    parser.add_argument("--output", default=output, help="file of records, which are added to it")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--trials", type=int, default=TRIALS)
     parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--compile", action="store_true", help="use torch.compile (needs a C++ compiler)")
     parser.add_argument("--resume", action="store_true", help="run only what the file does not have")
-    chosen = parser.parse_args(arguments)
-    points = PARTS[chosen.part]
-    if chosen.resume:
-        points = missing(points, read(chosen.output), chosen.trials, chosen.steps)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a part of the study and append its records."""
+    chosen = command("toy", sorted(PARTS), "results/wang2019-toy.jsonl").parse_args(arguments)
+    known = chosen.output if chosen.resume else os.devnull
+    work = missing(PARTS[chosen.part], known, chosen.trials, chosen.steps)
     settings = (chosen.trials, chosen.steps, chosen.compile, chosen.output)
-    Parallel(n_jobs=chosen.jobs)(delayed(_work)(point, *settings) for point in points)
+    Parallel(n_jobs=chosen.jobs)(delayed(_work)(point, optimizer, *settings) for point, optimizer in work)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from .callbacks import Callback, Diagnose, EarlyStopping, Progress
 from .config import Training
 from .loader import Loader
 from .loop import RunState, run
-from .schedules import Constant, Cosine, StepDecay
+from .schedules import Constant, Cosine, Fade, StepDecay
 
 __all__ = [
     "Callback",
@@ -12,6 +12,7 @@ __all__ = [
     "Cosine",
     "Diagnose",
     "EarlyStopping",
+    "Fade",
     "Loader",
     "Progress",
     "RunState",

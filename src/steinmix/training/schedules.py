@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .._params import Configuration
 
-__all__ = ["Constant", "Cosine", "Schedule", "StepDecay"]
+__all__ = ["Constant", "Cosine", "Fade", "Schedule", "StepDecay"]
 
 
 class Schedule(Protocol):
@@ -50,3 +50,14 @@ class Cosine(Configuration):
     def __call__(self, epoch: int, epochs: int) -> float:
         """Return the factor."""
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * epoch / max(epochs, 1)))
+
+
+@dataclass
+class Fade(Configuration):
+    """Fall from 1 to 0 along a straight line until a share of the phase has passed, and stay there."""
+
+    until: float = 0.5
+
+    def __call__(self, epoch: int, epochs: int) -> float:
+        """Return max(0, 1 - epoch / (until * epochs))."""
+        return max(0.0, 1 - epoch / max(self.until * epochs, 1))

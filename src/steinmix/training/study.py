@@ -36,9 +36,9 @@ class Problem(NamedTuple):
     x: Tensor
     """Rows (n, d)."""
     means: Tensor
-    """Means at the start, (m, d)."""
+    """Means at the start, (m, d), or each run's own, (v, m, d)."""
     log_vars: Tensor
-    """Logarithms of the variances at the start, (m, d)."""
+    """Logarithms of the variances at the start, of the same shape."""
     streams: Streams
     """Its stream "order" gives the order of rows."""
 
@@ -146,16 +146,19 @@ class Study(Configuration):
         shapes = {(p.x.shape, p.means.shape, p.log_vars.shape) for p in problems}
         if len(shapes) != 1:
             raise DataError(f"Got {len(shapes)} shapes of rows and starts; expected problems of one shape in a study.")
+        runs, (_, start, _) = sum(len(arm.alphas) for arm in self.arms), shapes.pop()
+        if len(start) == 3 and start[0] != runs:
+            raise DataError(f"Got starts for {start[0]} runs, expected one for each of {runs}, or one for all.")
 
 
 class _Ascent:
     """All runs: parameters, the optimisers' running squares, and one step."""
 
     def __init__(self, study: Study, problems: Sequence[Problem]) -> None:
-        starts = torch.stack([torch.stack([p.means, p.log_vars], -1) for p in problems])  # (s, m, d, 2)
+        starts = torch.stack([torch.stack([p.means, p.log_vars], -1) for p in problems])  # (s, [v,] m, d, 2)
         runs = [len(arm.alphas) for arm in study.arms]
         self.low, self.high = study.log_var_range
-        self.theta = starts.unsqueeze(1).repeat(1, sum(runs), 1, 1, 1)
+        self.theta = starts.clone() if starts.ndim == 5 else starts.unsqueeze(1).repeat(1, sum(runs), 1, 1, 1)
         self.blocks = [slice(sum(runs[:i]), sum(runs[: i + 1])) for i in range(len(runs))]
         self.arms = list(study.arms)
         rules = [RULES[arm.optimizer] for arm in self.arms for _ in arm.alphas]

@@ -1,0 +1,92 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from steinmix import ConfigError, metrics
+from steinmix.experiments import toy
+from steinmix.experiments.toy import ALPHAS, METHODS, OPTIMIZERS, PARTS, Point, choose, main, problems, run_point
+
+RUNS = 1 + 4 * len(ALPHAS)
+
+
+@pytest.fixture(scope="module")
+def records():
+    return run_point(Point("code", 3, 4.0), "tf_rmsprop", trials=2, steps=30)
+
+
+def test_the_settings_are_those_of_figure_2():
+    """m = 6 and Delta from 2 to 5; Delta = 4 and m from 3 to 10; on both grids."""
+    for grid in ("code", "centred"):
+        found = {point[1:] for point in PARTS["figure2"] if point.grid == grid}
+        assert found == {(6, d) for d in (2, 3, 4, 5)} | {(m, 4) for m in range(3, 11)}
+
+
+def test_rows_and_starts_are_those_of_the_paper():
+    data = [toy.draw(Point("code", 5, 2.0), trial) for trial in range(3)]
+    assert data[0].means.tolist() == [-10, -5, 0, 5, 10]
+    assert [tuple(d.observed.shape) for d in data] == [(10_000, 1)] * 3
+    assert tuple(data[0].held_out.shape) == (1000, 1)
+    assert float(data[0].observed.var()) == pytest.approx(51, rel=0.03)  # 50 between modes, 1 within
+    starts = torch.stack([p.means for p in problems(data)])
+    assert bool((starts.abs() <= 5).all())
+    assert float(starts.std()) > 2
+    assert len(starts.unique()) == 15
+    assert not any(p.log_vars.any() for p in problems(data))
+
+
+def test_there_is_a_record_for_every_method_and_strength(records):
+    assert len(records) == RUNS == len({toy.key(r) for r in records})
+    assert {r["method"] for r in records} == set(METHODS)
+    assert all(len(r["mode_error"]) == len(r["held_out"]) == 2 for r in records)
+    assert len({tuple(r["mode_error"]) for r in records}) == RUNS  # no two runs are the same
+
+
+def test_scores_are_those_of_the_metrics(records):
+    truth = np.array([[-12.0], [0.0], [12.0]])
+    for record in records:
+        means, variances = (np.array(record["first_trial"][k])[:, None] for k in ("means", "variances"))
+        assert record["mode_error"][0] == pytest.approx(metrics.mode_recovering_error(truth, means), abs=1e-3)
+        assert record["variance_ratio"][0] == pytest.approx(metrics.variance_ratio(truth, means, variances), abs=1e-3)
+
+
+def test_held_out_likelihood_is_that_of_torch(records):
+    from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+    x = toy.draw(Point("code", 3, 4.0), 0).held_out.double().flatten()
+    for record in records[::7]:
+        means, variances = (torch.tensor(record["first_trial"][k]).double() for k in ("means", "variances"))
+        mixture = MixtureSameFamily(Categorical(torch.ones(3).double()), Normal(means, variances.sqrt()))
+        assert record["held_out"][0] == pytest.approx(float(mixture.log_prob(x).mean()), rel=1e-3)
+
+
+def test_strengths_are_chosen_by_the_truth_or_by_likelihood():
+    def record(alpha, errors, likelihoods):
+        return {"alpha": alpha, "mode_error": errors, "variance_ratio": errors, "held_out": likelihoods}
+
+    given = [record(1.0, [1.0, 5.0], [-3.0, -1.0]), record(0.1, [2.0, 3.0], [-2.0, -2.0])]
+    oracle = choose(given, "oracle")
+    assert (oracle["alpha"], oracle["mode_error"].tolist()) == (0.1, [2.0, 3.0])
+    honest = choose(given, "held-out")
+    assert (honest["alpha"], honest["mode_error"].tolist()) == ([0.1, 1.0], [2.0, 5.0])
+    with pytest.raises(ConfigError, match="by is 'luck'"):
+        choose(given, "luck")
+
+
+def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(PARTS, "figure2", [Point("code", 3, 4.0)])
+    output = tmp_path / "deep" / "toy.jsonl"
+    arguments = ["--part", "figure2", "--trials", "1", "--steps", "2", "--output", str(output), "--resume"]
+    threads = torch.get_num_threads()
+    main(arguments)
+    lines = output.read_text().splitlines()
+    assert len(lines) == len(OPTIMIZERS) * RUNS
+    output.write_text("\n".join(lines[: RUNS + 5]) + "\n" + lines[RUNS + 5][:50])  # as a crash leaves it
+    monkeypatch.setattr(toy, "run_point", lambda *settings: [json.loads(line) for line in lines[RUNS:]])
+    main(arguments)
+    assert len(toy.read(output)) == 2 * RUNS
+    size = output.stat().st_size
+    main(arguments)
+    assert output.stat().st_size == size
+    torch.set_num_threads(threads)
