@@ -88,9 +88,9 @@ def test_only_random_seeds(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SRC)))
-def test_only_the_loop_steps_an_optimiser_and_only_training_knows_accelerate(path):
+def test_only_the_stepper_steps_an_optimiser_and_only_training_knows_accelerate(path):
     text = path.read_text()
-    if path != SRC / "training" / "loop.py":
+    if path != SRC / "training" / "stepper.py":
         assert not [c for c in calls(path) if c.split(".")[-1] == "step"]
     if home(path) != "training":
         assert "import accelerate" not in text

@@ -176,6 +176,23 @@ def test_the_selected_restart_is_the_model(X, selection):
     assert np.array_equal(model.labels_, model.predict(X))
 
 
+class Drawing(sm.GaussianMixture):
+    """Draws from the generators of its fit after training."""
+
+    def _finish(self, loader):
+        super()._finish(loader)
+        self.drawn_ = loader.streams.numpy("k-means").random(3)
+
+
+@pytest.mark.parametrize("limit", [0, 100_000])
+def test_what_follows_training_goes_on_with_the_generators_of_the_selected_restart(X, monkeypatch, limit):
+    monkeypatch.setattr(sm.GaussianMixture, "_stack_limit", limit)
+    model = Drawing(3, start="kmeans", training=sm.Training(epochs=1), n_init=3, n_jobs=1, random_state=0).fit(X)
+    seed = model.restarts_[model.best_restart_]["seed"]
+    alone = Drawing(3, start="kmeans", training=sm.Training(epochs=1), random_state=seed).fit(X)
+    assert np.array_equal(model.drawn_, alone.drawn_)
+
+
 def test_agreement_and_stability(X):
     model = build("full", n_init=4).fit(X)
     others = np.delete(model.restart_labels_, model.best_restart_, 0)

@@ -201,8 +201,9 @@ def test_a_restart_that_diverges_leaves_the_others_alone(alone, stacked):
     assert_alike([part[::2] for part in one], [windows[::2], restarts[::2]])
 
 
-def test_a_restart_may_diverge_later(alone, stacked):
-    """The loss stays finite; the parameter does not."""
+@pytest.mark.parametrize(("at", "term"), [(6, "nearest"), (7, "gradient of scale")])
+def test_a_restart_may_diverge_later(alone, stacked, at, term):
+    """The slope is infinite where the loss is finite; after the last step of an epoch only parameters tell."""
 
     class Spoil(Cloud):
         def __init__(self, seed, at=None):
@@ -215,13 +216,14 @@ def test_a_restart_may_diverge_later(alone, stacked):
             return super().terms(batch, streams) | {"root": Term(far)}
 
     def build():
-        return [Spoil(seed, at) for seed, at in zip(SEEDS, (None, 6, None))]
+        return [Spoil(seed, at) for seed, at in zip(SEEDS, (None, at, None))]
 
     with pytest.raises(DivergedError) as caught:
         alone(settings(), modules=build())
     windows, restarts = stacked(settings(), modules=build(), kind=Spoil)
     assert [r.error is None for r in restarts] == [True, False, True]
     assert str(restarts[1].error) == str(caught.value)
+    assert restarts[1].error.term == term
     assert len(restarts[1].state.history) == 1
     assert all(bool(torch.isfinite(w.theta).all()) for w in windows)
 

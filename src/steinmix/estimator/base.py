@@ -28,7 +28,7 @@ from ..training.loader import CHUNK_ROWS
 from .job import FitContext, Job, Launch
 from .persistence import plain_params, save_estimator
 from .restarts import Store, fit_restarts
-from .selection import RESTART_ATTRIBUTES, Outcome, check_restarts, select
+from .selection import RESTART_ATTRIBUTES, Outcome, check_restarts, compare, select
 
 __all__ = ["DeepEstimator", "FitContext", "check_choice", "check_count", "epochs_for_steps", "map_chunks"]
 
@@ -41,6 +41,24 @@ class DeepEstimator(BaseEstimator, ABC):
     """Base of all estimators. A method writes `_plan`, `_module` and `_phases`; everything else is here, once.
 
     The constructor of a subclass only stores its arguments, among them ``scaling``, ``training`` and ``random_state``.
+
+    Attributes
+    ----------
+    restarts_ : list of dict
+        With ``n_init > 1``, as all that follows. One record per restart: seed, objective (mean loss over the last
+        epoch), error (why it was dropped, or None), history.
+    best_restart_ : int
+        The restart that the rule `selection` chose; everything else is said of its model.
+    restart_labels_ : ndarray of shape (n_init, n)
+        Labels by every restart, -1 where it was dropped.
+    agreement_ : ndarray of shape (n_init, n_init)
+        Adjusted Rand index of each pair of restarts.
+    stability_ : ndarray of shape (m,)
+        How well each cluster is found again by the other restarts: mean of the best Jaccard index (Hennig, 2007).
+    row_stability_ : ndarray of shape (n,)
+        Share of the other restarts that, with their clusters matched to the chosen one's, label the row alike.
+    consensus_labels_ : ndarray of shape (n,)
+        Vote of all restarts, matched to the chosen one, which decides where votes are equal.
     """
 
     scaling: str
@@ -82,6 +100,10 @@ class DeepEstimator(BaseEstimator, ABC):
     def _compare(self, outcomes: Sequence[Outcome], best: int) -> None:
         """Set the fitted attributes that tell of all restarts."""
         self.restarts_, self.best_restart_ = [outcome.record() for outcome in outcomes], best
+        if outcomes[best].labels is not None:
+            m = self.plan_.get("n_clusters", self.plan_.get("n_components"))
+            for name, value in compare(outcomes, best, m).items():
+                setattr(self, name, value)
 
     def _watchers(self, module: Any, context: FitContext) -> list[Callback]:
         """Return callbacks of the method's own."""

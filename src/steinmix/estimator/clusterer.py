@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +15,6 @@ from ..mixtures import AbstractMixture, start_mixture
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator, FitContext, map_chunks
-from .selection import Outcome, compare
 from .watching import diagnosing
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
@@ -72,21 +70,6 @@ class MixtureShell(DeepEstimator):
         Occupancy, effective number of components, closest pair, overlap, dead components, after each epoch.
     n_active_ : int
         Components that got at least one row.
-    restarts_ : list of dict
-        With ``n_init > 1``, as all that follows. One record per restart: seed, objective (mean loss over the last
-        epoch), error (why it was dropped, or None), history.
-    best_restart_ : int
-        The restart that the rule `selection` chose; everything else is said of its model.
-    restart_labels_ : ndarray of shape (n_init, n)
-        Labels by every restart, -1 where it was dropped.
-    agreement_ : ndarray of shape (n_init, n_init)
-        Adjusted Rand index of each pair of restarts.
-    stability_ : ndarray of shape (m,)
-        How well each cluster is found again by the other restarts: mean of the best Jaccard index (Hennig, 2007).
-    row_stability_ : ndarray of shape (n,)
-        Share of the other restarts that, with their clusters matched to the chosen one's, label the row alike.
-    consensus_labels_ : ndarray of shape (n,)
-        Vote of all restarts, matched to the chosen one, which decides where votes are equal.
     """
 
     collapse: str
@@ -215,11 +198,6 @@ class MixtureShell(DeepEstimator):
 
     def _labels_of(self, module: MixtureModule, loader: Loader) -> np.ndarray:
         return map_chunks(lambda x: module.mixture.joint_log_prob(module.embed(x)).argmax(-1), loader)
-
-    def _compare(self, outcomes: Sequence[Outcome], best: int) -> None:
-        super()._compare(outcomes, best)
-        for name, value in compare(outcomes, best, self.module_.mixture.n_components).items():
-            setattr(self, name, value)
 
     def _finish(self, loader: Loader) -> None:
         self.initial_labels_ = self.module_.start_labels.cpu().numpy()

@@ -148,6 +148,9 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
         self._quantile(np.zeros(1), self.contamination)  # a wrong value is told before training
         return [Diagnose(diagnosing(module.groups, context.loader), phases=("mixture",))]
 
+    def _labels_of(self, module: DetectorModule, loader: Loader) -> np.ndarray:
+        return map_chunks(lambda x: module.groups(x)[0].argmax(-1), loader)
+
     def _points(self, module: DetectorModule, loader: Loader) -> Tensor:
         """Return the points of all rows, or of as many random ones as memory is given to."""
         width = module.embed(next(iter(loader.chunks())).x).shape[-1]

@@ -223,6 +223,13 @@ class DAGMM(DetectorShell):
         row below the line, so scaled rows should not lie around zero.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts of a large model (small ones run as one program); None takes joblib's context, else
+        the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -230,6 +237,8 @@ class DAGMM(DetectorShell):
     offset_ : float
         Threshold: rows of a lower score are outliers.
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `DeepEstimator`.
 
     References
     ----------
@@ -245,7 +254,7 @@ class DAGMM(DetectorShell):
     """
 
     module_: DAGMMModule
-    _stackable = True
+    _stack_limit = 50_000_000
     _knows_distinct_rows = True
 
     def __init__(
@@ -264,6 +273,9 @@ class DAGMM(DetectorShell):
         contamination: float = 0.1,
         scaling: str = "minmax",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_components = n_components
@@ -279,6 +291,9 @@ class DAGMM(DetectorShell):
         self.contamination = contamination
         self.scaling = scaling
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:

@@ -208,6 +208,12 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
         ``training.epochs`` counts the epochs of the main phase, and of pretraining where nothing else is set.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts; None takes joblib's context, else the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -217,6 +223,8 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
     means_ : ndarray of shape (m, d)
         Theta.
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `DeepEstimator`.
 
     References
     ----------
@@ -247,6 +255,9 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         scaling: str = "auto",
         collapse: str = "warn",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -266,6 +277,9 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
     def transform(self, X: Any) -> np.ndarray:

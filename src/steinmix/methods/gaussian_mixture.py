@@ -99,7 +99,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     labels_, initial_labels_ : ndarray of shape (n,)
     history_, diagnostics_ : list of dict
     restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
-        With ``n_init > 1``; see `MixtureShell`.
+        With ``n_init > 1``; see `DeepEstimator`.
 
     References
     ----------

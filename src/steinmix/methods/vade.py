@@ -161,7 +161,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         Of the mixture, in the latent space.
     history_, diagnostics_ : list of dict
     restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
-        With ``n_init > 1``; see `MixtureShell`.
+        With ``n_init > 1``; see `DeepEstimator`.
 
     References
     ----------

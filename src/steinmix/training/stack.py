@@ -62,7 +62,7 @@ class Stack:
             for optimizer in optimizers:
                 _slice_state(optimizer.state.get(stacked, {}), stacked.shape, slices)
             whole = stacked.data
-            for part in parts:
+            for part in parts:  # else a window would keep the old stack in memory
                 part.data = part.data.clone()
             stacked.data = whole[slices.to(whole.device)]
             _open(stacked, [parts[i] for i in slices])
