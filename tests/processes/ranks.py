@@ -1,6 +1,7 @@
 """Fits in several processes that train together; forks after the imports. Prints one JSON record for each process.
 
-``python ranks.py SCENARIO PROCESSES FOLDER``: every process writes FOLDER/RANK.pt, its parameters and history.
+``python ranks.py FOLDER SCENARIO:PROCESSES ...``: each writes its parameters and history to
+FOLDER/SCENARIO/PROCESSES-RANK.pt.
 """
 
 import json
@@ -20,7 +21,7 @@ import torch
 import steinmix as sm
 from steinmix.random import Streams
 from steinmix.training import Callback, EarlyStopping
-from steinmix.training.distributed import any_process, connect, rank
+from steinmix.training.distributed import rank
 
 torch.set_num_threads(1)
 X = Streams(0).numpy("rows").normal(size=(205, 6)).astype(np.float32)
@@ -91,6 +92,16 @@ def full_disk(folder):
     return mixture(checkpoint=folder / "c")
 
 
+def written(folder):
+    """Write the rows as a Parquet file of several row groups; each process has its own."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / f"rows{rank()}.parquet"
+    pq.write_table(pa.table({f"x{j}": column for j, column in enumerate(X.T)}), path, row_group_size=50)
+    return str(path)
+
+
 def entropy(folder):
     model = sm.GaussianMixture(3, collapse="ignore", training=sm.Training(epochs=2, progress=False, device="cpu"))
     return model.fit(X)
@@ -104,13 +115,13 @@ def tiny(folder):
 SCENARIOS = {
     "mixture": lambda folder: mixture(),
     "accumulated": lambda folder: mixture(accumulate=2, clip_norm=0.1, epochs=26),
-    "streamed": lambda folder: mixture(str(folder / "rows.parquet")),
+    "streamed": lambda folder: mixture(written(folder)),
     "vade": lambda folder: vade(),
     "tiny": tiny,
     "entropy": entropy,
     "stops": lambda folder: mixture(callbacks=(At(1, 3, stop),)),
     "early": lambda folder: mixture(callbacks=(EarlyStopping(patience=2, tol=0.01),)),
-    "checkpointed": lambda folder: mixture(checkpoint=folder / "c", resume=True),
+    "resumed": lambda folder: mixture(checkpoint=folder.parent / "dies" / "c", resume=True),
     "dies": lambda folder: mixture(checkpoint=folder / "c", callbacks=(At(1, 5, die),)),
     "freezes": lambda folder: mixture(checkpoint=folder / "c", callbacks=(At(1, 5, freeze),)),
     "terminated": lambda folder: mixture(checkpoint=folder / "c", callbacks=(At(1, 5, terminate),)),
@@ -118,16 +129,17 @@ SCENARIOS = {
 }
 
 
-def one(scenario, folder):
-    """Do it and say how it ended."""
+def one(scenario, folder, name):
+    """Do it, write what came of it, and end the process."""
     warnings.simplefilter("ignore")
     try:
         model = SCENARIOS[scenario](folder)
+        torch.save({"state": model.module_.state_dict(), "history": model.history_}, folder / f"{name}.pt")
+        os._exit(0)
     except (Exception, SystemExit) as error:
-        (folder / f"{rank()}.json").write_text(json.dumps({"error": type(error).__name__, "text": str(error)}))
+        (folder / f"{name}.json").write_text(json.dumps({"error": type(error).__name__, "text": str(error)}))
+    finally:
         os._exit(9)
-    torch.save({"state": model.module_.state_dict(), "history": model.history_}, folder / f"{rank()}.pt")
-    os._exit(0)
 
 
 def port():
@@ -137,25 +149,32 @@ def port():
         return found.getsockname()[1]
 
 
-def main(scenario, processes, folder):
+def start(scenario, processes, folder):
+    """Start the processes and return their ids by rank."""
     where = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port())}
     pids = {}
     for number in range(processes):
-        pid = os.fork()
-        if not pid:
+        pids[number] = os.fork()
+        if not pids[number]:
             own = {"RANK": str(number), "LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(processes)}
-            os.environ.update(where if processes > 1 else {}, **(own if processes > 1 else {}))
-            one(scenario, folder)
-        pids[pid] = number
-    start = time.perf_counter()
-    for pid in pids:
-        if scenario == "freezes" and pids[pid] == 1:
-            os.kill(pid, signal.SIGKILL)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        said = folder / f"{pids[pid]}.json"
-        record = {"rank": pids[pid], "code": code, "seconds": time.perf_counter() - start}
-        print(json.dumps(record | (json.loads(said.read_text()) if said.exists() else {})), flush=True)
+            os.environ.update(where | own if processes > 1 else {})
+            one(scenario, folder, f"{processes}-{number}")
+    return pids
+
+
+def main(root, *scenarios):
+    mixture(epochs=1)  # before the forks, so that what is imported at first use is
+    for scenario, _, processes in (word.partition(":") for word in scenarios):
+        folder, begin = root / scenario, time.perf_counter()
+        folder.mkdir(exist_ok=True)
+        for number, pid in start(scenario, int(processes), folder).items():
+            if (scenario, number) == ("freezes", 1):
+                os.kill(pid, signal.SIGKILL)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            said = folder / f"{processes}-{number}.json"
+            record = {"scenario": scenario, "rank": number, "code": code, "seconds": time.perf_counter() - begin}
+            print(json.dumps(record | (json.loads(said.read_text()) if said.exists() else {})), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

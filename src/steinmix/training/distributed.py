@@ -200,7 +200,7 @@ def _contact() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
         raise DistributedError(
             f"process {rank()} of {world_size()} lost contact with another one, which died or hangs; start all again, "
             f"with resume=True (--resume) where there are checkpoints. ({first})"
