@@ -9,6 +9,7 @@
     ├── NoParticlesError   (ValueError)   a diversifier was asked for where there is nothing to diversify
     ├── DivergedError      (ArithmeticError)  a term became NaN or infinite
     ├── CollapseError      (RuntimeError)     clusters collapsed and the policy is to stop
+    ├── DistributedError   (RuntimeError)     another process of the run died or hangs
     └── ModelFileError     (OSError)      a saved model is damaged, truncated or foreign
 
     Terminated             (SystemExit)       SIGTERM came; the last finished epoch is in the checkpoint
@@ -27,6 +28,7 @@ __all__ = [
     "CollapseWarning",
     "ConfigError",
     "DataError",
+    "DistributedError",
     "DivergedError",
     "DivergedWarning",
     "ModelFileError",
@@ -74,6 +76,10 @@ class DivergedError(SteinmixError, ArithmeticError):
 
 class CollapseError(SteinmixError, RuntimeError):
     """Clusters collapsed and the collapse policy is to stop."""
+
+
+class DistributedError(SteinmixError, RuntimeError):
+    """Another process of a distributed run died, hangs, or never came."""
 
 
 class ModelFileError(SteinmixError, OSError):

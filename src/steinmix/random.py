@@ -69,6 +69,12 @@ class Streams:
     device : torch.device or str
         Where the torch generators live.
 
+    Attributes
+    ----------
+    share : (start, stop, total) or None
+        Rows of a batch that is shared out among processes. Noise for as many rows as the share has is drawn for the
+        whole batch, of which these are returned, so that the rows of a batch get the noise they get in one process.
+
     Examples
     --------
     >>> a, b = Streams(0), Streams(0)
@@ -79,6 +85,7 @@ class Streams:
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         self.seed = seed
         self.device = torch.device(device)
+        self.share: tuple[int, int, int] | None = None
         self._torch: dict[str, torch.Generator] = {}
         self._numpy: dict[str, np.random.Generator] = {}
 
@@ -104,11 +111,19 @@ class Streams:
 
     def normal_like(self, x: Tensor, name: str = "noise") -> Tensor:
         """Return standard normal noise of the shape, type and device of `x`."""
-        return torch.randn(x.shape, generator=self.torch(name), dtype=x.dtype, device=x.device)
+        shape, rows = self._shared(x.shape)
+        return torch.randn(shape, generator=self.torch(name), dtype=x.dtype, device=x.device)[rows]
 
     def uniform_like(self, x: Tensor, name: str = "mask") -> Tensor:
         """Return uniform noise in [0, 1) of the shape, type and device of `x`."""
-        return torch.rand(x.shape, generator=self.torch(name), dtype=x.dtype, device=x.device)
+        shape, rows = self._shared(x.shape)
+        return torch.rand(shape, generator=self.torch(name), dtype=x.dtype, device=x.device)[rows]
+
+    def _shared(self, shape: torch.Size) -> tuple[Sequence[int], Any]:
+        """Return the shape to draw and which rows of it to return."""
+        start, stop, total = self.share or (0, -1, 0)
+        mine = len(shape) > 0 and shape[0] == stop - start
+        return ((total, *shape[1:]), slice(start, stop)) if mine else (shape, ...)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all generators as plain JSON values."""

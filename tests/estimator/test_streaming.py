@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from steinmix.random import Streams
 
 FEATURES = 500
+LIMITED = Path(__file__).parent.parent / "processes" / "limited.py"
 FIT = """
 import resource, sys
 import torch
@@ -27,17 +29,18 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
-def write(path: Path, n_rows: int) -> Path:
-    """Write three groups of rows, 2 kB each, in row groups of 5,000."""
+def write(path: Path, n_rows: int, features: int = FEATURES) -> Path:
+    """Write three groups of rows, in row groups of 5,000."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rng = Streams(0).numpy("rows")
-    schema = pa.schema([("x", pa.list_(pa.float32(), FEATURES))])
+    noise = rng.standard_normal((5000, features), dtype=np.float32)
+    schema = pa.schema([("x", pa.list_(pa.float32(), features))])
     with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
         for _ in range(n_rows // 5000):
-            rows = rng.standard_normal((5000, FEATURES)) + 4 * rng.integers(0, 3, (5000, 1))
-            column = pa.FixedSizeListArray.from_arrays(rows.astype(np.float32).ravel(), FEATURES)
+            rows = noise + 4 * rng.integers(0, 3, (5000, 1)).astype(np.float32)
+            column = pa.FixedSizeListArray.from_arrays(rows.ravel(), features)
             writer.write_table(pa.table([column], schema=schema))
     return path
 
@@ -61,3 +64,27 @@ def test_peak_memory_does_not_grow_with_the_rows(tmp_path):
     assert more_memory < 0.2 * more_data, (
         f"{more_memory / 2**20:.0f} MiB more for {more_data / 2**20:.0f} MiB more data"
     )
+
+
+def limited(what: str, small: Path, large: Path, megabytes: int) -> subprocess.CompletedProcess:
+    """Do it in a process that cannot have more than so many megabytes beyond what it had after the small file."""
+    # One arena and one pool, or address space is reserved that nobody uses.
+    environment = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", str(LIMITED), what, str(small), str(large), str(megabytes)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the size of the address space from /proc")
+def test_a_file_larger_than_the_memory_allowed_is_fitted(tmp_path):
+    """100,000 rows, 381 MiB, within 170 MiB; to load them whole within the same is impossible."""
+    small, large = write(tmp_path / "small.parquet", 10_000, 1000), write(tmp_path / "large.parquet", 100_000, 1000)
+    assert large.stat().st_size > 2 * 170 * 2**20
+    streamed, whole = limited("stream", small, large, 170), limited("whole", small, large, 170)
+    assert streamed.returncode == 0, streamed.stderr[-2000:]
+    counts = json.loads(streamed.stdout)
+    assert len(counts) == 3
+    assert sum(counts) == 100_000
+    assert min(counts) > 30_000
+    assert whole.returncode == 1
+    assert "out of memory" in whole.stderr, whole.stderr[-2000:]

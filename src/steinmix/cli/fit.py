@@ -18,6 +18,7 @@ import numpy as np
 from .._typing import Source
 from ..errors import ConfigError
 from ..training import Training
+from ..training.distributed import alone, is_main
 from .inputs import Data, Request, open_data
 from .outputs import check_target, new_folder, new_table, require_pyarrow, require_report
 from .parsing import add_common_options, normalised, suggestion
@@ -57,15 +58,30 @@ def run(argv: Sequence[str]) -> None:
         return
     if options.data is None:
         raise ConfigError("got no DATA; expected a file or the name of a data set, such as digits.")
+    if not is_main():
+        _follow(schema, options)
+        return
     folder = Path(options.output)
     check_target(folder, RECORD, options.overwrite, "choose another, or replace it with --overwrite.")
     _check_extras(options)
-    model = schema.method(**_arguments(schema, options), random_state=options.seed)
-    exclude = tuple(c for c in (options.exclude or "").split(",") if c)
-    request = Request(options.data, options.labels, exclude, not options.no_labels)
+    model, request = _asked(schema, options)
     with new_folder(folder) as partial:
         record = _written(partial, model, request, options, command_line("fit", argv))
     _show(record, folder, options)
+
+
+def _asked(schema: Schema, options: argparse.Namespace) -> tuple[Any, Request]:
+    model = schema.method(**_arguments(schema, options), random_state=options.seed)
+    exclude = tuple(c for c in (options.exclude or "").split(",") if c)
+    return model, Request(options.data, options.labels, exclude, not options.no_labels)
+
+
+def _follow(schema: Schema, options: argparse.Namespace) -> None:
+    """Train along with the first process of a distributed run, which does all the rest and says what there is to say."""
+    model, request = _asked(schema, options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        train(model, open_data(request).rows, options.checkpoint, options.resume)
 
 
 def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
@@ -127,13 +143,21 @@ def _written(partial: Path, model: Any, request: Request, options: Any, command:
         data = open_data(request)
     with watch.stage("fit"), _heard() as heard:
         train(model, data.rows, options.checkpoint, options.resume)
+    with alone():
+        known = _record(model, request, data, command, created, options.method) | {"warnings": heard}
+        return _completed(partial, model, data, known, watch, options)
+
+
+def _completed(
+    partial: Path, model: Any, data: Data, known: dict[str, Any], watch: Stopwatch, options: Any
+) -> dict[str, Any]:
+    """Write what there is of a fitted model and return the whole record."""
     model.save(partial / "model")
     with watch.stage("predict"), new_table(partial / "predictions.parquet", data.rows.n_rows) as table:
         summary = write_predictions(model, data.rows, table, getattr(model, "initial_labels_", None))
     with watch.stage("score"):
         labels, metrics = judge(model, data, summary)
-    record = _record(model, request, data, command, created, options.method) | {"metrics": metrics, "warnings": heard}
-    record |= {"null_rows": None, "wall_seconds": watch.seconds}
+    record = known | {"metrics": metrics, "null_rows": None, "wall_seconds": watch.seconds}
     if not options.no_report:
         record["null_rows"] = _page(partial, model, data.rows, record, labels, watch)
     record["machine"] = machine(model.preparation_.shift.device)

@@ -89,15 +89,21 @@ class ParquetSource(StreamedSource):
             yield start, self._rows(batch, start, group.path)
             start += batch.num_rows
 
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """A column is read through a buffer, page by page, or a large row group would be held whole."""
+        return {"pre_buffer": False, "buffer_size": max(2**12, 2**20 // len(self._layout.columns))}
+
     def _batches(self, group: _Group, rows: int) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
         with (
             reading(group.path, _EXPECTED),
-            pq.ParquetFile(group.path, metadata=self._metadata[group.path]) as file,
+            pq.ParquetFile(group.path, metadata=self._metadata[group.path], **self._reading) as file,
         ):
             # Nothing promises that the columns come in the order asked for, so select again.
-            batches = file.iter_batches(rows, row_groups=[group.number], columns=self._layout.columns)
+            columns = self._layout.columns
+            batches = file.iter_batches(rows, row_groups=[group.number], columns=columns, use_threads=False)
             yield from (batch.select(self._layout.columns) for batch in batches)
 
     def _rows(self, batch: Any, start: int, path: Path) -> np.ndarray:

@@ -78,7 +78,11 @@ class Scaling:
     scale: np.ndarray
 
 
-def column_statistics(source: Source, rows: int = 4096) -> ColumnStatistics:
+BLOCK_VALUES = 2**20
+"""Numbers of a block whose statistics are taken at once: 8 MB in float64."""
+
+
+def column_statistics(source: Source, rows: int | None = None) -> ColumnStatistics:
     """Return the statistics of the columns of `source`, in one pass that holds `rows` rows at a time.
 
     Moments are taken about each block's own mean and merged (Chan, Golub and LeVeque, 1983), so that a large
@@ -89,8 +93,8 @@ def column_statistics(source: Source, rows: int = 4096) -> ColumnStatistics:
     ----------
     source : Source
         n rows of f features.
-    rows : int
-        Rows of a block.
+    rows : int, optional
+        Rows of a block; by default at most 4096, and fewer of wide data.
 
     Returns
     -------
@@ -103,6 +107,7 @@ def column_statistics(source: Source, rows: int = 4096) -> ColumnStatistics:
         If a value is NaN or infinite; the message names row and column.
     """
     total: ColumnStatistics | None = None
+    rows = rows or max(1, min(4096, BLOCK_VALUES // source.n_features))
     for index, block in _blocks(source, rows):
         _check_finite(block, index, source.feature_names)
         part = _sparse_moments(block) if sp.issparse(block) else _moments(block)

@@ -14,8 +14,8 @@ from ._common import slices
 
 __all__ = ["PIECE_BYTES", "StreamedSource", "refuse_nulls", "stack_scalars"]
 
-# Decoded rows held at once. Small enough for a laptop, large enough to hide the cost of a call.
-PIECE_BYTES = 64 * 2**20
+# Decoded rows held at once. Small beside what torch itself takes, large enough to hide the cost of a call.
+PIECE_BYTES = 16 * 2**20
 
 
 class StreamedSource(ABC):

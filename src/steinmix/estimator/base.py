@@ -24,6 +24,7 @@ from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
 from ..training.checkpoint import Checkpoint
+from ..training.distributed import connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .job import FitContext, Job, Launch
 from .persistence import plain_params, save_estimator
@@ -143,7 +144,8 @@ class DeepEstimator(BaseEstimator, ABC):
         for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
             self.__dict__.pop(name, None)
         source = self._source(X, reset=True)
-        job, self.seed_ = self._job(source, training), seed_of(self.random_state)
+        connect(training.torch_device())
+        job, self.seed_ = self._job(source, training), from_main(lambda: seed_of(self.random_state))
         self._warn_unbounded()
         self.plan_, self.preparation_ = job.plan, job.preparation()
         fingerprint = self._fingerprint(job)

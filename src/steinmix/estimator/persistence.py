@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .._files import read_folder, write_folder
 from ..errors import ConfigError, ModelFileError
+from ..training.distributed import is_main
 
 __all__ = ["load", "plain_params", "save_estimator"]
 
@@ -33,7 +34,7 @@ CONFIGURATIONS = (
 
 
 def save_estimator(estimator: Any, path: str | Path) -> None:
-    """Write a fitted estimator to the folder `path`."""
+    """Write a fitted estimator to the folder `path`; of a distributed run only the first process does."""
     params = estimator.get_params(deep=False)
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = estimator.seed_
@@ -46,7 +47,8 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
         "params": plain_params(params),
         "fitted": plain,
     }
-    write_folder(Path(path), STEM, meta | {"versions": _versions()}, tensors)
+    if is_main():
+        write_folder(Path(path), STEM, meta | {"versions": _versions()}, tensors)
 
 
 def load(path: str | Path) -> Any:

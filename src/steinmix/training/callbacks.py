@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._params import Configuration
+from .distributed import is_main
 
 if TYPE_CHECKING:
     from .loop import RunState
@@ -52,7 +53,7 @@ class Progress(Callback):
         """Open the bar."""
         from tqdm import tqdm
 
-        hidden = not (sys.stderr.isatty() if self.show is None else self.show)
+        hidden = not is_main() or not (sys.stderr.isatty() if self.show is None else self.show)
         total = sum(phase.epochs for phase in state.phases)
         self._bar = tqdm(total=total, initial=state.epochs_done, unit="epoch", disable=hidden, leave=False)
 

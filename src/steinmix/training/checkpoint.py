@@ -22,6 +22,7 @@ from torch import Tensor
 from .._files import discard_folder, read_folder, write_folder
 from ..errors import ConfigError, ModelFileError, SteinmixWarning
 from ..objective import Phase
+from .distributed import any_process, from_main
 from .termination import Termination
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ class Checkpoint:
         meta = {"schema": SCHEMA, "torch": torch.__version__, "fingerprint": self.fingerprint}
         meta |= {"position": position, "optimizers": optimizers}
         meta |= {"streams": state.streams.state_dict(), "history": state.history}
-        self._write(f"{state.epochs_done:06d}", meta, tensors)
-        if self._termination is not None and self._termination.requested:
+        from_main(lambda: self._write(f"{state.epochs_done:06d}", meta, tensors))
+        if self._termination is not None and any_process(self._termination.requested):
             self._termination.stop()
 
     def _write(self, name: str, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -100,8 +101,8 @@ class Checkpoint:
         ModelFileError
             If every generation is damaged, of another version, or the folder cannot be written to.
         """
-        self._make_ready()
-        found = self._newest()
+        from_main(self._make_ready)
+        found = from_main(self._newest)
         if found is None:
             return False
         meta, tensors = found

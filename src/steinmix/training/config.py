@@ -11,6 +11,7 @@ from torch import nn
 
 from .._params import Configuration
 from ..errors import ConfigError
+from .distributed import local_rank
 from .optimizers import TFAdagrad, TFRMSprop
 from .schedules import Constant, Schedule
 
@@ -93,7 +94,7 @@ class Training(Configuration):
     def torch_device(self) -> torch.device:
         """Return the device meant by `device`."""
         if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
         try:
             return torch.device(self.device)
         except (RuntimeError, TypeError) as error:

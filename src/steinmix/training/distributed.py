@@ -1,13 +1,64 @@
-"""Averaging over the processes of a distributed run."""
+"""The processes of a distributed run, started by ``torchrun`` or ``accelerate launch``; the only file that knows them.
+
+Every process goes through the same program with the same random streams. Of each global batch it takes its share of the
+rows, and of the noise drawn for the global batch that of these rows; gradients are added up, each share weighted by its
+rows, before the diversifier acts. So all processes step alike, and one process with the same global batch steps
+alike up to rounding. What could differ between machines (the seed of ``random_state=None``, a start by k-means, the
+parameters after an epoch) is taken from the first process.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-__all__ = ["average_gradients", "world_size"]
+from ..errors import DistributedError, SteinmixError
+
+__all__ = [
+    "Share",
+    "add_gradients_",
+    "added",
+    "align_",
+    "alone",
+    "any_process",
+    "connect",
+    "from_main",
+    "is_main",
+    "local_rank",
+    "rank",
+    "share_of",
+    "world_size",
+]
+
+TIMEOUT = 600.0
+"""Seconds to wait for another process, unless the environment variable STEINMIX_TIMEOUT says otherwise."""
+
+T = TypeVar("T")
+
+
+class Share(NamedTuple):
+    """Rows of a global batch that are this process's.
+
+    Attributes
+    ----------
+    start, stop : int
+    total : int
+        Rows of the global batch.
+    weight : float
+        Their part of the global batch. It is 0 where there are more processes than rows: such a process computes a row
+        that does not count.
+    """
+
+    start: int
+    stop: int
+    total: int
+    weight: float
 
 
 def world_size() -> int:
@@ -15,12 +66,142 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def average_gradients(params: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes, in place; nothing to do for one process."""
+def rank() -> int:
+    """Return the number of this process, from 0."""
+    return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
+
+
+def local_rank() -> int:
+    """Return the number of this process on its machine, from 0, by which it takes a GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if world_size() > 1 else 0
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes models, checkpoints, reports and progress."""
+    return rank() == 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Work as if there were no other processes, for what only one of them does, alone or through joblib."""
+    before = os.environ.pop("WORLD_SIZE", None)
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["WORLD_SIZE"] = before
+
+
+def share_of(total: int) -> Share | None:
+    """Return which rows of a global batch this process takes; None where there is one process only."""
+    size, number = world_size(), rank()
+    if size == 1:
+        return None
+    start, stop = total * number // size, total * (number + 1) // size
+    if start < stop:
+        return Share(start, stop, total, (stop - start) / total)
+    start = min(start, total - 1)
+    return Share(start, start + 1, total, 0.0)
+
+
+def connect(device: torch.device) -> None:
+    """Find the other processes; nothing to do for one.
+
+    Raises
+    ------
+    DistributedError
+        If they do not all come.
+    """
     if world_size() == 1:
         return
+    from accelerate import PartialState
+
+    timeout = timedelta(seconds=float(os.environ.get("STEINMIX_TIMEOUT", TIMEOUT)))
+    with _contact():
+        PartialState(cpu=device.type == "cpu", timeout=timeout)
+
+
+@torch.no_grad()
+def add_gradients_(params: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its sum over the processes, in place; nothing to do for one process."""
+    if world_size() > 1:
+        _together_([p.grad for p in params if p.grad is not None], _sum)
+
+
+@torch.no_grad()
+def align_(module: nn.Module) -> None:
+    """Give every process the parameters and buffers of the first one."""
+    if world_size() > 1:
+        _together_(list(module.state_dict().values()), _of_main)
+
+
+def added(values: Tensor) -> Tensor:
+    """Return the sum of `values` over the processes, on the host."""
+    return _sum(values.to(_device())).cpu() if world_size() > 1 else values
+
+
+def any_process(flag: bool) -> bool:
+    """Return whether `flag` is true on any process."""
+    return flag if world_size() == 1 else bool(added(torch.tensor(float(flag))) > 0)
+
+
+def from_main(function: Callable[[], T]) -> T:
+    """Return on every process what `function` returns on the first one, the only one that calls it; errors likewise."""
+    if world_size() == 1:
+        return function()
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[Any] = [None]
+    if is_main():
+        try:
+            outcome = [(function(), None)]
+        except SteinmixError as error:
+            outcome = [(None, error)]
+    with _contact():
+        broadcast_object_list(outcome)
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
+
+
+def _device() -> torch.device:
+    from accelerate import PartialState
+
+    return PartialState().device
+
+
+def _sum(values: Tensor) -> Tensor:
     from accelerate.utils import reduce
 
-    for parameter in params:
-        if parameter.grad is not None:
-            parameter.grad.copy_(reduce(parameter.grad, reduction="mean"))  # type: ignore[arg-type]
+    with _contact():
+        return reduce(values, reduction="sum")  # type: ignore[return-value]
+
+
+def _of_main(values: Tensor) -> Tensor:
+    from accelerate.utils import broadcast
+
+    with _contact():
+        return broadcast(values)  # type: ignore[return-value]
+
+
+def _together_(tensors: Sequence[Tensor], collective: Callable[[Tensor], Tensor]) -> None:
+    """Replace tensors by what `collective` makes of them; those of one type travel as one."""
+    for dtype in sorted({t.dtype for t in tensors}, key=str):
+        group = [t for t in tensors if t.dtype == dtype]
+        flat = collective(torch.cat([t.reshape(-1) for t in group]).to(_device()))
+        for tensor, part in zip(group, flat.split([t.numel() for t in group])):
+            tensor.copy_(part.view_as(tensor))
+
+
+@contextmanager
+def _contact() -> Iterator[None]:
+    """Say in one line that another process is gone; how torch says it depends on the backend."""
+    try:
+        yield
+    except RuntimeError as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        raise DistributedError(
+            f"process {rank()} of {world_size()} lost contact with another one, which died or hangs; start all again, "
+            f"with resume=True (--resume) where there are checkpoints. ({first})"
+        ) from error

@@ -13,6 +13,7 @@ from .._typing import Source
 from ..objective import Batch
 from ..random import Streams
 from .distinct import find_distinct_rows
+from .distributed import Share, share_of, world_size
 
 __all__ = ["CHUNK_ROWS", "Loader", "StackedLoader"]
 
@@ -43,8 +44,15 @@ class Loader:
         Orders come from its stream "order".
     resident_bytes : int
     distinct : bool, default=False
-        Batches for training hold each distinct row once, where single rows can be taken.
+        Batches for training hold each distinct row once, where single rows can be taken. Not in a distributed run.
+
+    Attributes
+    ----------
+    share : Share or None
+        Of the batch that `epoch` gave last; None where there is one process only.
     """
+
+    share: Share | None = None
 
     def __init__(
         self,
@@ -60,7 +68,7 @@ class Loader:
         self.device, self.streams = device, streams
         small = source.n_rows * source.n_features * source.dtype.itemsize <= resident_bytes
         self._resident = self._load() if small and source.random_access else None
-        self._distinct = find_distinct_rows(source, device) if distinct and source.random_access else None
+        self._distinct = find_distinct_rows(source, device) if distinct and source.random_access and world_size() == 1 else None
 
     @property
     def n_rows(self) -> int:
@@ -73,16 +81,27 @@ class Loader:
         return -(-self.n_rows // self.batch_size)
 
     def epoch(self) -> Iterator[Batch]:
-        """Yield every row once, in random order.
+        """Yield every row once, in random order; of each batch the share of this process.
 
         Where rows can be taken singly, batch sizes differ by at most one, so that no short last batch weighs its few
         rows more than the others.
         """
-        if not self.source.random_access:
-            yield from self._windowed()
-            return
+        try:
+            yield from self._ordered() if self.source.random_access else self._windowed()
+        finally:
+            self.share = self.streams.share = None
+
+    def _ordered(self) -> Iterator[Batch]:
         for index in self.orders():
-            yield self.batch(index)
+            yield self.batch(index[self._own(len(index))])
+
+    def _own(self, total: int) -> slice:
+        """Return which rows of the next batch are this process's, and let the noise of the step be theirs."""
+        self.share = share_of(total)
+        if self.share is None:
+            return slice(None)
+        self.streams.share = self.share[:3]
+        return slice(self.share.start, self.share.stop)
 
     def orders(self) -> tuple[Tensor, ...]:
         """Return the row numbers of an epoch's batches, in random order."""
@@ -155,7 +174,8 @@ class Loader:
     def _shuffled(self, index: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
         for part in np.split(rng.permutation(len(index)), range(self.batch_size, len(index), self.batch_size)):
             if len(part):
-                yield self._batch(rows[part], torch.from_numpy(index[part]))
+                own = part[self._own(len(part))]
+                yield self._batch(rows[own], torch.from_numpy(index[own]))
 
 
 class StackedLoader(Loader):

@@ -16,6 +16,7 @@ from ..random import Streams
 from .callbacks import Callback
 from .checkpoint import Checkpoint
 from .config import Training
+from .distributed import align_, any_process, connect
 from .loader import Loader
 from .stepper import Stepper
 
@@ -96,6 +97,7 @@ def run(
     Terminated
         If SIGTERM came while checkpoints were kept; the last finished epoch is in the newest one.
     """
+    connect(loader.device)
     with checkpoint.guard() if checkpoint is not None else contextlib.nullcontext():
         return _run(RunState(module, phases, streams), loader, training, lr, callbacks, checkpoint)
 
@@ -110,6 +112,7 @@ def _run(
 ) -> list[dict[str, Any]]:
     phases, lr = state.phases, lr if training.lr is None else training.lr
     inside = checkpoint is not None and checkpoint.restore(state, lambda phase: build_optimizers(phase, training, lr))
+    align_(state.module)
     for callback in callbacks:
         callback.on_run_start(state)
     try:
@@ -143,6 +146,7 @@ def _run_phase(
     if not resumed:
         if phase.before is not None:
             phase.before()
+            align_(state.module)
         state.optimizers = build_optimizers(phase, training, lr)
     stepper = Stepper(state.module, phase, state.optimizers, training, loader.device)
     bases = base_rates(state.optimizers)
@@ -153,7 +157,7 @@ def _run_phase(
         _run_epoch(state, stepper, loader, training)
         state.epoch += 1
         stop = [bool(callback.on_epoch_end(state)) for callback in callbacks]
-        if any(stop):
+        if any_process(any(stop)):
             state.epoch = phase.epochs
         if checkpoint is not None:
             checkpoint.write(state)
@@ -183,6 +187,7 @@ def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Trai
     for name, value in state.module.named_parameters():
         if not bool(torch.isfinite(value).all()):  # the last step's gradient was not, though its loss was
             _diverged(state, good, state.step - 1, f"gradient of {name}")
+    align_(state.module)
     state.history.append(epoch_record(state, logged.names, logged.values))
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..objective import Batch, Objective, Phase, Term
 from .config import Training
-from .distributed import average_gradients
+from .distributed import add_gradients_, added, world_size
 from .loader import Loader
 
 __all__ = ["Logged", "Stepper", "clip_each_"]
@@ -78,17 +78,19 @@ class Stepper:
     def epoch(self, loader: Loader) -> Logged:
         """Take every batch of an epoch."""
         logged: list[dict[str, Tensor]] = []
+        weights: list[float] = []
         accumulate, after, steps = self.training.accumulate, self.phase.after_step, 0
         for number, batch in enumerate(loader.epoch()):
             group = min(accumulate, loader.steps_per_epoch - number // accumulate * accumulate)
             last = number % accumulate == group - 1
-            logged.append(self._batch(batch, group, last))
+            weights.append(loader.share.weight if loader.share else 1.0)
+            logged.append(self._batch(batch, weights[-1] / group, last))
             steps += last
             if last and after is not None:
                 after()
-        return _read(logged, steps)
+        return _read(logged, weights, steps)
 
-    def _batch(self, batch: Batch, group: int, last: bool) -> dict[str, Tensor]:
+    def _batch(self, batch: Batch, weight: float, last: bool) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
         for (objective, optimizer, params), only in zip(self._parts, self._only):
             with self._autocast:
@@ -96,7 +98,7 @@ class Stepper:
             loss = _weighted(terms, batch)
             if loss.requires_grad:
                 total = loss.sum() if loss.ndim else loss
-                (total / group if group > 1 else total).backward(inputs=only)
+                (total * weight if weight != 1 else total).backward(inputs=only)
             for name, term in terms.items():
                 values[name] = term.value.detach()
             values["loss"] = loss.detach() + values["loss"] if "loss" in values else loss.detach()
@@ -105,7 +107,7 @@ class Stepper:
         return values
 
     def _step(self, objective: Objective, optimizer: torch.optim.Optimizer, params: list[nn.Parameter]) -> None:
-        average_gradients(params)
+        add_gradients_(params)
         if objective.particles is not None and objective.diversifier is not None:
             objective.particles.diversify_(objective.diversifier)
         if self.training.clip_norm is not None:
@@ -138,8 +140,11 @@ def clip_each_(params: Iterable[nn.Parameter], max_norm: float) -> None:
         gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
 
 
-def _read(logged: list[dict[str, Tensor]], steps: int) -> Logged:
-    """Bring the values of all batches to the host at once."""
+def _read(logged: list[dict[str, Tensor]], weights: list[float], steps: int) -> Logged:
+    """Bring the values of all batches to the host at once; of a distributed run those of the global batches."""
     names = sorted(logged[0], key="loss".__eq__)  # in their order, the loss last
     flat = torch.stack([values[name].float() for values in logged for name in names]).cpu()
-    return Logged(names, flat.unflatten(0, (len(logged), len(names))), steps)
+    table = flat.unflatten(0, (len(logged), len(names)))
+    if world_size() > 1:
+        table = added(table * torch.tensor(weights).view(-1, *[1] * (table.ndim - 1)))
+    return Logged(names, table, steps)
