@@ -27,8 +27,8 @@ MEANINGS = {
     "95 % interval": "of the mean, by Student's t",
     "best null row": "the best of what one has for less: simple baselines, an untrained network, the row's own start",
     "verdict": "reproduced: within the margin (0.01 for accuracies, or the paper's sd); not reproduced, above the "
-    "paper: worse or better by more than margin and interval; undecided: more seeds are needed; protocol differs: other rows "
-    "or another way of judging, so not compared",
+    "paper: worse or better by more than margin and interval; undecided: more seeds are needed; protocol differs: "
+    "other rows or another way of judging, so not compared",
 }
 
 
