@@ -47,6 +47,7 @@ def test_easy_groups_are_found(blobs):
         assert run(f"set/{name}", 0, make_task("set", *blobs))["accuracy"] == 1.0
 
 
+@pytest.mark.filterwarnings("ignore::steinmix.errors.UnboundedWarning")
 @pytest.mark.parametrize("name", [*CHEAP, "ae+gmm", "vade", "vade+nsvgd"])
 def test_labels_reach_the_scorer_only(blobs, short, name):
     """A method that is given permuted labels must answer the same, bit for bit."""

@@ -15,10 +15,8 @@ ACCURACY, ERROR = METRICS["accuracy"], METRICS["knn_error_3"]
 
 
 def table(experiment, records, **columns):
-    return {
-        (line.row.name, line.metric.name): line
-        for line in lines(experiment, by_key(records), experiment.rows, **columns)
-    }
+    found = lines(experiment, by_key(records), experiment.rows, **columns)
+    return {(line.row.name, line.metric.name): line for line in found}
 
 
 def test_summary_against_scipy(record):
