@@ -5,7 +5,7 @@ and Liu 2019, Section 1 and Appendix C; Liu and Wang 2016). Bayesian logistic re
 table on six of its columns, theta ~ N(0, I), judged on 30 % of the rows that were held out:
 
 * particles: predictive accuracy and log-likelihood, marginal means and standard deviations of the coefficients;
-* alpha = 0: without entropy the particles fall onto the mode, and what the posterior does not know is lost;
+* alpha = 0: without entropy the particles gather at the mode, and what the posterior does not know is lost;
 * an SVGD written independently, the slow twin of the tests (found in a clone of the repository only): same steps,
   same particles;
 * a long Markov chain: what is true.
@@ -26,14 +26,7 @@ from torch.nn import functional as F
 import steinmix as sm
 from steinmix.random import Streams
 
-COLUMNS = [
-    "mean radius",
-    "mean texture",
-    "mean smoothness",
-    "mean concavity",
-    "mean symmetry",
-    "mean fractal dimension",
-]
+COLUMNS = [f"mean {name}" for name in ["radius", "texture", "smoothness", "concavity", "symmetry", "fractal dimension"]]
 STEP, STEPS, PARTICLES = 0.01, 1500, 100
 
 
@@ -100,7 +93,7 @@ def chain(streams: Streams, table: Table, chains: int = 64, steps: int = 6000) -
     """
     generator = streams.torch("chain")
     mode = stein(torch.zeros(1, table.x.shape[1], dtype=torch.float64), table, alpha=0.0)
-    hessian = torch.func.hessian(lambda t: -log_joint(t[None], table)[0])(mode[0])
+    hessian = torch.autograd.functional.hessian(lambda t: -log_joint(t[None], table)[0], mode[0])
     root = torch.linalg.cholesky(torch.linalg.inv(hessian)) * 2.38 / len(hessian) ** 0.5
     theta = mode + torch.randn(chains, len(root), generator=generator, dtype=torch.float64) @ root.T
     density, draws = log_joint(theta, table), []
@@ -161,9 +154,8 @@ def main(particles: int = PARTICLES, steps: int = STEPS, twin_steps: int = 50) -
     if independent is not None:
         own = stein(theta, table, steps=twin_steps).numpy()
         other = independent(theta.numpy(), score(table), STEP, twin_steps)[-1]
-        print(
-            f"after {twin_steps} steps, largest difference from the independent SVGD: {np.abs(own - other).max():.1e}"
-        )
+        difference = np.abs(own - other).max()
+        print(f"after {twin_steps} steps, largest difference from the independent SVGD: {difference:.1e}")
 
 
 if __name__ == "__main__":
