@@ -25,7 +25,7 @@ from ..metrics import clustering_accuracy, clustering_scores
 from ..random import Streams
 from ..training import Callback, RunState, Training
 
-__all__ = ["METHODS", "Answer", "Scorer", "Task", "load_task", "make_task", "run", "unit_rows"]
+__all__ = ["METHODS", "Answer", "Scorer", "Task", "deep", "load_task", "make_task", "run", "unit_rows"]
 
 WATCHED_ROWS = 10_000
 """Rows on which accuracy by epoch is measured, at most."""
@@ -146,16 +146,18 @@ class ByEpoch(Callback):
     Parameters
     ----------
     rows : array (n, f)
+    model : estimator
+        The one that is going to be fitted.
     """
 
-    def __init__(self, rows: Any) -> None:
+    def __init__(self, rows: Any, model: Any) -> None:
+        self._model = model
         order = Streams(0).numpy("watched").permutation(rows.shape[0])[:WATCHED_ROWS]
         self.index = np.sort(order)
         self._rows = torch.from_numpy(unit_rows(rows[self.index]) if sp.issparse(rows) else rows[self.index])
         self._labels: list[np.ndarray] = []
         self._seconds: list[float] = []
         self._own = 0.0
-        self.model: Any = None
 
     def __sklearn_clone__(self) -> ByEpoch:
         return self  # what was seen must come back to whoever asked
@@ -167,7 +169,7 @@ class ByEpoch(Callback):
     def on_epoch_end(self, state: RunState) -> None:
         """Assign the rows; the time that takes is not counted."""
         now = time.perf_counter()
-        if state.phase_name in ("anchor", "mixture"):
+        if state.phase_name in self._model._mixture_phases:
             self._seconds.append(round(now - self._begun - self._own, 2))
             self._labels.append(self._assigned(state.module))
         self._own += time.perf_counter() - now
@@ -179,7 +181,8 @@ class ByEpoch(Callback):
 
     @torch.inference_mode()
     def _assigned(self, module: Any) -> np.ndarray:
-        prepared = self.model.preparation_(self._rows.to(self.model.preparation_.shift.device))
+        preparation = self._model.preparation_
+        prepared = preparation(self._rows.to(preparation.shift.device))
         return module.mixture.responsibilities(module.embed(prepared)).argmax(-1).cpu().numpy()
 
 
@@ -229,16 +232,15 @@ def _full_mixture(task: Task, seed: int) -> Any:
     return _gaussian_mixture(task, seed, "full")
 
 
-def _vade(epochs: int | None = None, **settings: Any) -> Callable[[Task, int], Answer]:
-    """Return VaDE with its defaults but for `settings`."""
+def deep(kind: type, epochs: int | None = None, **settings: Any) -> Callable[[Task, int], Answer]:
+    """Return a deep clusterer with its defaults but for `settings`; its accuracy is followed over the epochs."""
 
     def method(task: Task, seed: int) -> Answer:
-        watch = ByEpoch(task.rows)
-        settings_and_seed = {**settings, "random_state": seed}
-        model = VaDE(task.n_clusters, training=Training(epochs=epochs, callbacks=(watch,)), **settings_and_seed)
-        watch.model = model
-        model.fit(task.rows)
-        plain = VaDE(task.n_clusters, training=None if epochs is None else Training(epochs=epochs), **settings_and_seed)
+        chosen = {**settings, "random_state": seed}
+        model = kind(task.n_clusters, training=Training(epochs=epochs), **chosen)
+        watch = ByEpoch(task.rows, model)
+        model.set_params(training__callbacks=(watch,)).fit(task.rows)
+        plain = kind(task.n_clusters, training=None if epochs is None else Training(epochs=epochs), **chosen)
         return Answer(model.labels_, model.initial_labels_, model.score(task.rows), _said(plain), watch)
 
     return method
@@ -259,12 +261,12 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "k-means": _pixels,
     "gmm": _mixture,
     "graph": _graph,
-    "untrained": _vade(0, **UNTRAINED),
+    "untrained": deep(VaDE, 0, **UNTRAINED),
     "ae+k-means": _coded(Autoencoder, _k_means),
     "ae+gmm": _coded(Autoencoder, _gaussian_mixture),
     "ae+gmm-full": _coded(Autoencoder, _full_mixture),
     "vae+gmm": _coded(VAE, _gaussian_mixture),
-    "vade": _vade(),
-    "vade+nsvgd": _vade(diversifier=NSVGD(alpha=0.5)),
+    "vade": deep(VaDE),
+    "vade+nsvgd": deep(VaDE, diversifier=NSVGD(alpha=0.5)),
 }
 """Name -> method. The settings are the estimators' defaults; what is not, stands here."""
