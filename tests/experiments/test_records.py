@@ -1,5 +1,6 @@
 """Lines that are whole, also after a crash and with several writers."""
 
+import fcntl
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,6 +75,20 @@ def test_many_writers_lose_nothing(tmp_path, record):
         list(pool.map(lambda seed: append(path, record(seed, accuracy=0.5)), range(60)))
     assert sorted(r.seed for r in read([path])) == list(range(60))
     assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_a_writer_waits_for_another(tmp_path, record):
+    path = tmp_path / "a.jsonl"
+    append(path, record(0))
+    with ThreadPoolExecutor(1) as pool, path.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = pool.submit(append, path, record(1))
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.1)
+        assert len(read([path])) == 1
+        fcntl.flock(held, fcntl.LOCK_UN)
+        waiting.result(timeout=10)
+    assert len(read([path])) == 2
 
 
 def test_the_newest_record_of_a_key_counts(record):
