@@ -57,7 +57,7 @@ def test_fresh_runs_again(reproduce, tmp_path):
 def test_json(reproduce):
     out, _ = reproduce("wang2019/table1", "--row", "mnist/dec", "mnist/depict*", "--json", "--show")
     found = json.loads(out)
-    dec = found["rows"][0]
+    dec = next(row for row in found["rows"] if row["row"] == "mnist/dec")
     assert (dec["row"], dec["paper"]["value"], dec["paper"]["quoted"], dec["verdict"]) == (
         "mnist/dec", 0.844, True, "not run here",
     )  # fmt: skip

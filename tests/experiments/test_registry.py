@@ -1,6 +1,7 @@
 """The papers' tables as data: complete, consistent, and the printed numbers."""
 
 import inspect
+from importlib.util import find_spec
 
 import pytest
 
@@ -31,9 +32,9 @@ def test_printed_numbers():
         return find(table).claim(row, metric).value
 
     assert value("wang2019/table1", "mnist/k-means", "accuracy") == 0.534
-    assert value("wang2019/table1", "mnist/depict+nsvgd", "nmi") == 0.933
-    assert value("wang2019/table2", "kdd/dagmm+nsvgd", "f1") == 0.9573
-    assert value("wang2019/table2", "kdd/dagmm", "recall") == 0.9442
+    assert value("wang2019/table1", "mnist/gaussian+stein-paper-sign", "nmi") == 0.933
+    assert value("wang2019/table2", "kdd/T/released-sign", "f1") == 0.9573
+    assert value("wang2019/table2", "kdd/Z/dagmm", "recall") == 0.9442
     assert value("jiang2017/table2", "mnist/vade", "accuracy") == 0.9446
     assert value("jiang2017/table2", "har/ae+gmm", "accuracy") == 0.7767
     assert value("jiang2017/table3", "mnist/vade", "knn_error_5") == 0.0214
@@ -43,8 +44,8 @@ def test_printed_numbers():
 
 def test_quoted_numbers_are_marked():
     quoted = {c.row for e in TABLES for c in e.claims if c.quoted}
-    assert {"mnist/dec", "mnist/jule", "kdd/dagmm", "mnist/dlgmm", "mnist/aae-k16"} <= quoted
-    assert not {"mnist/vade", "mnist/depict+nsvgd", "kdd/dagmm+nsvgd"} & quoted
+    assert {"mnist/dec", "mnist/jule", "kdd/Z/dagmm", "mnist/dlgmm", "mnist/aae-k16"} <= quoted
+    assert not {"mnist/vade", "mnist/code-released-sign", "kdd/T/released-sign"} & quoted
 
 
 def test_other_data_are_not_compared():
@@ -61,3 +62,23 @@ def test_names():
         find("jiang2017/tabel2")
     with pytest.raises(ConfigError, match="did you mean 'mnist/vade'"):
         chosen_rows(table, ["mnist/vaed"])
+
+
+def test_rows_named_here_are_those_of_their_runners():
+    """Where a runner's module is there, it knows every row that is wired to it."""
+    from steinmix.experiments import wang2019
+
+    if find_spec("steinmix.experiments.depict"):
+        from steinmix.experiments import depict
+
+        assert set(wang2019.DEPICT_ROWS) <= {wang2019._hyphened(name) for name in depict.ROWS}
+    if find_spec("steinmix.experiments.kdd"):
+        from steinmix.experiments import kdd
+
+        assert {*wang2019.KDD_NULLS, *wang2019.KDD_ROWS} <= set(kdd.ROWS)
+        assert set(wang2019.PROTOCOLS) == set(kdd.PROTOCOLS)
+    if find_spec("steinmix.experiments.toy"):
+        from steinmix.experiments import toy
+
+        assert set(wang2019.TOY_METHODS) == set(toy.METHODS)
+        assert set(wang2019.TOY_OPTIMIZERS) == set(toy.OPTIMIZERS)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from steinmix.errors import DataError, DivergedError
+from steinmix.experiments import Row, Study
 from steinmix.experiments.records import append
 from steinmix.experiments.runner import complete, missing, records_of, unavailable
 
@@ -14,9 +15,9 @@ def test_only_what_is_missing_is_run(tmp_path, experiment, calls, record):
     append(tmp_path / "paper-table-second-machine.jsonl", record(0, "set/null", accuracy=0.9))
     append(tmp_path / "paper-table.jsonl", record(0, protocol="another", accuracy=0.9))
     cells = missing(experiment, experiment.rows, [0, 1], tmp_path)
-    assert [(cell.row.name, cell.seed) for cell in cells] == [("set/null", 1), ("set/method", 0)]
+    assert [(cell.row.name, cell.seed) for cell in cells] == [("set/method", 0), ("set/null", 1)]
     assert complete(experiment, cells, tmp_path, progress=False) == 0
-    assert calls == [("set/null", 1, "SET"), ("set/method", 0, "SET")]
+    assert calls == [("set/method", 0, "SET"), ("set/null", 1, "SET")]
     assert missing(experiment, experiment.rows, [0, 1], tmp_path) == []
     found = records_of(experiment, tmp_path)
     done = found["paper/table", "set/null", "all rows", 1]
@@ -69,5 +70,18 @@ def test_why_a_row_is_not_run(experiment):
         raise DataError(f"no file of {name}")
 
     rows = (*experiment.rows, replace(experiment.rows[0], name="gone/row", load=absent))
-    reasons = unavailable(rows)
+    reasons = unavailable(experiment, rows)
     assert reasons == {"set/other": "no runner in this version", "gone/row": "no data: no file of gone"}
+
+
+def test_a_study_has_records_of_its_own_and_runs_rows_at_once(tmp_path, experiment, record):
+    asked = []
+    study = Study(
+        lambda rows, folder, jobs: asked.append((rows, folder, jobs)), lambda folder: [record(0, accuracy=1.0)]
+    )
+    studied = replace(experiment, rows=(Row("set/method"), Row("set/other")), study=study)
+    cells = missing(studied, studied.rows, range(2), tmp_path)
+    assert [(cell.row.name, cell.seed) for cell in cells] == [("set/other", 0), ("set/method", 1), ("set/other", 1)]
+    assert unavailable(studied, studied.rows) == {}
+    complete(studied, cells, tmp_path, jobs=3)
+    assert asked == [(["set/other", "set/method"], tmp_path, 3)]

@@ -70,10 +70,12 @@ def _run(
 ) -> dict[str, str]:
     """Run what is missing and return why rows cannot be run here."""
     if options.fresh:
-        cells = [Cell(row, seed) for row in rows if row.run for seed in seeds]
+        cells = [Cell(row, seed) for row in rows if experiment.runs(row) for seed in seeds]
     else:
         cells = missing(experiment, rows, seeds, folder)
-    reasons = unavailable([row for row in rows if row.run is None or row in {cell.row for cell in cells}])
+    reasons = unavailable(
+        experiment, [row for row in rows if not experiment.runs(row) or row in {c.row for c in cells}]
+    )
     cells = [cell for cell in cells if cell.row.name not in reasons]
     _announce(options, experiment, cells, len(rows) * len(seeds), folder)
     try:
@@ -143,7 +145,7 @@ def _status(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     found = []
     for row in experiment.rows:
         done = sum((r.row, r.protocol) == (row.name, row.protocol) for r in records.values())
-        left = max(0, experiment.seeds - done) if row.run else 0
+        left = max(0, experiment.seeds - done) if experiment.runs(row) else 0
         seconds = costs.get(row.name)
         found.append(
             {
@@ -152,7 +154,11 @@ def _status(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
                 "done": done,
                 "asked": experiment.seeds,
                 "seconds": None if seconds is None else left * seconds,
-                "state": "done" if done >= experiment.seeds else "to do" if row.run else "no runner in this version",
+                "state": "done"
+                if done >= experiment.seeds
+                else "to do"
+                if experiment.runs(row)
+                else "no runner in this version",
             }
         )
     return found

@@ -12,9 +12,22 @@ from fnmatch import fnmatchcase
 from importlib import import_module
 
 from ..errors import ConfigError
-from .spec import METRICS, Claim, Curve, Experiment, Metric, Row
+from .spec import METRICS, Claim, Curve, Experiment, Metric, Row, Study, Sweep
 
-__all__ = ["METRICS", "PAPERS", "Claim", "Curve", "Experiment", "Metric", "Row", "available", "chosen_rows", "find"]
+__all__ = [
+    "METRICS",
+    "PAPERS",
+    "Claim",
+    "Curve",
+    "Experiment",
+    "Metric",
+    "Row",
+    "Study",
+    "Sweep",
+    "available",
+    "chosen_rows",
+    "find",
+]
 
 PAPERS = ("wang2019", "jiang2017", "dilokthanakul2016")
 

@@ -25,7 +25,7 @@ from ..metrics import clustering_accuracy, clustering_scores
 from ..random import Streams
 from ..training import Callback, RunState, Training
 
-__all__ = ["METHODS", "Answer", "Scorer", "Task", "deep", "load_task", "make_task", "run", "unit_rows"]
+__all__ = ["METHODS", "Answer", "Scorer", "Task", "deep", "judged", "load_task", "make_task", "run", "unit_rows"]
 
 WATCHED_ROWS = 10_000
 """Rows on which accuracy by epoch is measured, at most."""
@@ -126,10 +126,11 @@ def run(row: str, seed: int, data: Task) -> dict[str, Any]:
         warnings.simplefilter("ignore", UnboundedWarning)  # said under the row's deviations
         warnings.simplefilter("ignore", CollapseWarning)  # said by the number of clusters
         answer = METHODS[row.partition("/")[2]](data, seed)
-    return _judged(answer, data.scorer)
+    return judged(answer, data.scorer)
 
 
-def _judged(answer: Answer, scorer: Scorer) -> dict[str, Any]:
+def judged(answer: Answer, scorer: Scorer) -> dict[str, Any]:
+    """Return the metrics of an answer, and its settings."""
     found: dict[str, Any] = scorer.scores(answer.labels)
     if answer.start is not None:
         found["initial_accuracy"] = scorer.accuracy(answer.start)
@@ -262,7 +263,7 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "gmm": _mixture,
     "graph": _graph,
     "untrained": deep(VaDE, 0, **UNTRAINED),
-    "ae+k-means": _coded(Autoencoder, _k_means),
+    "dense-ae+k-means": _coded(Autoencoder, _k_means),
     "ae+gmm": _coded(Autoencoder, _gaussian_mixture),
     "ae+gmm-full": _coded(Autoencoder, _full_mixture),
     "vae+gmm": _coded(VAE, _gaussian_mixture),

@@ -25,26 +25,29 @@ class Cell(NamedTuple):
 
 def records_of(experiment: Experiment, folder: str | Path) -> dict[Key, RunRecord]:
     """Return the records of an experiment: all files ``<paper>-<table>*.jsonl`` of the folder, by key."""
+    if experiment.study is not None:
+        return by_key(experiment.study.read(Path(folder)))
     paths = sorted(Path(folder).glob(f"{experiment.stem}*.jsonl"))
     return by_key(record for record in read(paths) if record.experiment == experiment.id)
 
 
 def missing(experiment: Experiment, rows: Iterable[Row], seeds: Sequence[int], folder: str | Path) -> list[Cell]:
-    """Return the runs that have no record yet, of the rows that have a runner; those on one data set side by side."""
-    done = records_of(experiment, folder)
+    """Return the runs that have no record yet, of the rows that can be run: data set by data set, seed by seed."""
+    done, rows = records_of(experiment, folder), [row for row in rows if experiment.runs(row)]
     return [
         Cell(row, seed)
-        for row in sorted((row for row in rows if row.run), key=lambda row: row.data)
+        for data in dict.fromkeys(row.data for row in rows)
         for seed in seeds
-        if (experiment.id, row.name, row.protocol, seed) not in done
+        for row in rows
+        if row.data == data and (experiment.id, row.name, row.protocol, seed) not in done
     ]
 
 
-def unavailable(rows: Iterable[Row]) -> dict[str, str]:
+def unavailable(experiment: Experiment, rows: Iterable[Row]) -> dict[str, str]:
     """Return, by name, why rows cannot be run here: no runner, or no data."""
     reasons = {}
     for row in rows:
-        if row.run is None:
+        if not experiment.runs(row):
             reasons[row.name] = "no runner in this version"
         elif row.load is not None:
             try:
@@ -77,6 +80,9 @@ def complete(
     """
     from tqdm import tqdm
 
+    if experiment.study is not None and cells:
+        experiment.study.run(list(dict.fromkeys(cell.row.name for cell in cells)), Path(folder), jobs)
+        return 0
     path, failed = Path(folder) / f"{experiment.stem}.jsonl", 0
     hidden = None if progress is None else not progress
     with tqdm(total=len(cells), desc=experiment.id, unit="run", disable=hidden, leave=False) as bar:

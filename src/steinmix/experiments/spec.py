@@ -7,11 +7,12 @@ may stand under the key ``settings``. Labels stay inside ``data``, where only it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-__all__ = ["METRICS", "Claim", "Curve", "Experiment", "Load", "Metric", "Row", "Run"]
+__all__ = ["METRICS", "Claim", "Curve", "Experiment", "Load", "Metric", "Row", "Run", "Study", "Sweep"]
 
 Run = Callable[[str, int, Any], Mapping[str, Any]]
 Load = Callable[[str], Any]
@@ -57,6 +58,7 @@ METRICS = {
         Metric("knn_error_10", "error, k = 10", 0.002, higher=False),
         Metric("mode_error", "mode error", 0.1, higher=False),
         Metric("variance_error", "|variance ratio - 1|", 0.05, higher=False),
+        Metric("variance_ratio", "variance ratio"),
     )
 }
 
@@ -151,6 +153,40 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """A figure across rows, drawn by ``--figures``: a metric over what distinguishes them.
+
+    Attributes
+    ----------
+    name, metric, x : str
+        Name of the file, what is drawn, what is on the other axis.
+    lines : mapping
+        Label -> (place on the axis, name of the row), in order.
+    """
+
+    name: str
+    metric: str
+    x: str
+    lines: Mapping[str, tuple[tuple[float, str], ...]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A runner that does all seeds of many rows in one program, and keeps records in a form of its own.
+
+    Attributes
+    ----------
+    run : callable
+        (names of the rows, folder, processes) -> None; adds what they lack to its file.
+    read : callable
+        folder -> the records of its file, one for each row and seed.
+    """
+
+    run: Callable[[Sequence[str], Path, int], None]
+    read: Callable[[Path], list[Any]]
+
+
+@dataclass(frozen=True)
 class Experiment:
     """A table of a paper.
 
@@ -166,6 +202,9 @@ class Experiment:
     seeds : int
         How many a claim needs.
     curves : tuple of Curve
+    sweeps : tuple of Sweep
+    study : Study, optional
+        Runs the rows, in place of a runner for each.
     """
 
     id: str
@@ -176,6 +215,12 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     seeds: int = 10
     curves: tuple[Curve, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
+    study: Study | None = None
+
+    def runs(self, row: Row) -> bool:
+        """Whether this version can run a row."""
+        return row.run is not None or self.study is not None
 
     @property
     def paper(self) -> str:

@@ -26,7 +26,10 @@ from statistics import fmean, stdev
 from .records import Key, RunRecord
 from .spec import METRICS, Claim, Experiment, Metric, Row
 
-__all__ = ["Line", "Summary", "curve_of", "lines", "records_of_row", "summarise", "verdict"]
+__all__ = ["Groups", "Line", "Summary", "by_row", "curve_of", "lines", "records_of_row", "summarise", "verdict"]
+
+Groups = Mapping[tuple[str, str], Sequence[RunRecord]]
+"""Row and protocol -> records."""
 
 CHOOSER = "objective"
 """The metric, measured without labels, by which the best of the seeds is chosen, as papers do that report one run."""
@@ -95,18 +98,19 @@ def lines(
     metrics : sequence of str
         The columns; without any, the experiment's first one and those the paper has a claim for.
     """
+    groups = by_row(records.values())
     return [
-        _line(experiment, records, row, METRICS[name])
+        _line(experiment, groups, row, METRICS[name])
         for row in rows
         for name in (metrics or experiment.metrics)
         if metrics or name == experiment.metrics[0] or experiment.claim(row.name, name)
     ]
 
 
-def _line(experiment: Experiment, records: Mapping[Key, RunRecord], row: Row, metric: Metric) -> Line:
-    own = records_of_row(experiment, records, row)
+def _line(experiment: Experiment, groups: Groups, row: Row, metric: Metric) -> Line:
+    own = records_of_row(groups, row)
     ours = summarise(own, metric)
-    others = {null: records_of_row(experiment, records, experiment.row(null)) for null in row.nulls}
+    others = {null: records_of_row(groups, experiment.row(null)) for null in row.nulls}
     nulls = [(name, summarise(found, metric).mean) for name, found in others.items()]
     nulls.append(("its own start", summarise(own, replace(metric, name=f"initial_{metric.name}")).mean))
     known = [(name, mean) for name, mean in nulls if mean is not None]
@@ -115,9 +119,17 @@ def _line(experiment: Experiment, records: Mapping[Key, RunRecord], row: Row, me
     return Line(row, metric, claim, ours, best, verdict(claim, row, ours, metric))
 
 
-def records_of_row(experiment: Experiment, records: Mapping[Key, RunRecord], row: Row) -> list[RunRecord]:
+def by_row(records: Iterable[RunRecord]) -> Groups:
+    """Return the records of one experiment by row and protocol."""
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault((record.row, record.protocol), []).append(record)
+    return groups
+
+
+def records_of_row(groups: Groups, row: Row) -> Sequence[RunRecord]:
     """Return the records of a row, under its present protocol."""
-    return [r for r in records.values() if (r.experiment, r.row, r.protocol) == (experiment.id, row.name, row.protocol)]
+    return groups.get((row.name, row.protocol), ())
 
 
 def curve_of(records: Sequence[RunRecord], name: str) -> list[Summary]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .._files import write_text
-from ..experiments import Curve, Experiment, Row
+from ..experiments import METRICS, Experiment, Row
 from ..experiments.records import Key, RunRecord
-from ..experiments.tables import Line, curve_of, records_of_row
+from ..experiments.tables import Line, Summary, by_row, curve_of, records_of_row, summarise
 from .figures import bands, require, standalone
 from .render import render
 
@@ -126,16 +126,42 @@ def write_table(
 
 
 def draw_curves(experiment: Experiment, records: Mapping[Key, RunRecord], rows: Iterable[Row]) -> dict[str, str]:
-    """Return the experiment's curves as SVG, by name: one figure for each curve and data set that has records."""
+    """Return the experiment's figures as SVG, by name, as far as there are records of these rows.
+
+    One figure for each curve and data set, and one for each sweep.
+    """
     require("matplotlib")
-    rows, found = list(rows), {}
+    groups = {row.name: records_of_row(by_row(records.values()), row) for row in rows}
+    figures = {}
     for curve in experiment.curves:
-        for data in dict.fromkeys(row.data for row in rows):
+        for data in dict.fromkeys(name.partition("/")[0] for name in groups):
+            series = {name: curve_of(own, curve.metric) for name, own in groups.items() if name.split("/")[0] == data}
+            places = curve.grid or tuple(range(1, max(map(len, series.values()), default=0) + 1))
             name = f"{experiment.stem}-{curve.metric}-{data}"
-            svg = _drawn(experiment, curve, records, [row for row in rows if row.data == data], name)
-            if svg is not None:
-                found[name] = svg
-    return found
+            figures[name] = _drawn({k: list(zip(places, v)) for k, v in series.items()}, curve.x, curve.title, name)
+    for sweep in experiment.sweeps:
+        metric = METRICS[sweep.metric]
+        series = {
+            label: [(place, summarise(groups.get(row, ()), metric)) for place, row in points]
+            for label, points in sweep.lines.items()
+        }
+        name = f"{experiment.stem}-{sweep.name}"
+        figures[name] = _drawn(series, sweep.x, metric.title, name)
+    return {name: svg for name, svg in figures.items() if svg is not None}
+
+
+def _drawn(series: Mapping[str, Sequence[tuple[float, Summary]]], x: str, y: str, name: str) -> str | None:
+    """Return means with 95 % intervals; None if there is nothing to draw."""
+    found = {label: [(at, s) for at, s in points if s.mean is not None] for label, points in series.items()}
+    lines = {
+        f"{label} (n = {points[0][1].n})": (
+            [at for at, _ in points],
+            [(s.mean, s.mean if s.low is None else s.low, s.mean if s.high is None else s.high) for _, s in points],
+        )
+        for label, points in found.items()
+        if points
+    }
+    return bands(lines, x, y, name) if lines else None
 
 
 def write_curves(figures: Mapping[str, str], folder: Path) -> list[Path]:
@@ -143,21 +169,6 @@ def write_curves(figures: Mapping[str, str], folder: Path) -> list[Path]:
     for name, svg in figures.items():
         write_text(folder / f"{name}.svg", standalone(svg))
     return [folder / f"{name}.svg" for name in figures]
-
-
-def _drawn(
-    experiment: Experiment, curve: Curve, records: Mapping[Key, RunRecord], rows: Sequence[Row], name: str
-) -> str | None:
-    series = {row.name: curve_of(records_of_row(experiment, records, row), curve.metric) for row in rows}
-    lines = {
-        f"{row} ({points[0].n} seeds)": (
-            list(curve.grid[: len(points)]) or list(range(1, len(points) + 1)),
-            [(p.mean, p.mean if p.low is None else p.low, p.mean if p.high is None else p.high) for p in points],
-        )
-        for row, points in series.items()
-        if points
-    }
-    return bands(lines, curve.x, curve.title, name) if lines else None
 
 
 def _number(value: float | None) -> str | None:
