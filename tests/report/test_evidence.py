@@ -81,3 +81,11 @@ def test_figures(tmp_path, records):
     fewer = {key: record for key, record in records.items() if record.row != "set/null"}
     assert draw_curves(TABLE, fewer, ROWS)["p-t-over-d"] != figures["p-t-over-d"]
     assert draw_curves(TABLE, {}, ROWS) == {}
+
+
+def test_a_null_row_is_named_by_what_differs():
+    from steinmix.report.evidence import _relative
+
+    assert _relative("kdd/Z/1-nn", "kdd/Z/dagmm") == "1-nn"
+    assert _relative("toy/a/gmm/oracle", "toy/a/nsvgd/oracle") == "gmm/oracle"
+    assert _relative("its own start", "set/a") == "its own start"

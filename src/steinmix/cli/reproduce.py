@@ -21,6 +21,9 @@ from .show import print_json, print_pairs, print_rows
 
 __all__ = ["run"]
 
+NAMED_ROWS = 9
+"""Rows that a note below the table names, at most."""
+
 _DESCRIPTION = """\
   steinmix reproduce --list                   the tables: what is done, what is missing, what it costs
   steinmix reproduce jiang2017/table2         run what has no record yet, and print the table
@@ -62,7 +65,7 @@ def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
         print(f"{experiment.source}: {experiment.title}")
         print_rows(table_cells(experiment, table))
         _print_notes(rows, reasons)
-        print_pairs({"records": str(folder / f"{experiment.stem}*.jsonl"), "page": page and str(page)})
+        print_pairs({"records": str(folder), "page": page and str(page)})
 
 
 def _run(
@@ -123,7 +126,12 @@ def _print_notes(rows: Iterable[Row], reasons: Mapping[str, str]) -> None:
         for text in (f"protocol: {row.protocol}", row.deviations, reasons.get(row.name, "")):
             if text:
                 notes.setdefault(text, []).append(row.name)
-    print("\n" + "\n".join(f"{', '.join(names)}\n    {text}" for text, names in notes.items()) + "\n")
+    print("\n" + "\n".join(f"{_named(names)}\n    {text}" for text, names in notes.items()) + "\n")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED_ROWS} more" if len(names) > NAMED_ROWS else ""
+    return ", ".join(names[:NAMED_ROWS]) + more
 
 
 def _list(options: argparse.Namespace, folder: Path) -> None:

@@ -112,7 +112,8 @@ def _line(experiment: Experiment, groups: Groups, row: Row, metric: Metric) -> L
     ours = summarise(own, metric)
     others = {null: records_of_row(groups, experiment.row(null)) for null in row.nulls}
     nulls = [(name, summarise(found, metric).mean) for name, found in others.items()]
-    nulls.append(("its own start", summarise(own, replace(metric, name=f"initial_{metric.name}")).mean))
+    start = summarise(own, replace(metric, name=f"initial_{metric.name}")).mean
+    nulls.append(("its own start", None if start == ours.mean else start))  # a row that is its start has not beaten it
     known = [(name, mean) for name, mean in nulls if mean is not None]
     best = max(known, key=lambda null: null[1] * (1 if metric.higher else -1), default=None)
     claim = experiment.claim(row.name, metric.name)

@@ -40,7 +40,7 @@ def cells(experiment: Experiment, line: Line) -> dict[str, str | None]:
     quoted = " (quoted)" if claim is not None and claim.quoted else ""
     spread = f" ± {claim.sd:.4f}" if claim is not None and claim.sd is not None else ""
     failed = f" + {ours.failed} failed" if ours.failed else ""
-    null = None if line.null is None else f"{line.null[1]:.4f} {line.null[0].removeprefix(line.row.data + '/')}"
+    null = None if line.null is None else f"{line.null[1]:.4f} {_relative(line.null[0], line.row.name)}"
     return {
         "row": line.row.name,
         "metric": line.metric.title,
@@ -169,6 +169,13 @@ def write_curves(figures: Mapping[str, str], folder: Path) -> list[Path]:
     for name, svg in figures.items():
         write_text(folder / f"{name}.svg", standalone(svg))
     return [folder / f"{name}.svg" for name in figures]
+
+
+def _relative(name: str, row: str) -> str:
+    """Return the name of another row without the parts that both begin with."""
+    parts, own = name.split("/"), row.split("/")
+    same = next((i for i, pair in enumerate(zip(parts, own)) if pair[0] != pair[1]), 0)
+    return "/".join(parts[same:])
 
 
 def _number(value: float | None) -> str | None:
