@@ -1,12 +1,21 @@
 """The papers' tables as data: complete, consistent, and the printed numbers."""
 
 import inspect
-from importlib.util import find_spec
 
 import pytest
 
 from steinmix.errors import ConfigError
-from steinmix.experiments import METRICS, available, chosen_rows, find
+from steinmix.experiments import (
+    METRICS,
+    available,
+    chosen_rows,
+    depict,
+    detectors,
+    find,
+    protocols,
+    toy,
+    wang2019,
+)
 
 TABLES = list(available().values())
 
@@ -65,20 +74,10 @@ def test_names():
 
 
 def test_rows_named_here_are_those_of_their_runners():
-    """Where a runner's module is there, it knows every row that is wired to it."""
-    from steinmix.experiments import wang2019
-
-    if find_spec("steinmix.experiments.depict"):
-        from steinmix.experiments import depict
-
-        assert set(wang2019.DEPICT_ROWS) <= {wang2019._hyphened(name) for name in depict.ROWS}
-    if find_spec("steinmix.experiments.kdd"):
-        from steinmix.experiments import kdd
-
-        assert {*wang2019.KDD_NULLS, *wang2019.KDD_ROWS} <= set(kdd.ROWS)
-        assert set(wang2019.PROTOCOLS) == set(kdd.PROTOCOLS)
-    if find_spec("steinmix.experiments.toy"):
-        from steinmix.experiments import toy
-
-        assert set(wang2019.TOY_METHODS) == set(toy.METHODS)
-        assert set(wang2019.TOY_OPTIMIZERS) == set(toy.OPTIMIZERS)
+    assert set(wang2019.DEPICT_ROWS) == {depict.hyphened(name) for name in depict.ROWS}
+    assert {*wang2019.KDD_NULLS, *wang2019.KDD_ROWS} == set(detectors.ROWS)
+    assert set(wang2019.PROTOCOLS) == set(protocols.PROTOCOLS)
+    assert set(wang2019.TOY_METHODS) == set(toy.METHODS)
+    assert set(wang2019.TOY_OPTIMIZERS) == set(toy.OPTIMIZERS)
+    points = {(point.m, point.delta) for point in toy.PARTS["figure2"]} | {(p.m, p.delta) for p in toy.PARTS["row1"]}
+    assert set(wang2019.TOY_POINTS) == points

@@ -1,21 +1,18 @@
 """Nonlinear SVGD (ICML 2019): Table 1, clustering of MNIST; Table 2, anomalies in KDDCUP99; the toy study's figures.
 
-The runners are `clustering`, `depict`, `kdd` and `toy`; a version that lacks one prints its rows as not run here.
+The runners are `clustering`, `depict`, `kdd` and `toy`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from . import clustering
-from .clustering import Answer, Task
+from . import clustering, depict, kdd, toy
 from .records import RunRecord
-from .spec import Claim, Experiment, Row, Run, Study, Sweep
+from .spec import Claim, Experiment, Row, Study, Sweep
 
 __all__ = ["EXPERIMENTS"]
 
@@ -26,33 +23,6 @@ TWENTIES = "mean of 20 splits from one stored start"
 QUOTED_Z = "quoted; protocol Z of the DAGMM paper"
 BY_DEPICT = "quoted by way of the DEPICT paper"
 IMAGES = "all 70,000 images"
-
-
-def _there(module: str) -> bool:
-    return find_spec(f"{__package__}.{module}") is not None
-
-
-def _sibling(module: str) -> Any:
-    return import_module(f".{module}", __package__)
-
-
-def _when(module: str, run: Run) -> Run | None:
-    return run if _there(module) else None
-
-
-def _run_depict(row: str, seed: int, data: Task) -> dict[str, Any]:
-    """Run a row of `depict`; its names have blanks and commas where ours have hyphens."""
-    from ..data.fetch import cache_folder
-
-    depict = _sibling("depict")
-    name = {_hyphened(name): name for name in depict.ROWS}[row.partition("/")[2]]
-    labels, told = depict.run_row(name, seed, depict.Task(data.name, data.rows, cache_folder() / "pretrained"))
-    start = told.pop("start_labels", None)
-    return clustering.judged(Answer(labels, start), data.scorer) | {"settings": told}
-
-
-def _hyphened(name: str) -> str:
-    return name.replace(" + ", "+").replace(", ", "-").replace(" ", "-")
 
 
 TABLE_1_NUMBERS = {
@@ -95,7 +65,7 @@ def _table_1_rows() -> list[Row]:
             found.append(Row(row, clustering.run, clustering.load_task, seen, beside, deviations, cost))
         for name, deviations in DEPICT_ROWS.items():
             run, beside = (
-                _when("depict", _run_depict),
+                depict.run,
                 [null] if name.startswith("ae") else [null, f"{data}/ae+k-means"],
             )
             said = f"{deviations}; {BUDGET}"
@@ -147,15 +117,6 @@ KDD_ROWS = (
 )
 
 
-def _run_kdd(row: str, seed: int, data: Any) -> dict[str, Any]:
-    _, protocol, name = row.split("/")
-    return _sibling("kdd").run(name, protocol, seed, data)
-
-
-def _load_kdd(name: str) -> Any:
-    return _sibling("kdd").load()
-
-
 def _table_2_rows() -> list[Row]:
     """Rows under all protocols, those that share a training side by side: it is then done once."""
     found = []
@@ -164,7 +125,7 @@ def _table_2_rows() -> list[Row]:
             nulls = () if name in KDD_NULLS else tuple(f"kdd/{protocol}/{null}" for null in KDD_NULLS)
             cost = 60.0 if name in KDD_NULLS else 600.0
             row = f"kdd/{protocol}/{name}"
-            found.append(Row(row, _when("kdd", _run_kdd), _load_kdd, words, nulls, cost=cost))
+            found.append(Row(row, kdd.run, kdd.load, words, nulls, cost=cost))
     return [*found, *(Row(f"kdd/Z/{name}", protocol=PROTOCOLS["Z"]) for name in ("dsebm", "dcn"))]
 
 
@@ -210,12 +171,11 @@ def _run_toy(rows: Sequence[str], folder: Path, jobs: int) -> None:
     """Run the whole grid, or its one point of the issue's table if no other is asked for; what is there is kept."""
     point = all(row.startswith("toy/code/m6-d5/") for row in rows)
     arguments = {"--part": "row1" if point else "figure2", "--output": str(folder / TOY_FILE), "--jobs": str(jobs)}
-    _sibling("toy").main([*(word for pair in arguments.items() for word in pair), "--resume"])
+    toy.main([*(word for pair in arguments.items() for word in pair), "--resume"])
 
 
 def _read_toy(folder: Path) -> list[RunRecord]:
     """Return one record for each trial, its alpha chosen by either rule among the study's records."""
-    toy = _sibling("toy")
     groups: dict[tuple[str, int, float, str, str], list[dict[str, Any]]] = {}
     for record in toy.read(folder / TOY_FILE):
         if (record["steps"], len(record["mode_error"])) == (50_000, 20):
@@ -270,7 +230,7 @@ FIGURE_2 = Experiment(
     rows=tuple(_toy_rows()),
     seeds=20,
     sweeps=tuple(_toy_sweeps()),
-    study=Study(_run_toy, _read_toy) if _there("toy") else None,
+    study=Study(_run_toy, _read_toy),
 )
 
 EXPERIMENTS = (TABLE_1, TABLE_2, FIGURE_2)
