@@ -1,7 +1,5 @@
 """The runner on a small table in place of the file, and the null rows."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -23,7 +21,7 @@ def table(rng):
 @pytest.mark.parametrize("row", detectors.NULLS)
 @pytest.mark.parametrize("protocol", ["Z", "D", "T", "B-oracle"])
 def test_null_rows_find_what_is_plain(table, row, protocol):
-    found = kdd.run(row, protocol, 0, table)
+    found = kdd.judge(row, protocol, 0, table)
     assert set(found) == {"precision", "recall", "f1", "auroc", "average_precision"}
     assert found["auroc"] > (0.5 if row == "untrained" else 0.98)
 
@@ -52,25 +50,16 @@ def test_a_row_is_trained_once_for_the_protocols_that_share_a_split(table, monke
     monkeypatch.setitem(detectors.ROWS, "mine", detectors.Row(score, "zscore38", ""))
     kdd._scores.cache_clear()
     for protocol in ("Z", "D", "T", "B-oracle"):
-        kdd.run("mine", protocol, 0, table)
+        kdd.judge("mine", protocol, 0, table)
     assert calls == [len(split(table, halves, 0).train) for halves in ("rows", "normal")]
 
 
-def test_only_what_has_no_record_is_run(table, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(kdd, "load", lambda: table)
-    where = tmp_path / "new" / "records.jsonl"
-    arguments = ["--protocol", "T", "B-oracle", "--row", "mahalanobis", "--output", str(where)]
-    kdd.main([*arguments, "--seeds", "0-1"])
-    first = where.read_text()
-    kdd.main([*arguments, "--seeds", "0-2"])
-    records = [json.loads(line) for line in where.read_text().splitlines()]
-    assert where.read_text().startswith(first)
-    assert [(r["protocol"], r["seed"]) for r in records] == [(p, s) for s in range(3) for p in ("T", "B-oracle")]
-    assert capsys.readouterr().out == where.read_text()
+def test_a_row_of_a_table_names_its_protocol(table):
+    assert kdd.run("kdd/T/mahalanobis", 1, table) == kdd.judge("mahalanobis", "T", 1, table)
 
 
 def test_unknown_names(table):
     with pytest.raises(ConfigError, match="1-nn"):
-        kdd.run("magic", "Z", 0, table)
+        kdd.judge("magic", "Z", 0, table)
     with pytest.raises(ConfigError, match="B-oracle"):
-        kdd.run("1-nn", "A", 0, table)
+        kdd.judge("1-nn", "A", 0, table)

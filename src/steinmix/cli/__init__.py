@@ -1,4 +1,4 @@
-"""The command line: ``steinmix demo | fit | predict | score | sample | report | data``."""
+"""The command line: ``steinmix demo | fit | predict | score | sample | report | reproduce | data``."""
 
 from .entry import main
 

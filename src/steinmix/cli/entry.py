@@ -39,6 +39,7 @@ VERBS = {
     "score": "run folder and new rows -> scores; high is normal",
     "sample": "run folder -> generated rows",
     "report": "run folder -> its report.html, made anew",
+    "reproduce": "a table of a paper -> its numbers beside ours and the null rows",
     "data": "list the published data sets, get one, or describe a file",
 }
 

@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import json
 import platform
-import resource
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from .._files import standing, write_text
+from .._machine import finite, now, peak_memory_mb, versions
 from ..errors import ModelFileError
 from .inputs import Request
 
@@ -45,7 +42,6 @@ __all__ = [
 
 RECORD = "run.json"
 FORMAT, SCHEMA = "steinmix-run", 1
-_PACKAGES = ("steinmix", "torch", "numpy", "scipy", "scikit-learn", "pyarrow")
 
 
 class Stopwatch:
@@ -72,49 +68,21 @@ def command_line(verb: str, argv: Sequence[str]) -> str:
     return shlex.join(["steinmix", verb, *argv])
 
 
-def now() -> str:
-    """Return the time, in seconds of UTC."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a result."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def machine(device: Any = "cpu") -> dict[str, Any]:
     """Return where it ran and how much memory the process has needed so far."""
     import torch
 
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     return {
         "device": str(device),
         "threads": torch.get_num_threads(),
         "platform": platform.platform(),
-        "peak_memory_mb": round(peak, 1),
+        "peak_memory_mb": peak_memory_mb(),
     }
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON; what has no number (an infinity) becomes null, as JSON has no word for it."""
     write_text(path, json.dumps(finite(record), indent=1) + "\n")
-
-
-def finite(value: Any) -> Any:
-    """Return `value` with plain types, and null for what is not finite."""
-    if isinstance(value, Mapping):
-        return {str(k): finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and value - value != 0 else value
 
 
 @dataclass(frozen=True)

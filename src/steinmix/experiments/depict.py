@@ -1,9 +1,7 @@
-"""Table 1 of Wang and Liu (2019): MNIST by k-means, by autoencoder and k-means, by DEPICT, and by DEPICT with NSVGD.
+"""Table 1 of Wang and Liu (2019): clusters by DEPICT's autoencoder and k-means, by DEPICT, and by DEPICT with NSVGD.
 
-``python -m steinmix.experiments.depict --row depict --seeds 0-2`` runs what is missing and appends one line each to
-``results/wang2019-mnist.jsonl``. Each seed has a pretraining of its own, which its rows share; it is kept in a folder
-named by seed and settings. A run that was cut short goes on from its last epoch. Labels are read by `score`, after a
-row is done; nothing is chosen by them.
+Each seed has a pretraining of its own, which its rows share; it is kept in a folder named by seed and settings. A run
+that was cut short goes on from its last epoch. No label comes in, and nothing is chosen by one.
 
 Deviations from the paper, all of budget: batches of 256 for 100, a learning rate of 1e-3 that decays along a cosine for
 a constant 1e-4, bf16, hidden layers weighted 0.1 in all pretrainings, `PRETRAINING` epochs for 1,000 and at most
@@ -14,23 +12,16 @@ epochs without it.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import os
 import shutil
-import sys
-import time
 import warnings
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from ..data import datasets
 from ..data.fetch import cache_folder
 from ..diversify import NSVGD, RBF
 from ..diversify.released import ReleasedNSVGD
@@ -38,16 +29,14 @@ from ..errors import ConfigError, UnboundedWarning
 from ..estimator import Pretraining, load
 from ..estimator.persistence import plain_params
 from ..methods import DEPICT
-from ..metrics import clustering_scores
-from ..random import Streams
 from ..training import Callback, Cosine, RunState, Training
+from . import clustering
 
-__all__ = ["ROWS", "main", "run_row", "score"]
+__all__ = ["ROWS", "hyphened", "run", "run_row", "settings_of"]
 
 N_CLUSTERS = 10
 PRETRAINING, MAIN, ANCHOR = 20, 12, 3
 TEMPERATURE = 0.5
-RESULTS = Path("results")
 
 GAUSSIAN = {"head": "gaussian", "hidden_weight": 0.01}
 FROM_KMEANS = {"start": "kmeans", "anchor_epochs": 0}
@@ -63,8 +52,7 @@ def _code(diversifier: Any) -> dict[str, Any]:
     return GAUSSIAN | FROM_KMEANS | late
 
 
-ROWS: dict[str, dict[str, Any] | None] = {
-    "k-means": None,
+ROWS: dict[str, dict[str, Any]] = {
     "ae+k-means": GAUSSIAN | FROM_KMEANS | {"training__epochs": 0},
     "ae+graph": GAUSSIAN | {"anchor_epochs": 0, "training__epochs": 0},
     "depict": {"anchor_epochs": ANCHOR},
@@ -79,7 +67,7 @@ ROWS: dict[str, dict[str, Any] | None] = {
     "code, paper sign": _code(_released_kernel(TEMPERATURE)),
     "code, released sign": _code(ReleasedNSVGD(TEMPERATURE)),
 }
-"""What each row gives DEPICT; None is k-means on pixels. ``depict + nsvgd`` of the table is "gaussian + stein"."""
+"""What each row gives DEPICT. ``depict + nsvgd`` of the table is "gaussian + stein"."""
 
 
 class _Pretrained(Callback):
@@ -112,7 +100,7 @@ def settings_of(row: str) -> dict[str, Any]:
     """
     if row not in ROWS:
         raise ConfigError(f"no row is called {row!r}; expected one of {'; '.join(ROWS)}.")
-    return {"pretraining": Pretraining(epochs=0, noise=0.1), "collapse": "ignore"} | (ROWS[row] or {})
+    return {"pretraining": Pretraining(epochs=0, noise=0.1), "collapse": "ignore"} | ROWS[row]
 
 
 def _training(epochs: int, callbacks: tuple[Any, ...] = ()) -> Training:
@@ -139,8 +127,6 @@ def _folder(task: Task, seed: int, settings: dict[str, Any]) -> Path:
 def run_row(row: str, seed: int, task: Task) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the labels of a row, and what its record says of the run."""
     settings = settings_of(row)
-    if ROWS[row] is None:
-        return _kmeans(task.x, seed), {"parameters": {"n_init": 10}, "epochs": 0}
     epochs = settings.pop("training__epochs", MAIN)
     weights = pretrained(task, seed)
     model = DEPICT(N_CLUSTERS, random_state=seed, training=_training(epochs, (_Pretrained(weights),)), **settings)
@@ -162,90 +148,14 @@ def run_row(row: str, seed: int, task: Task) -> tuple[np.ndarray, dict[str, Any]
     return labels, told
 
 
-def _kmeans(x: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.cluster import KMeans
-
-    state = Streams(seed).integer("k-means")
-    return KMeans(N_CLUSTERS, n_init=10, random_state=state).fit_predict(x.astype(np.float32) / max(1, x.max()))
-
-
-def score(name: str, labels: np.ndarray) -> dict[str, float]:
-    """Return accuracy, NMI (geometric, as in the paper) and ARI. The only reader of true labels."""
-    found = clustering_scores(_data(name).target, labels)
-    return {key: found[key] for key in ("accuracy", "nmi", "ari")}
+def run(row: str, seed: int, data: clustering.Task) -> dict[str, Any]:
+    """Run the row "data/NAME" of a table, its name with hyphens for blanks and commas, and judge it."""
+    name = {hyphened(name): name for name in ROWS}[row.partition("/")[2]]
+    labels, told = run_row(name, seed, Task(data.name, data.rows, cache_folder() / "pretrained"))
+    answer = clustering.Answer(labels, told.pop("start_labels"))
+    return clustering.judged(answer, data.scorer) | {"settings": told}
 
 
-def _data(name: str) -> Any:
-    loaders: dict[str, Callable[[], Any]] = {
-        "digits": datasets.load_digits,
-        "mnist": datasets.load_mnist,
-        "usps": datasets.load_usps,
-    }
-    if name not in loaders:
-        raise ConfigError(f"no data set {name!r} here; expected one of {', '.join(loaders)}.")
-    return loaders[name]()
-
-
-def _record(row: str, seed: int, task: Task) -> dict[str, Any]:
-    begun = time.perf_counter()
-    labels, told = run_row(row, seed, task)
-    seconds = time.perf_counter() - begun
-    start = told.pop("start_labels", None)
-    return {
-        "experiment": f"wang2019-{task.name}",
-        "row": row,
-        "seed": seed,
-        "n_rows": len(task.x),
-        "metrics": score(task.name, labels),
-        "start_metrics": None if start is None else score(task.name, start),
-        "seconds": round(seconds, 1),
-        "versions": {"steinmix": version("steinmix"), "torch": torch.__version__, "numpy": np.__version__},
-        **told,
-    }
-
-
-def _append(path: Path, record: dict[str, Any]) -> None:
-    """Append one line in one write, so that runs side by side do not mix theirs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(record, sort_keys=True).encode() + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        os.write(handle, line)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _done(path: Path) -> set[tuple[str, int]]:
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {(record["row"], record["seed"]) for record in map(json.loads, lines)}
-
-
-def _seeds(text: str) -> list[int]:
-    low, _, high = text.partition("-")
-    return list(range(int(low), int(high or low) + 1))
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the rows and seeds that are asked for and not yet in the records."""
-    parser = argparse.ArgumentParser(prog="python -m steinmix.experiments.depict", description=__doc__)
-    parser.add_argument("--row", action="append", choices=ROWS, help="a row; all if left out; may be repeated")
-    parser.add_argument("--seeds", type=_seeds, default=[0], help="such as 3, or 0-9")
-    parser.add_argument("--data", default="mnist", choices=["digits", "mnist", "usps"])
-    parser.add_argument("--cache", type=Path, help="folder of the pretrained autoencoders")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the records")
-    options = parser.parse_args(argv)
-    path = options.results / f"wang2019-{options.data}.jsonl"
-    cache = options.cache or cache_folder() / "pretrained"
-    task = Task(options.data, _data(options.data).data, cache)
-    for seed in options.seeds:
-        for row in options.row or ROWS:
-            if (row, seed) not in _done(path):
-                record = _record(row, seed, task)
-                _append(path, record)
-                sys.stdout.write(f"seed {seed}, {row}: {record['metrics']}, {record['seconds']} s\n")
-                sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+def hyphened(name: str) -> str:
+    """Return the name of a row as the command line takes it."""
+    return name.replace(" + ", "+").replace(", ", "-").replace(" ", "-")

@@ -19,6 +19,7 @@ from .words import TERMS
 __all__ = [
     "MARKERS",
     "PALETTE",
+    "bands",
     "code_map",
     "collapse_timeline",
     "mark",
@@ -26,6 +27,7 @@ __all__ = [
     "picture",
     "quantities",
     "require",
+    "standalone",
     "strip",
     "training_curves",
 ]
@@ -164,6 +166,37 @@ def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
     panels[-1].set_xlabel("epoch (of all phases)")
     panels[-1].set_xlim(first - 0.5, last + 0.5)
     return _svg(figure, name)
+
+
+def bands(lines: Mapping[str, tuple[Sequence[float], Sequence[Any]]], x: str, y: str, name: str) -> str:
+    """Return means with their 95 % intervals as bands, one colour a line, as SVG.
+
+    Parameters
+    ----------
+    lines : mapping
+        Name -> places (k,) on the x-axis, and (mean, low, high) at each.
+    x, y : str
+        What the axes are.
+    name : str
+        Begins the figure's ids.
+    """
+    figure = _figure(8.0, 4.4)
+    ax = _dressed(figure.add_subplot())
+    for i, (label, (places, points)) in enumerate(lines.items()):
+        colour, marker = mark(i)
+        mean, low, high = zip(*points)
+        marker = marker if len(places) < 30 else None
+        ax.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0)
+        ax.plot(places, mean, color=colour, linewidth=1.8, label=label, marker=marker, markersize=4)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
+    return _svg(figure, name)
+
+
+def standalone(svg: str) -> str:
+    """Return an SVG element as a file of its own, dark on white."""
+    return svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" style="background:#fff;color:#222"', 1)
 
 
 def _heat(figure: Any, ax: Any, occupancy: np.ndarray, first: int, last: int) -> None:

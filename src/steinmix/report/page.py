@@ -28,6 +28,7 @@ from .figures import (
     training_curves,
 )
 from .records import Rows, gather, has_mixture, has_network, image_side, is_detector
+from .render import render
 from .tables import null_rows_of
 from .words import COLUMNS, FILTERS, GROUP_LIMIT, PHASES, SHAPES, TERMS
 
@@ -82,23 +83,9 @@ def write_report(
     streams = Streams(0)
     held = gather(model, X, labels, streams)
     nulls: Sequence[Mapping[str, Any]] = null_rows_of(model, held, streams) if rows is None else rows
-    text = _template().render(**_context(model, held, dict(record or {}), nulls, streams))
+    text = render("page.html.j2", **_context(model, held, dict(record or {}), nulls, streams))
     write_text(path, text)
     return Path(path)
-
-
-def _template() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("steinmix.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= FILTERS
-    return environment.get_template("page.html.j2")
 
 
 def _context(

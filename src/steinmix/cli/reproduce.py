@@ -1,0 +1,277 @@
+"""``steinmix reproduce PAPER/TABLE``: a table of a paper, beside ours, seed by seed."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..errors import ConfigError
+from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
+from ..experiments.records import Key, RunRecord
+from ..experiments.runner import Cell, complete, missing, records_of, unavailable
+from ..experiments.tables import lines
+from .parsing import Parser, add_common_options, suggestion
+from .records import command_line
+from .show import print_json, print_pairs, print_rows
+
+__all__ = ["run"]
+
+NAMED_ROWS = 9
+"""Rows that a note below the table names, at most."""
+
+_DESCRIPTION = """\
+  steinmix reproduce --list                   the tables: what is done, what is missing, what it costs
+  steinmix reproduce jiang2017/table2         run what has no record yet, and print the table
+  steinmix reproduce jiang2017/table2 --row 'digits/*' --seeds 0-1
+  steinmix reproduce --figures                draw the curves anew; nothing is run
+A record, one JSON line, is kept for each finished seed in OUTPUT/PAPER-TABLE*.jsonl; stop at any time, and the same
+command goes on. Records of other machines count when their files lie there too. Labels are used for scores only."""
+
+
+def run(argv: Sequence[str]) -> None:
+    """Do what the arguments say."""
+    options = _parser().parse(argv)
+    folder = Path(options.output)
+    if options.figures:
+        _figures(options, folder)
+    elif options.list:
+        _list(options, folder)
+    elif options.table is None:
+        raise ConfigError(f"got no PAPER/TABLE; expected one of {', '.join(available())}, or --list.")
+    else:
+        _table(options, folder, command_line("reproduce", argv))
+
+
+def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
+    experiment = find(options.table)
+    rows = chosen_rows(experiment, options.row or ())
+    metrics = _metrics(options.metric or ())
+    seeds = _seeds(options.seeds) if options.seeds else range(experiment.seeds)
+    reasons = {} if options.show else _run(options, experiment, rows, seeds, folder)
+    records = records_of(experiment, folder)
+    table = lines(experiment, records, rows, metrics)
+    page = _page(experiment, table, records, rows, folder, command, reasons)
+    from ..report.evidence import line_record, table_cells
+
+    if options.json:
+        written = None if page is None else str(page)
+        print_json({"experiment": experiment.id, "rows": [line_record(line) for line in table], "report": written})
+    elif not options.quiet:
+        print(f"{experiment.source}: {experiment.title}")
+        print_rows(table_cells(experiment, table))
+        _print_notes(rows, reasons)
+        print_pairs({"records": str(folder), "page": page and str(page)})
+
+
+def _run(
+    options: argparse.Namespace, experiment: Experiment, rows: Sequence[Row], seeds: Sequence[int], folder: Path
+) -> dict[str, str]:
+    """Run what is missing and return why rows cannot be run here."""
+    if options.fresh:
+        cells = [Cell(row, seed) for row in rows if experiment.runs(row) for seed in seeds]
+    else:
+        cells = missing(experiment, rows, seeds, folder)
+    reasons = unavailable(
+        experiment, [row for row in rows if not experiment.runs(row) or row in {c.row for c in cells}]
+    )
+    cells = [cell for cell in cells if cell.row.name not in reasons]
+    _announce(options, experiment, cells, len(rows) * len(seeds), folder)
+    try:
+        complete(experiment, cells, folder, options.jobs, progress=False if options.quiet else None)
+    except KeyboardInterrupt:
+        _say("interrupted; finished seeds are kept, and the same command goes on")
+        raise SystemExit(130) from None
+    return reasons
+
+
+def _announce(
+    options: argparse.Namespace, experiment: Experiment, cells: Sequence[Cell], asked: int, folder: Path
+) -> None:
+    if options.quiet or not cells:
+        return
+    costs = _costs(experiment, records_of(experiment, folder))
+    seconds = sum(costs.get(cell.row.name) or 0.0 for cell in cells) / options.jobs
+    _say(f"{len(cells)} of {asked} runs to do, roughly {_duration(seconds)}; Ctrl-C keeps what is finished")
+
+
+def _page(
+    experiment: Experiment,
+    table: Sequence[Any],
+    records: Mapping[Key, RunRecord],
+    rows: Sequence[Row],
+    folder: Path,
+    command: str,
+    reasons: Mapping[str, str],
+) -> Path | None:
+    """Write the page beside the records, where what draws it is installed and there is something to show."""
+    from importlib.util import find_spec
+
+    if not records or find_spec("jinja2") is None or find_spec("matplotlib") is None:
+        return None
+    from ..report.evidence import draw_curves, write_table
+
+    figures = draw_curves(experiment, records, rows)
+    return write_table(experiment, table, folder / f"{experiment.stem}.html", command, reasons, figures)
+
+
+def _print_notes(rows: Iterable[Row], reasons: Mapping[str, str]) -> None:
+    """Print protocol and deviations, and why a row was not run, once for all rows that share them."""
+    notes: dict[str, list[str]] = {}
+    for row in rows:
+        for text in (f"protocol: {row.protocol}", row.deviations, reasons.get(row.name, "")):
+            if text:
+                notes.setdefault(text, []).append(row.name)
+    print("\n" + "\n".join(f"{_named(names)}\n    {text}" for text, names in notes.items()) + "\n")
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED_ROWS} more" if len(names) > NAMED_ROWS else ""
+    return ", ".join(names[:NAMED_ROWS]) + more
+
+
+def _list(options: argparse.Namespace, folder: Path) -> None:
+    """Print each row, or for all experiments each data set: seeds done, seeds asked for, cost of what is missing."""
+    experiments = [find(options.table)] if options.table else list(available().values())
+    found = [entry for experiment in experiments for entry in _status(experiment, folder)]
+    if options.json:
+        print_json({"rows": found})
+        return
+    if not options.table:
+        found = _by_data(found)
+    heading = ["table", "row" if options.table else "data", "done", "asked", "to do", "state"]
+    print_rows([heading, *([e["experiment"], e["row"], e["done"], e["asked"], _cost(e), e["state"]] for e in found)])
+
+
+def _status(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
+    records = records_of(experiment, folder)
+    costs = _costs(experiment, records)
+    found = []
+    for row in experiment.rows:
+        done = sum((r.row, r.protocol) == (row.name, row.protocol) for r in records.values())
+        left = max(0, experiment.seeds - done) if experiment.runs(row) else 0
+        seconds = costs.get(row.name)
+        found.append(
+            {
+                "experiment": experiment.id,
+                "row": row.name,
+                "done": done,
+                "asked": experiment.seeds,
+                "seconds": None if seconds is None else left * seconds,
+                "state": "done"
+                if done >= experiment.seeds
+                else "to do"
+                if experiment.runs(row)
+                else "no runner in this version",
+            }
+        )
+    return found
+
+
+def _by_data(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one entry for the rows of an experiment that share data set and runner."""
+    groups: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
+    for entry in found:
+        ours = entry["state"] != "no runner in this version"
+        groups.setdefault((entry["experiment"], entry["row"].partition("/")[0], ours), []).append(entry)
+    return [
+        {
+            "experiment": experiment,
+            "row": f"{data} ({len(entries)} rows)",
+            "done": sum(entry["done"] for entry in entries),
+            "asked": sum(entry["asked"] for entry in entries),
+            "seconds": sum(entry["seconds"] or 0.0 for entry in entries),
+            "state": "to do" if ours and any(e["state"] == "to do" for e in entries) else entries[0]["state"],
+        }
+        for (experiment, data, ours), entries in groups.items()
+    ]
+
+
+def _costs(experiment: Experiment, records: Mapping[Key, RunRecord]) -> dict[str, float | None]:
+    """Return seconds for one seed by row: the median of the records, else the estimate."""
+    taken: dict[str, list[float]] = {}
+    for record in records.values():
+        if record.wall_seconds is not None:
+            taken.setdefault(record.row, []).append(record.wall_seconds)
+    return {row.name: median(taken[row.name]) if row.name in taken else row.cost for row in experiment.rows}
+
+
+def _cost(entry: Mapping[str, Any]) -> str | None:
+    return _duration(entry["seconds"]) if entry["seconds"] else None
+
+
+def _figures(options: argparse.Namespace, folder: Path) -> None:
+    from ..report.evidence import draw_curves, write_curves
+
+    chosen = [find(options.table)] if options.table else list(available().values())
+    written = []
+    for experiment in chosen:
+        rows = chosen_rows(experiment, options.row or ()) if options.table else experiment.rows
+        written += write_curves(draw_curves(experiment, records_of(experiment, folder), rows), folder / "figures")
+    if options.json:
+        print_json({"figures": [str(path) for path in written]})
+    elif not options.quiet:
+        print("\n".join(map(str, written)) or f"no record in {folder} holds a curve; nothing was drawn")
+
+
+def _seeds(text: str) -> list[int]:
+    """Return the seeds meant by "0-9", "3" or "0,2,5-7".
+
+    Examples
+    --------
+    >>> _seeds("0,2,5-7")
+    [0, 2, 5, 6, 7]
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if match is None or int(match[2] or match[1]) < int(match[1]):
+            raise ConfigError(f"--seeds: got {text!r}; expected numbers and ranges such as 0-9 or 0,2,5-7.")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return list(dict.fromkeys(found))
+
+
+def _metrics(names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if name not in METRICS:
+            near = suggestion(name, METRICS) or ";"
+            raise ConfigError(f"no metric {name!r}{near} expected one of {', '.join(METRICS)}.")
+    return names
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _say(text: str) -> None:
+    print(f"steinmix: {text}", file=sys.stderr)
+
+
+def _parser() -> Parser:
+    parser = Parser("reproduce", _DESCRIPTION)
+    parser.add_argument("table", nargs="?", metavar="PAPER/TABLE")
+    parser.add_argument("--row", nargs="+", metavar="PATTERN", help="rows by name, such as digits/vade or 'mnist/*'")
+    parser.add_argument("--metric", nargs="+", metavar="NAME", help="columns, in place of those the paper has")
+    parser.add_argument("--seeds", metavar="0-9", help="seeds to run; as many as a claim needs unless given")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="run only what has no record; this is also the default")
+    again.add_argument("--fresh", action="store_true", help="run again what has a record; the newer one counts")
+    again.add_argument("--show", action="store_true", help="run nothing; make the table from the records")
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="runs at a time, one thread each")
+    parser.add_argument("--output", "-o", default="results", metavar="DIR", help="folder of records and pages")
+    parser.add_argument("--list", action="store_true", help="what is done, its cost, what is missing")
+    parser.add_argument("--figures", action="store_true", help="draw the curves from the records")
+    add_common_options(parser)
+    return parser
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"--jobs: got {text!r}; expected a whole number >= 1.")
+    return int(text)

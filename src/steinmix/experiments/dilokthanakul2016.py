@@ -1,0 +1,63 @@
+"""GMVAE, both versions (2016, 2017): Table 1, accuracy on the test images of MNIST by the exemplar protocol.
+
+Rows without a runner are those whose method is not part of this version; they print as not run here.
+"""
+
+from __future__ import annotations
+
+from .spec import Claim, Experiment, Row
+
+__all__ = ["EXPERIMENTS"]
+
+PAPER = "dilokthanakul2016"
+PROTOCOL = "60,000 images trained, 10,000 judged"
+
+NUMBERS = {
+    # (version, K, M): mean and standard deviation over runs, best run; percent
+    ("gmvae-cv", 10, 1): (74.47, 10.20, 87.71),
+    ("gmvae-cv", 10, 10): (86.94, 6.62, 93.67),
+    ("gmvae-cv", 16, 1): (84.80, 3.11, 88.36),
+    ("gmvae-cv", 16, 10): (90.24, 5.74, 97.50),
+    ("gmvae", 10, 1): (77.78, 5.75, 87.31),
+    ("gmvae", 10, 10): (82.31, 3.75, 88.54),
+    ("gmvae", 16, 1): (85.09, 1.99, 89.01),
+    ("gmvae", 16, 10): (87.82, 5.33, 96.92),
+    ("gmvae", 30, 1): (92.77, 1.60, 95.84),
+    ("gmvae", 30, 10): (89.27, 2.50, 93.22),
+}
+"""Consistency violation (``gmvae-cv``, first version) and minimum information (``gmvae``, second)."""
+
+QUOTED = {"catgan-k20": (90.30, None), "aae-k16": (90.45, 2.05), "aae-k30": (95.90, 1.13), "dec-k10": (84.30, None)}
+"""Of other papers; DEC's by one-to-one matching on all 70,000 images."""
+
+
+def _name(version: str, k: int, m: int) -> str:
+    return f"mnist/{version}-k{k}-m{m}"
+
+
+def _claim(row: str, mean: float, sd: float | None, note: str, quoted: bool = False) -> Claim:
+    protocol = "all 70,000 images, one-to-one matching" if row == "mnist/dec-k10" else None
+    spread = None if sd is None else round(sd / 100, 4)
+    value = round(mean / 100, 4)
+    return Claim(PAPER, "table1", row, "exemplar_accuracy", value, spread, note, protocol, quoted)
+
+
+TABLE_1 = Experiment(
+    id="dilokthanakul2016/table1",
+    title="GMVAE: exemplar accuracy",
+    source="Dilokthanakul et al. (2016 and 2017), Table 1",
+    metrics=("exemplar_accuracy", "accuracy", "purity", "nmi", "objective"),
+    rows=(
+        *(Row(_name(*cell), protocol=PROTOCOL) for cell in NUMBERS),
+        *(Row(f"mnist/{name}", protocol=PROTOCOL) for name in QUOTED),
+    ),
+    claims=(
+        *(
+            _claim(_name(*cell), mean, sd, f"best run by test labels {best / 100:.4f}; number of runs unstated")
+            for cell, (mean, sd, best) in NUMBERS.items()
+        ),
+        *(_claim(f"mnist/{name}", mean, sd, "quoted", True) for name, (mean, sd) in QUOTED.items()),
+    ),
+)
+
+EXPERIMENTS = (TABLE_1,)

@@ -1,0 +1,134 @@
+"""``steinmix reproduce``: tables from records, and one clear line for a mistake."""
+
+import json
+import re
+
+import pytest
+
+from steinmix.cli import entry
+from steinmix.experiments import available, find
+from steinmix.experiments.runner import records_of
+
+ROWS = ("--row", "digits/k-means", "digits/gmm")
+
+
+@pytest.fixture
+def reproduce(cli, tmp_path):
+    def call(*argv, code=0):
+        found, out, err = cli("reproduce", *argv, "-o", tmp_path)
+        assert found == code, err
+        return out, err
+
+    return call
+
+
+def test_a_table_is_run_once_and_printed_from_its_records(reproduce, tmp_path):
+    out, err = reproduce("jiang2017/table2", *ROWS, "--seeds", "0-1")
+    assert "4 of 4 runs to do" in err
+    path = tmp_path / "jiang2017-table2.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    mean = sum(e["metrics"]["accuracy"] for e in entries if e["row"] == "digits/gmm") / 2
+    (line,) = re.findall(r"^digits/gmm +accuracy .*$", out, re.MULTILINE)
+    assert f"{mean:.4f}" in line
+    assert "2 of 10" in line
+    before = path.read_bytes()
+    out, err = reproduce("jiang2017/table2", *ROWS, "--seeds", "0,1", "--resume")
+    assert (err, path.read_bytes()) == ("", before)
+    reproduce("jiang2017/table2", "--row", "digits/gmm", "--seeds", "0-2", "--quiet")
+    assert len(path.read_text().splitlines()) == 5
+
+
+def test_a_changed_record_changes_the_table(reproduce, tmp_path):
+    reproduce("jiang2017/table2", "--row", "digits/gmm", "--seeds", "0", "--quiet")
+    path = tmp_path / "jiang2017-table2.jsonl"
+    path.write_text(re.sub(r'"accuracy": [\d.]+', '"accuracy": 0.4321', path.read_text()))
+    out, _ = reproduce("jiang2017/table2", "--row", "digits/gmm", "--show")
+    assert "0.4321" in out
+    assert "0.4321" in (tmp_path / "jiang2017-table2.html").read_text()
+
+
+def test_fresh_runs_again(reproduce, tmp_path):
+    for _ in range(2):
+        reproduce("jiang2017/table2", "--row", "digits/gmm", "--seeds", "0", "--fresh", "--quiet")
+    assert len((tmp_path / "jiang2017-table2.jsonl").read_text().splitlines()) == 2
+    assert len(records_of(find("jiang2017/table2"), tmp_path)) == 1
+
+
+def test_json(reproduce):
+    out, _ = reproduce("wang2019/table1", "--row", "mnist/dec", "mnist/depict*", "--json", "--show")
+    found = json.loads(out)
+    dec = next(row for row in found["rows"] if row["row"] == "mnist/dec")
+    assert (dec["row"], dec["paper"]["value"], dec["paper"]["quoted"], dec["verdict"]) == (
+        "mnist/dec", 0.844, True, "not run here",
+    )  # fmt: skip
+    assert {row["metric"] for row in found["rows"]} == {"accuracy", "nmi"}
+
+
+def test_rows_without_a_runner_say_so(reproduce):
+    out, _ = reproduce("wang2019/table1", "--row", "mnist/jule")
+    assert "0.9640 (quoted)" in out
+    assert "not run here" in out
+    assert "no runner in this version" in out
+
+
+def test_list(reproduce):
+    out, _ = reproduce("--list")
+    assert all(table in out for table in available())
+    reproduce("jiang2017/table2", "--row", "digits/gmm", "--seeds", "0-2", "--quiet")
+    found = json.loads(reproduce("--list", "jiang2017/table2", "--json")[0])["rows"]
+    gmm = next(row for row in found if row["row"] == "digits/gmm")
+    assert (gmm["done"], gmm["asked"], gmm["state"]) == (3, 10, "to do")
+    assert gmm["seconds"] < 10  # seven times the median of the records, not the estimate
+
+
+def test_figures_from_records(reproduce, tmp_path):
+    assert "nothing was drawn" in reproduce("--figures")[0]
+    lines = [
+        {
+            "format": "steinmix-record", "schema": 1, "experiment": "jiang2017/table2", "row": "digits/vade",
+            "protocol": "all 1,797 images", "seed": seed, "metrics": {"accuracy_by_epoch": [0.5, 0.6 + seed / 10]},
+            "wall_seconds": 1.0, "peak_mb": 1.0, "settings": {}, "failure": "", "versions": {}, "hardware": "",
+            "created": "",
+        }
+        for seed in range(2)
+    ]  # fmt: skip
+    (tmp_path / "jiang2017-table2.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out, _ = reproduce("--figures")
+    text = (tmp_path / "figures/jiang2017-table2-accuracy_by_epoch-digits.svg").read_text()
+    assert out.strip().endswith("digits.svg")
+    assert text.startswith("<svg xmlns")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ((), "got no PAPER/TABLE"),
+        (("jiang2017/table9",), "did you mean 'jiang2017/table"),
+        (("jiang2017/table2", "--row", "digits/gnm"), "did you mean 'digits/gmm'"),
+        (("jiang2017/table2", "--metric", "acuracy"), "did you mean 'accuracy'"),
+        (("jiang2017/table2", "--seeds", "9-0"), "expected numbers and ranges"),
+        (("jiang2017/table2", "--seeds", "x"), "expected numbers and ranges"),
+        (("jiang2017/table2", "--jobs", "0"), "--jobs"),
+        (("jiang2017/table2", "--fresh", "--resume"), "not allowed with"),
+        (("jiang2017/table2", "--sede", "1"), "did you mean '--seeds'"),
+    ],
+)
+def test_mistakes(refused, tmp_path, argv, words):
+    assert words in refused("reproduce", *argv, "-o", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_record_is_named(refused, tmp_path):
+    (tmp_path / "jiang2017-table2.jsonl").write_text("{}\n{}\n")
+    assert "jiang2017-table2.jsonl, line 1" in refused("reproduce", "jiang2017/table2", "--show", "-o", tmp_path)
+
+
+def test_interrupted(reproduce, monkeypatch):
+    def stops(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("steinmix.cli.reproduce.complete", stops)
+    out, err = reproduce("jiang2017/table2", *ROWS, "--seeds", "0", code=130)
+    assert out == ""
+    assert "the same command goes on" in err
+    assert "reproduce" in entry.VERBS
