@@ -77,7 +77,7 @@ def _asked(schema: Schema, options: argparse.Namespace) -> tuple[Any, Request]:
 
 
 def _follow(schema: Schema, options: argparse.Namespace) -> None:
-    """Train along with the first process of a distributed run, which does all the rest and says what there is to say."""
+    """Train along with the first process of a distributed run, which does the rest and says what there is to say."""
     model, request = _asked(schema, options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

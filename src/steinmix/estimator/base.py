@@ -102,7 +102,7 @@ class DeepEstimator(BaseEstimator, ABC):
         """Set the fitted attributes that tell of all restarts."""
         self.restarts_, self.best_restart_ = [outcome.record() for outcome in outcomes], best
         if outcomes[best].labels is not None:
-            m = self.plan_.get("n_clusters", self.plan_.get("n_components"))
+            m = self.plan_["n_clusters" if "n_clusters" in self.plan_ else "n_components"]
             for name, value in compare(outcomes, best, m).items():
                 setattr(self, name, value)
 

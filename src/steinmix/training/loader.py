@@ -68,7 +68,8 @@ class Loader:
         self.device, self.streams = device, streams
         small = source.n_rows * source.n_features * source.dtype.itemsize <= resident_bytes
         self._resident = self._load() if small and source.random_access else None
-        self._distinct = find_distinct_rows(source, device) if distinct and source.random_access and world_size() == 1 else None
+        distinct = distinct and source.random_access and world_size() == 1
+        self._distinct = find_distinct_rows(source, device) if distinct else None
 
     @property
     def n_rows(self) -> int:

@@ -181,7 +181,8 @@ class _Ascent:
 
     def step(self, x: Tensor) -> None:
         """Take one step on a batch (s, 1, d, b)."""
-        self.update(*self.ascent(x, self.theta[..., 0], self.theta[..., 1]))
+        by_means, by_log_vars = self.ascent(x, self.theta[..., 0], self.theta[..., 1])
+        self.update(by_means, by_log_vars)
 
     def _update(self, by_means: Tensor, by_log_vars: Tensor) -> None:
         phi = self._diversified(torch.stack([by_means, by_log_vars], -1))
