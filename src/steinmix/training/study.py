@@ -169,9 +169,10 @@ class _Ascent:
         self.alphas = [self.theta.new_tensor(arm.alphas) for arm in self.arms]
         self.diversifiers = [_with_alpha(arm.diversifier, a) for arm, a in zip(self.arms, self.alphas)]
         # Two programs: one for the sums over rows and one for what is done with them. In one, the sums are made slowly.
-        self.ascent, self.update = (
-            torch.compile(part, dynamic=False) if study.compile else part for part in (mixture_ascent, self._update)
-        )
+        self.ascent, self.update = mixture_ascent, self._update
+        if study.compile:
+            self.ascent = torch.compile(mixture_ascent, dynamic=False)
+            self.update = torch.compile(self._update, dynamic=False)
 
     def schedule(self, number: int, passes: int) -> None:
         """Set rates and strengths for the pass `number` of `passes`; in place, so that no step is recompiled."""
