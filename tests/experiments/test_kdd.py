@@ -26,6 +26,18 @@ def test_null_rows_find_what_is_plain(table, row, protocol):
     assert found["auroc"] > (0.5 if row == "untrained" else 0.98)
 
 
+def test_our_row_finds_them_too(table):
+    assert kdd.run("ours", "Z", 0, table)["auroc"] > 0.98
+
+
+def test_the_rows_say_what_they_are():
+    from steinmix.experiments.protocols import PREPARATIONS
+
+    for row in detectors.ROWS.values():
+        assert row.what
+        assert row.preparation in PREPARATIONS
+
+
 def test_the_nearest_row_by_hand(rng):
     train, rows = rng.normal(size=(20, 3)), rng.normal(size=(5, 3))
     expected = [min(np.linalg.norm(r - t) for t in train) for r in rows]
