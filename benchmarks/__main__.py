@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from . import conv_step, direction, overhead, restarts, toy, vade_step
+from . import conv_step, dagmm_step, direction, overhead, restarts, toy, vade_step
 
 BENCHMARKS = {
     "conv_step": conv_step.main,
+    "dagmm_step": dagmm_step.main,
     "direction": direction.main,
     "overhead": overhead.main,
     "restarts": restarts.main,
