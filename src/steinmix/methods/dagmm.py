@@ -148,7 +148,7 @@ class DAGMMModule(Coder):
     """The compression network and the density of what it makes of a row."""
 
     def __init__(self, density: nn.Module, weights: tuple[float, float], residual: str, **coder: Any) -> None:
-        super().__init__(likelihood=Gaussian(0.5), activation=nn.Tanh, **coder)
+        super().__init__(likelihood=Gaussian(variance=0.5), activation=nn.Tanh, **coder)
         self.density: Any = density
         self.weights, self.residual = weights, RESIDUALS[residual]
 
