@@ -17,6 +17,7 @@ from steinmix.training import Callback, EarlyStopping
 CPU = torch.device("cpu")
 METHODS = {
     "mixture": lambda **k: sm.GaussianMixture(3, start="random", diversifier=PRIOR, **k),
+    "dagmm": lambda **k: sm.DAGMM(3, hidden=(4,), pretraining_epochs=1, **k),
     "full": lambda **k: sm.GaussianMixture(3, start="kmeans", covariance_type="full", **k),
     "unit": lambda **k: sm.GaussianMixture(3, start="random", covariance_type="unit", learn_weights=False, **k),
     "vade": lambda **k: sm.VaDE(
@@ -38,7 +39,7 @@ def X():
 @pytest.fixture
 def apart(monkeypatch):
     """No model is small enough to be stacked."""
-    for kind in (sm.GaussianMixture, sm.VaDE):
+    for kind in (sm.DAGMM, sm.GaussianMixture, sm.VaDE):
         monkeypatch.setattr(kind, "_stack_limit", 0)
 
 
@@ -62,7 +63,8 @@ def test_stacked_restarts_are_fits_with_their_seeds(X, method):
     for record, labels in zip(model.restarts_, model.restart_labels_):
         alone = build(method, clip_norm=0.5, n_init=1, random_state=record["seed"]).fit(X)
         alike(record["history"], alone.history_, rel=1e-4)
-        assert (labels == alone.labels_).mean() > 0.97
+        if method != "dagmm":  # a detector shows no labels
+            assert (labels == alone.labels_).mean() > 0.97
     alone = build(method, clip_norm=0.5, n_init=1, random_state=model.restarts_[model.best_restart_]["seed"]).fit(X)
     np.testing.assert_allclose(model.score_samples(X), alone.score_samples(X), rtol=1e-3, atol=1e-3)
 
@@ -73,16 +75,26 @@ def test_other_restarts_are_fits_with_their_seeds_bit_for_bit(X, method, apart):
     for r, (record, labels) in enumerate(zip(model.restarts_, model.restart_labels_)):
         alone = build(method, n_init=1, random_state=record["seed"]).fit(X)
         assert record["history"] == alone.history_
-        assert np.array_equal(labels, alone.labels_)
+        assert method == "dagmm" or np.array_equal(labels, alone.labels_)
         if r == model.best_restart_:
             assert np.array_equal(model.score_samples(X), alone.score_samples(X))
-            assert np.array_equal(model.initial_labels_, alone.initial_labels_)
+            assert method == "dagmm" or np.array_equal(model.initial_labels_, alone.initial_labels_)
 
 
 def test_processes_give_the_same_bits(X, apart):
     one, other = build("vade", n_jobs=1).fit(X), build("vade", n_jobs=2).fit(X)
     assert one.restarts_ == other.restarts_
     assert np.array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+def test_a_stack_in_each_process_gives_what_one_stack_gives(X, tmp_path):
+    one = build(n_init=5).fit(X)
+    with joblib.parallel_config(backend="threading"):
+        other = build(n_init=5, n_jobs=2).fit(X, checkpoint=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["stack0-1", "stack2-4"]
+    for mine, theirs in zip(one.restarts_, other.restarts_, strict=True):
+        assert mine["seed"] == theirs["seed"]
+        alike(mine["history"], theirs["history"], rel=1e-4)
 
 
 def test_a_context_of_joblib_is_obeyed(X, apart):
@@ -205,12 +217,12 @@ def test_agreement_and_stability(X):
 
 
 def test_restarts_are_saved(X, tmp_path):
-    model = build(n_jobs=2, selection="agreement").fit(X)
+    model = build(n_jobs=1, selection="agreement").fit(X)
     model.save(tmp_path / "m")
     loaded = sm.load(tmp_path / "m")
     assert loaded.restarts_ == model.restarts_
     assert loaded.get_params(deep=False).keys() == model.get_params(deep=False).keys()
-    assert (loaded.n_init, loaded.n_jobs, loaded.selection) == (3, 2, "agreement")
+    assert (loaded.n_init, loaded.n_jobs, loaded.selection) == (3, 1, "agreement")
     for name in ("agreement_", "stability_", "row_stability_", "consensus_labels_", "restart_labels_"):
         assert np.array_equal(getattr(loaded, name), getattr(model, name), equal_nan=True)
     assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
@@ -245,6 +257,12 @@ def test_what_diverges_is_dropped_with_a_warning(X, monkeypatch, limit):
     assert not hasattr(model, "restarts_")
 
 
+def test_a_stack_may_be_lost_as_a_whole(X):
+    with joblib.parallel_config(backend="threading"), pytest.warns(sm.DivergedWarning, match="restart 0 of 2"):
+        model = build(n_init=2, callbacks=(Explode(4),), n_jobs=2).fit(X)
+    assert model.best_restart_ == 1
+
+
 class Stop(Exception):
     pass
 
@@ -266,7 +284,7 @@ def test_resume_ends_with_the_same_bits(X, monkeypatch, limit, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == (
         ["restart0", "restart1", "restart2"] if not limit else ["stack"]
     )
-    resumed = build(n_jobs=2, selection="agreement").fit(X, checkpoint=tmp_path, resume=True)
+    resumed = build(n_jobs=1, selection="agreement").fit(X, checkpoint=tmp_path, resume=True)
     assert resumed.restarts_ == whole.restarts_
     assert np.array_equal(resumed.restart_labels_, whole.restart_labels_)
 

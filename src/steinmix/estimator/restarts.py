@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,8 @@ def fit_restarts(estimator: DeepEstimator, job: Job, seed: int, store: Store) ->
         If all restarts diverged: the first one's. Of those that did among others there is a warning.
     """
     seeds = [restart_seed(seed, r) for r in range(estimator.n_init)]
-    module = estimator._module(job.plan, Streams(seed))
-    if _stackable(estimator, job, module):
-        outcomes = _run_stacked(estimator, job, module, seeds, store(Path("stack"), seed))
-    else:
-        outcomes = _run_apart(estimator, job, seeds, store)
+    stacked = _stackable(estimator, job, estimator._module(job.plan, Streams(seed)))
+    outcomes = (_in_stacks if stacked else _apart)(estimator, job, seeds, store)
     lost = {r: outcome.error for r, outcome in enumerate(outcomes) if outcome.error is not None}
     if len(lost) == len(outcomes):
         raise lost[0]
@@ -79,12 +77,34 @@ def _stackable(estimator: DeepEstimator, job: Job, module: nn.Module) -> bool:
     return size < estimator._stack_limit and job.training.optimizer in OPTIMIZERS and job.source.random_access
 
 
-def _run_stacked(
-    estimator: DeepEstimator, job: Job, module: nn.Module, seeds: Sequence[int], store: Checkpoint | None
-) -> list[Outcome]:
+def _in_stacks(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Store) -> list[Outcome]:
+    """Run one stack or, if the user asks for processes, one in each: they take seconds to start."""
+    n_jobs = 1 if estimator.n_jobs is None else _processes(estimator.n_jobs, len(seeds), job.device)
+    bounds = [round(i * len(seeds) / n_jobs) for i in range(n_jobs + 1)]
+    names = [Path("stack" if n_jobs == 1 else f"stack{i}-{j - 1}") for i, j in pairwise(bounds)]
+    parts = [seeds[i:j] for i, j in pairwise(bounds)]
+    calls = [(estimator, job, part, store(name, part[0])) for part, name in zip(parts, names)]
+    return [outcome for part in _spread(_run_stacked, calls, n_jobs) for outcome in part]
+
+
+def _apart(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Store) -> list[Outcome]:
+    calls = [(estimator, job, seed, store(Path(f"restart{r}"), seed)) for r, seed in enumerate(seeds)]
+    return _spread(_run_alone, calls, _processes(estimator.n_jobs, len(seeds), job.device))
+
+
+def _spread(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], n_jobs: int) -> list[Any]:
+    """Call the function here, or in processes of one thread."""
+    from joblib import Parallel, delayed
+
+    if n_jobs == 1:
+        return [function(*arguments) for arguments in calls]
+    return list(Parallel(n_jobs=n_jobs)(delayed(_on_one_thread)(function, *arguments) for arguments in calls))
+
+
+def _run_stacked(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Checkpoint | None) -> list[Outcome]:
     first = job.loader(Streams(seeds[0], job.device))
     launches = [estimator._launch(job, seed, first) for seed in seeds]
-    stack = Stack(module.to(job.device), [it.module for it in launches])
+    stack = Stack(estimator._module(job.plan, Streams(0)).to(job.device), [it.module for it in launches])
     streams = StackedStreams([it.context.streams for it in launches])
     loader = StackedLoader([it.context.loader for it in launches])
     phases = estimator._phases(stack.module, FitContext(loader, streams, job.training, job.plan))
@@ -93,22 +113,12 @@ def _run_stacked(
         Restart(RunState(it.module, it.phases, it.context.streams), [*it.callbacks, *(bar if r == 0 else [])])
         for r, it in enumerate(launches)
     ]
-    run_stack(stack, phases, restarts, loader, job.training, streams, estimator._lr, store)
+    with suppress(DivergedError):  # all of them did, as their records tell
+        run_stack(stack, phases, restarts, loader, job.training, streams, estimator._lr, store)
     return [
         _outcome(estimator, launch, seed, restart.state.history, restart.error)
         for launch, seed, restart in zip(launches, seeds, restarts)
     ]
-
-
-def _run_apart(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Store) -> list[Outcome]:
-    from joblib import Parallel, delayed
-
-    stores = [store(Path(f"restart{r}"), seed) for r, seed in enumerate(seeds)]
-    n_jobs = _processes(estimator.n_jobs, len(seeds), job.device)
-    if n_jobs == 1:
-        return [_run_alone(estimator, job, seed, own) for seed, own in zip(seeds, stores)]
-    calls = (delayed(_run_on_one_thread)(estimator, job, seed, own) for seed, own in zip(seeds, stores))
-    return list(Parallel(n_jobs=n_jobs)(calls))  # type: ignore[arg-type]
 
 
 def _processes(n_jobs: int | None, n_runs: int, device: torch.device) -> int:
@@ -140,9 +150,9 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run_on_one_thread(estimator: DeepEstimator, job: Job, seed: int, store: Checkpoint | None) -> Outcome:
+def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     with _one_thread():
-        return _run_alone(estimator, job, seed, store)
+        return function(*arguments)
 
 
 def _run_alone(estimator: DeepEstimator, job: Job, seed: int, store: Checkpoint | None) -> Outcome:

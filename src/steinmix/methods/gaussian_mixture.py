@@ -86,8 +86,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
     n_init : int, default=1
         Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
     n_jobs : int, optional
-        Processes for the restarts of a large model (small ones run as one program); None takes joblib's context, else
-        the cores.
+        Processes for the restarts. None runs those of a small model as one program, and those of a large one as
+        joblib's context has it, else on all cores.
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
