@@ -1,5 +1,8 @@
 import json
 
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+
 from steinmix.data.datasets import available
 
 
@@ -30,3 +33,28 @@ def test_describe(cli, refused, write, blobs):
     assert code == 0
     assert "44 more columns" in out
     assert "kind" in refused("data", "describe", write("rows.csv"))
+
+
+def test_pack(cli, fit, refused, write, tmp_path):
+    """What is packed is fitted to the same model, labels and all."""
+    rows, packed = write("rows.parquet"), tmp_path / "packed.parquet"
+    code, out, err = cli("data", "pack", rows, packed, "--labels", "kind", "--json")
+    assert (err, code) == ("", 0)
+    assert json.loads(out)["shape"] == [90, 3]
+    plain, first = fit(rows, "--labels", "kind", run="plain")
+    fast, second = fit(packed, "--labels", "kind", run="fast")
+    assert (plain / "predictions.parquet").read_bytes() == (fast / "predictions.parquet").read_bytes()
+    assert first["metrics"] == second["metrics"] | {"labels_from": first["metrics"]["labels_from"]}
+    assert second["data"]["feature_names"] == ["a", "b", "c"]
+    assert "OUT.parquet" in refused("data", "pack", rows, tmp_path / "x.csv")
+    assert "OUT.parquet" in refused("data", "pack", rows)
+    assert cli("data", "pack", "digits", packed, "--quiet") == (0, "", "")
+
+
+def test_arrow_files(cli, fit, write, tmp_path):
+    rows = pq.read_table(write("rows.parquet"))
+    feather.write_feather(rows, tmp_path / "rows.arrow")
+    plain, first = fit(write("rows.parquet"), "--labels", "kind", run="plain")
+    arrow, second = fit(tmp_path / "rows.arrow", "--labels", "kind", run="arrow")
+    assert (plain / "predictions.parquet").read_bytes() == (arrow / "predictions.parquet").read_bytes()
+    assert first["metrics"]["with_labels"] == second["metrics"]["with_labels"]

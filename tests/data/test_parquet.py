@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from steinmix.data import as_source, column_statistics, parquet, streams
+from steinmix.data import as_source, column_statistics, streams
+from steinmix.data.layout import flat_values
 from steinmix.errors import ConfigError, DataError
 
 pa = pytest.importorskip("pyarrow")
@@ -65,7 +66,7 @@ def test_columns_of_vectors(tmp_path, rng, check_source):
 def test_slices_of_vectors_start_where_they_should(rng):
     X = rng.integers(0, 256, (50, 4), dtype=np.uint8)
     for _, column in vectors(X):
-        assert np.array_equal(parquet._flat_values(column.slice(7, 5), 4).reshape(5, 4), X[7:12])
+        assert np.array_equal(flat_values(column.slice(7, 5), 4, np.uint8).reshape(5, 4), X[7:12])
 
 
 def test_a_folder_in_the_order_of_names(tmp_path, table, check_source):

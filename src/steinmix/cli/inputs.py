@@ -88,7 +88,7 @@ class Data:
 
 
 def open_data(request: Request) -> Data:
-    """Open a file, a folder of Parquet files, or a published data set.
+    """Open a file, a folder of Parquet or Arrow files, or a published data set.
 
     Raises
     ------

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.ipc import ENDINGS as ARROW
+from ..data.parquet import ENDINGS as PARQUET
 from ..data.sources import as_source
 from ..errors import ConfigError, DataError
 
@@ -49,7 +51,7 @@ def read_label_column(path: Path, column: str, named: bool) -> np.ndarray:
     Parameters
     ----------
     path : Path
-        A file, or a folder of Parquet files.
+        A file, or a folder of Parquet or Arrow files.
     column : str
         Its name; its position if not `named`.
     named : bool
@@ -57,7 +59,7 @@ def read_label_column(path: Path, column: str, named: bool) -> np.ndarray:
     if not named:
         source = as_source(path, columns=[int(column)])
         return _plain(np.concatenate([rows[:, 0] for _, rows in source.blocks(65_536)]))
-    read = _from_csv if ".csv" in path.name.lower() and path.is_file() else _from_parquet
+    read = _from_csv if ".csv" in path.name.lower() and path.is_file() else _from_table
     try:
         found = read(path, column)
     except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are of these kinds
@@ -78,19 +80,27 @@ def _from_csv(path: Path, column: str) -> Any:
     return pc.read_csv(str(path), convert_options=convert).column(column)
 
 
-def _from_parquet(path: Path, column: str) -> Any:
-    """Read the files of a folder in the order of their names, as `steinmix.data` does."""
+def _from_table(path: Path, column: str) -> Any:
+    """Read Parquet or Arrow, the files of a folder in the order of their names, as `steinmix.data` does."""
     import pyarrow as pa
+    import pyarrow.feather as pf
     import pyarrow.parquet as pq
 
-    files = sorted(p for p in path.rglob("*") if p.suffix in (".parquet", ".pq")) if path.is_dir() else [path]
-    found = pa.chunked_array([c for f in files for c in pq.ParquetFile(f).read([column]).column(column).chunks])
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix in PARQUET) or sorted(path.rglob("*"))
+    tables = [
+        pq.ParquetFile(f).read([column]) if f.suffix in PARQUET else pf.read_table(f, columns=[column])
+        for f in files
+        if f.suffix in (*PARQUET, *ARROW)
+    ]
+    found = pa.chunked_array([chunk for table in tables for chunk in table.column(column).chunks])
     return found.cast(found.type.value_type) if pa.types.is_dictionary(found.type) else found
 
 
 def _column_names(path: Path) -> Sequence[str]:
     try:
-        if path.suffix in (".parquet", ".pq"):
+        if path.suffix in PARQUET:
             import pyarrow.parquet as pq
 
             return pq.read_schema(path).names

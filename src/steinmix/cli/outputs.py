@@ -22,6 +22,7 @@ __all__ = [
     "check_table",
     "check_target",
     "new_array",
+    "new_file",
     "new_folder",
     "new_table",
     "require_pyarrow",
@@ -150,15 +151,22 @@ def new_table(path: Path, n_rows: int) -> Iterator[Table]:
         Its ending names the kind: .parquet, .csv or .npy.
     n_rows : int
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with new_file(path) as temporary:
         table = TABLES[path.suffix](temporary, n_rows)
         try:
             yield table
         finally:
             table.close()
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a file to write; it appears at `path`, replacing an earlier one, when all went well."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
         _publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -166,13 +174,8 @@ def new_table(path: Path, n_rows: int) -> Iterator[Table]:
 
 def new_array(path: Path, array: np.ndarray) -> None:
     """Write a plain ``.npy`` array that is whole or not there."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        _publish(Path(name), path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with new_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def _publish(temporary: Path, path: Path) -> None:

@@ -17,6 +17,9 @@ from ._common import keep_columns
 from .arrays import NpySource, from_array, from_memmap, from_sparse, from_tensor
 from .csv import from_csv
 from .frames import from_frame, is_frame
+from .ipc import ENDINGS as IPC_ENDINGS
+from .ipc import from_ipc
+from .parquet import ENDINGS as PARQUET_ENDINGS
 from .parquet import from_parquet
 
 __all__ = ["as_source"]
@@ -32,9 +35,9 @@ def as_source(X: Any, *, columns: Sequence[Any] | None = None, exclude: Collecti
     Parameters
     ----------
     X : array-like, Tensor, data frame, sparse matrix, memmap, path, or Source; (n, f)
-        A path names a ``.npy`` file (mapped), a ``.parquet`` file or a folder of them (streamed by row
-        group), or a ``.csv`` or ``.csv.gz`` file (streamed). Any frame that narwhals knows is accepted,
-        pandas without narwhals too. A Source is returned as it is.
+        A path names a ``.npy`` file (mapped), a ``.parquet`` or ``.arrow`` (``.feather``) file or a folder of
+        them (streamed group by group), or a ``.csv`` or ``.csv.gz`` file (streamed). Any frame that narwhals
+        knows is accepted, pandas without narwhals too. A Source is returned as it is.
     columns : sequence or None
         Columns to keep, in this order: names where the data have names, positions otherwise. All by default.
     exclude : collection
@@ -83,7 +86,9 @@ def _from_path(path: str | os.PathLike[str], columns: Sequence[Any] | None, excl
     if not found.exists():
         raise DataError(f"There is no file {found}; expected {_READABLE}. Check the path.")
     if found.is_dir():
-        return from_parquet(found, columns, exclude)
+        held = {p.suffix for p in found.rglob("*")}
+        arrow = held & set(IPC_ENDINGS) and not held & set(PARQUET_ENDINGS)
+        return (from_ipc if arrow else from_parquet)(found, columns, exclude)
     for suffix, read in _SUFFIXES.items():
         if found.name.lower().endswith(suffix):
             return read(found, columns, exclude)
@@ -98,12 +103,12 @@ def _from_npy(path: Path, columns: Sequence[int] | None, exclude: Collection[int
 
 _SUFFIXES: dict[str, Callable[..., Source]] = {
     ".npy": _from_npy,
-    ".parquet": from_parquet,
-    ".pq": from_parquet,
+    **dict.fromkeys(PARQUET_ENDINGS, from_parquet),
+    **dict.fromkeys(IPC_ENDINGS, from_ipc),
     ".csv": from_csv,
     ".csv.gz": from_csv,
 }
-_READABLE = f"a file that ends in {', '.join(_SUFFIXES)}, or a folder of Parquet files"
+_READABLE = f"a file that ends in {', '.join(_SUFFIXES)}, or a folder of Parquet or Arrow files"
 
 # First match wins. A memmap is an array too, hence its place.
 _KINDS: tuple[tuple[Callable[[Any], bool], Callable[..., Source]], ...] = (
