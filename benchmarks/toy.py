@@ -71,7 +71,7 @@ def study(compiled: bool) -> Callable[[], None]:
         with torch.inference_mode():
             ascent.schedule(0, 1)
             for batch in next(passes)[:STEPS]:
-                ascent.step(batch)
+                ascent.advance(batch)
 
     return go
 

@@ -142,7 +142,7 @@ SIGNED = {
 }
 
 OURS = {
-    name: Row(_ours(**settings), "zscore38", what)
+    name: Row(_ours(**settings), "zscore38", what)  # pyright: ignore[reportArgumentType]
     for name, settings, what in (
         ("ours", {}, "16 free particles by EM on 30 codes and the logarithmic residual"),
         ("ours+joint", {"epochs": 5, "weights": (0.1, 1e-5)}, "the same, then 5 epochs of DAGMM's objective"),

@@ -132,7 +132,7 @@ class Study(Configuration):
                     break
                 ascent.schedule(number, passes)
                 for batch in batches[: self.steps - done]:
-                    ascent.step(batch)
+                    ascent.advance(batch)
                 done += len(batches[: self.steps - done])
             return Fitted(ascent.theta[..., 0].clone(), ascent.theta[..., 1].clone())
 
@@ -180,7 +180,7 @@ class _Ascent:
             self.lr[block] = arm.lr * arm.lr_schedule(number, passes)
             alpha.copy_(alpha.new_tensor(arm.alphas) * arm.alpha_schedule(number, passes))
 
-    def step(self, x: Tensor) -> None:
+    def advance(self, x: Tensor) -> None:
         """Take one step on a batch (s, 1, d, b)."""
         by_means, by_log_vars = self.ascent(x, self.theta[..., 0], self.theta[..., 1])
         self.update(by_means, by_log_vars)
