@@ -1,0 +1,67 @@
+"""Write docs/performance.md from the records: ``python -m benchmarks.page``. No figure there is typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .harness import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+HEAD = """# Performance
+
+Every figure is read from a record under `results/benchmarks` by `python -m benchmarks.page`; `make bench` makes the
+records again. Ratios are medians over interleaved rounds in one process. `GOMP_SPINCOUNT=2000` is set by the Makefile:
+torch's team of spinning threads beside another busy process is ten times slower without it. A load above 0.3 before a
+benchmark means that other work ran beside it, and that its times are upper bounds.
+
+What did not help: bf16 on processors without bf16 instructions (0.3 to 0.5 x; `Training(precision="auto")` takes it
+only for convolutions and only where the hardware has it); stacking restarts of large networks; torch's own pairwise
+distances for long rows.
+"""
+
+
+def flat(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the plain values of a nested record under dotted names."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}: ")
+        elif not isinstance(value, list):
+            yield f"{prefix}{name}", value
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return rows as a Markdown table, a column for every name that occurs."""
+    plain = [dict(flat(row)) for row in rows]
+    names = list(dict.fromkeys(name for row in plain for name in row))
+    lines = [names, ["---"] * len(names), *([_text(row.get(name, "")) for name in names] for row in plain)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def section(path: Path) -> str:
+    """Return the part of the page for one record."""
+    record = json.loads(path.read_text())
+    machine = record.pop("machine", {})
+    lists = {name: value for name, value in record.items() if isinstance(value, list) and value}
+    single = {name: value for name, value in record.items() if name not in lists}
+    said = ", ".join(f"{name} {value}" for name, value in machine.items() if value not in (None, ""))
+    parts = [f"## {path.stem.replace('_', ' ')}", said]
+    parts += [table([single])] if dict(flat(single)) else []
+    parts += [table(rows) for rows in lists.values()]
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Write the page."""
+    parts = [section(path) for path in sorted(RESULTS.glob("*.json"))]
+    PAGE.write_text("\n\n".join([HEAD.strip(), *parts]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
