@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from . import conv_step, dagmm_step, direction, overhead, restarts, toy, vade_step
+from . import conv_step, dagmm_step, direction, imports, memory, overhead, restarts, toy, vade_step
 
 BENCHMARKS = {
     "conv_step": conv_step.main,
     "dagmm_step": dagmm_step.main,
     "direction": direction.main,
+    "imports": imports.main,
+    "memory": memory.main,
     "overhead": overhead.main,
     "restarts": restarts.main,
     "toy": toy.main,
