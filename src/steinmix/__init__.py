@@ -31,8 +31,8 @@ if TYPE_CHECKING:
         UnboundedWarning,
     )
     from .estimator import Pretraining, load
-    from .methods import VAE, Autoencoder, GaussianMixture, VaDE
-    from .nn import Bernoulli, Gaussian
+    from .methods import GMVAE, GMVAECV, VAE, Autoencoder, GaussianMixture, VaDE
+    from .nn import Bernoulli, Gaussian, LearntGaussian
     from .particles import Particles
     from .training import Training
 
@@ -45,9 +45,12 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DivergedError",
+    "GMVAE",
+    "GMVAECV",
     "Gaussian",
     "GaussianMixture",
     "IMQ",
+    "LearntGaussian",
     "LogDet",
     "ModelFileError",
     "NSVGD",
@@ -81,9 +84,12 @@ _HOME = {
     "ConfigError": "errors",
     "DataError": "errors",
     "DivergedError": "errors",
+    "GMVAE": "methods",
+    "GMVAECV": "methods",
     "Gaussian": "nn",
     "GaussianMixture": "methods",
     "IMQ": "diversify",
+    "LearntGaussian": "nn",
     "LogDet": "diversify",
     "ModelFileError": "errors",
     "NSVGD": "diversify",

@@ -12,6 +12,8 @@ QUICK = Training(epochs=2)
 PARAMETERS = {
     "Autoencoder": {"latent_dim": 2, "hidden": (8,)},
     "GaussianMixture": {"n_components": 3},
+    "GMVAE": {"n_clusters": 3, "latent_dim": 2, "w_dim": 2, "hidden": (8,), "collapse": "ignore"},
+    "GMVAECV": {"n_clusters": 3, "latent_dim": 2, "w_dim": 2, "hidden": (8,), "collapse": "ignore"},
     "VAE": {"latent_dim": 2, "hidden": (8,)},
     "VaDE": {"n_clusters": 3, "latent_dim": 2, "hidden": (8,)},
 }

@@ -13,6 +13,8 @@ SPARSE_REASON = (
 )
 EXPECTED_FAILURES = {
     "GaussianMixture": {"check_estimator_sparse_array": SPARSE_REASON, "check_estimator_sparse_matrix": SPARSE_REASON},
+    "GMVAE": {"check_estimator_sparse_array": SPARSE_REASON, "check_estimator_sparse_matrix": SPARSE_REASON},
+    "GMVAECV": {"check_estimator_sparse_array": SPARSE_REASON, "check_estimator_sparse_matrix": SPARSE_REASON},
     "VaDE": {"check_estimator_sparse_array": SPARSE_REASON, "check_estimator_sparse_matrix": SPARSE_REASON},
 }
 

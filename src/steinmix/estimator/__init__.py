@@ -2,18 +2,24 @@
 
 from .base import DeepEstimator, FitContext, check_choice, check_count, epochs_for_steps
 from .clusterer import MixtureShell, empty_labels
+from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior, check_at_least
 from .embedder import EmbedderShell, coder_arguments, coder_plan
 from .persistence import load
 from .preparation import Preparation
 from .pretraining import Pretraining, pretraining_phases
 
 __all__ = [
+    "ConditionalModule",
+    "ConditionalShell",
     "DeepEstimator",
+    "Draws",
     "EmbedderShell",
     "FitContext",
     "MixtureShell",
+    "Posterior",
     "Preparation",
     "Pretraining",
+    "check_at_least",
     "check_choice",
     "check_count",
     "coder_arguments",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, final
@@ -28,7 +29,15 @@ from ..training.loader import CHUNK_ROWS
 from .persistence import plain_params, save_estimator
 from .preparation import Preparation
 
-__all__ = ["DeepEstimator", "FitContext", "check_choice", "check_count", "epochs_for_steps", "map_chunks"]
+__all__ = [
+    "DeepEstimator",
+    "FitContext",
+    "check_choice",
+    "check_count",
+    "epochs_for_steps",
+    "evaluating",
+    "map_chunks",
+]
 
 
 @dataclass(frozen=True)
@@ -231,6 +240,17 @@ def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tens
             results[done : done + rows] = part
             done += rows
     return results
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Look at a module in the middle of training as it will be used: with the running moments of batch norms."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 def check_count(name: str, value: Any, n_rows: int) -> int:

@@ -15,7 +15,7 @@ from ..metrics.diagnostics import diagnose
 from ..mixtures import AbstractMixture, start_mixture
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext, map_chunks
+from .base import DeepEstimator, FitContext, evaluating, map_chunks
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
 
@@ -153,7 +153,7 @@ class MixtureShell(DeepEstimator):
     @property
     def means_(self) -> np.ndarray:
         """Means of the components, (m, d), in the space of the mixture."""
-        return self._mixture_array(lambda mixture: mixture.component_parameters()[0].double())
+        return self._mixture_array(lambda mixture: mixture.component_means().double())
 
     @property
     def covariances_(self) -> np.ndarray:
@@ -166,8 +166,10 @@ class MixtureShell(DeepEstimator):
         with torch.inference_mode():
             return function(self.module_.mixture).cpu().numpy()
 
-    def _log_joint(self, x: Tensor) -> Tensor:
-        return self.module_.mixture.joint_log_prob(self.module_.embed(x))
+    def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
+        """Return (b, m) numbers whose softmax is the assignment of prepared rows, by `module` or the fitted one."""
+        module = self.module_ if module is None else module
+        return module.mixture.joint_log_prob(module.embed(x))
 
     def _log_unit(self) -> float:
         """What turns a log-density of prepared rows into one of raw rows."""
@@ -181,9 +183,9 @@ class MixtureShell(DeepEstimator):
 
         @torch.no_grad()
         def figures() -> dict[str, Any]:
-            points = module.embed(watched)
-            means = module.mixture.component_parameters()[0]
-            return diagnose(module.mixture.responsibilities(points), means)
+            with evaluating(module):
+                log_joint = self._log_joint(watched, module)
+            return diagnose(torch.softmax(log_joint, dim=-1), module.mixture.component_means())
 
         return [Diagnose(figures, phases=self._mixture_phases)]
 

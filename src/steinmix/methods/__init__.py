@@ -2,7 +2,9 @@
 
 from .autoencoder import Autoencoder
 from .gaussian_mixture import GaussianMixture
+from .gmvae import GMVAE
+from .gmvae_cv import GMVAECV
 from .vade import VaDE
 from .vae import VAE
 
-__all__ = ["VAE", "Autoencoder", "GaussianMixture", "VaDE"]
+__all__ = ["GMVAE", "GMVAECV", "VAE", "Autoencoder", "GaussianMixture", "VaDE"]

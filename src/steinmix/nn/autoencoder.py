@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .likelihoods import Likelihood
+from .likelihoods import Likelihood, outputs_per_feature
 from .mlp import linear, mlp
 
 __all__ = ["Coder"]
@@ -47,7 +47,8 @@ class Coder(nn.Module):
         self.code_mean = linear(sizes[-1], n_latent, generator)
         self.code_log_var = linear(sizes[-1], n_latent, generator) if variational else None
         self.decoder = mlp([n_latent, *reversed(hidden)], generator)
-        self.output = linear(sizes[1] if hidden else n_latent, n_features, generator)
+        outputs = n_features * outputs_per_feature(likelihood)
+        self.output = linear(sizes[1] if hidden else n_latent, outputs, generator)
         self.likelihood = likelihood
 
     def encode(self, x: Tensor) -> Tensor:
@@ -63,7 +64,7 @@ class Coder(nn.Module):
         return self.code_mean(trunk).float(), self.code_log_var(trunk).float().clamp(*LOG_VAR_RANGE)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the decoder's output (b, f): logits or means, as the likelihood has it."""
+        """Return the decoder's output, (b, f) or as wide as the likelihood has it: logits, means, log-variances."""
         return self.output(self.decoder(z)).float()
 
     def reconstruct(self, x: Tensor) -> Tensor:

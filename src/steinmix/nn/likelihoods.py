@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from .._params import Configuration
-from ..numerics.densities import bernoulli_log_prob, normal_log_prob
+from ..numerics.densities import LOG_2PI, bernoulli_log_prob, normal_log_prob
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "Likelihood"]
+__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "LearntGaussian", "Likelihood", "outputs_per_feature"]
+
+LEARNT_LOG_VAR = (-8.0, 8.0)
 
 
 class Likelihood(Protocol):
@@ -61,4 +63,30 @@ class Gaussian(Configuration):
         return output
 
 
-LIKELIHOODS: dict[str, type[Bernoulli] | type[Gaussian]] = {"bernoulli": Bernoulli, "gaussian": Gaussian}
+@dataclass
+class LearntGaussian(Configuration):
+    """Normal whose variance the decoder gives as well: means, then log-variances, which are clamped to [-8, 8]."""
+
+    outputs: ClassVar[int] = 2
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return the (b,) normal log-densities from outputs (b, 2 f)."""
+        mean, log_var = output.chunk(2, dim=-1)
+        log_var = log_var.clamp(*LEARNT_LOG_VAR)
+        return -0.5 * ((x - mean).square() * torch.exp(-log_var) + log_var + LOG_2PI).sum(-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Return the first half of the output."""
+        return output.chunk(2, dim=-1)[0]
+
+
+def outputs_per_feature(likelihood: Likelihood) -> int:
+    """Return how many numbers the decoder gives for each feature: 1, unless the likelihood says otherwise."""
+    return getattr(likelihood, "outputs", 1)
+
+
+LIKELIHOODS: dict[str, type[Bernoulli] | type[Gaussian] | type[LearntGaussian]] = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "learnt_gaussian": LearntGaussian,
+}
