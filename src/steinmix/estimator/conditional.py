@@ -24,7 +24,8 @@ from ..nn import Coder, Likelihood, linear
 from ..nn.conv import conv_decoder, conv_encoder, recogniser_layers
 from ..nn.likelihoods import outputs_per_feature
 from ..numerics.densities import standard_normal_kl
-from ..objective import Objective, Phase
+from ..numerics.precision import widened
+from ..objective import Objective, Phase, Term
 from ..random import Streams
 from .base import FitContext, check_count, epochs_for_steps, evaluating, map_chunks
 from .clusterer import MixtureShell, empty_labels
@@ -69,7 +70,7 @@ class ConditionalModule(Coder):
     mixture: ConditionalMixture
     start_labels: Tensor
     prior_weight = 1.0
-    """Weight of the prior of the clusters, which a warm-up raises from 0."""
+    """Weight of the three terms that are divergences from priors; a warm-up raises it from 0."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class ConditionalModule(Coder):
     def posterior(self, trunk: Tensor) -> Posterior:
         """Return both posteriors from the features (b, h) of the recognition network."""
         mean, log_var, w_mean, w_log_var = (
-            head(trunk).float() for head in (self.code_mean, self.spread, self.w_mean, self.w_spread)
+            widened(head(trunk)) for head in (self.code_mean, self.spread, self.w_mean, self.w_spread)
         )
         return Posterior(mean, log_var.clamp(*LOG_VAR_RANGE), w_mean, w_log_var.clamp(*LOG_VAR_RANGE))
 
@@ -139,6 +140,11 @@ class ConditionalModule(Coder):
             "z_prior": information.mean(0) if information.ndim > 1 else information,
         }
 
+    def weighted(self, bound: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Term]:
+        """Return terms (b,) as means over rows; all but the reconstruction have the warm-up's weight too."""
+        warm = {name: self.prior_weight * weights.get(name, 1.0) for name in bound} | {"reconstruction": 1.0}
+        return {name: Term(value.mean(-1), warm[name]) for name, value in bound.items()}
+
     def embed(self, x: Tensor) -> Tensor:
         """Return the mean points [z, w], (b, d + w)."""
         q = self.posterior(self.encoder(x))
@@ -164,7 +170,7 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     latent_dim: int
     w_dim: int
     n_samples: int
-    warm_up: int
+    warm_up: int | None
     hidden: Sequence[int] | None
     image_shape: Sequence[int] | None
     likelihood: str | Likelihood
@@ -182,13 +188,14 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         for name, least in (("w_dim", 1), ("n_samples", 1), ("warm_up", 0)):
-            check_at_least(name, getattr(self, name), least, whole=True)
+            if getattr(self, name) is not None or name != "warm_up":
+                check_at_least(name, getattr(self, name), least, whole=True)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, "learnt_gaussian")
         return plan | {
             "n_clusters": n_clusters,
             "w_dim": min(int(self.w_dim), source.n_features),
             "image_shape": _image_shape(self.image_shape, source.n_features, plan["likelihood"]),
-            "epochs": epochs_for_steps(10_000, source.n_rows, most=100),
+            "epochs": epochs_for_steps(10_000, source.n_rows, most=500),
         }
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> ConditionalModule:
@@ -203,8 +210,10 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
                 labels = map_chunks(lambda x: self._log_joint(x, module).argmax(-1), context.loader)
             module.start_labels.copy_(torch.as_tensor(labels))
 
+        warm_up = context.epochs // 2 if self.warm_up is None else self.warm_up
+
         def before_epoch(epoch: int) -> None:
-            module.prior_weight = min(1.0, epoch / self.warm_up) if self.warm_up else 1.0
+            module.prior_weight = min(1.0, epoch / warm_up) if warm_up else 1.0
 
         bound = partial(terms, n_samples=self.n_samples, streams=context.streams)
         objective = Objective(bound, list(module.parameters()), module.mixture.particles(), self.diversifier)
@@ -225,6 +234,6 @@ def _image_shape(shape: Sequence[int] | None, n_features: int, likelihood: Likel
     if len(full) != 3 or math.prod(full) != n_features:
         raise ConfigError(f"image_shape is {shape!r}; expected (height, width[, channels]) of {n_features} features.")
     if outputs_per_feature(likelihood) != 1:
-        raise ConfigError("convolutions give one number per pixel; use likelihood='bernoulli' or 'gaussian' for images.")
+        raise ConfigError("convolutions give one number per pixel; use likelihood='bernoulli' or 'gaussian'.")
     recogniser_layers((full[0], full[1], full[2]))
     return [int(side) for side in full]

@@ -10,7 +10,8 @@ Reference: N. Dilokthanakul, P. A. M. Mediano, M. Garnelo, M. C. H. Lee, H. Sali
 .. math:: p(z_k \mid x, w) \propto \pi_k\, N(x; \mu_k(w), \sigma_k^2(w)) \qquad \text{(Eq. 3)}
 
 .. math:: \mathcal L = E_{q(x|y)} \log p(y|x) - E_{q(w|y)\, p(z|x,w)} \mathrm{KL}(q(x|y) \,\|\, p(x|w,z))
-          - \mathrm{KL}(q(w|y) \,\|\, p(w)) - E_{q(x|y)\, q(w|y)} \mathrm{KL}(p(z|x,w) \,\|\, p(z)) \qquad \text{(Eq. 4)}
+          - \mathrm{KL}(q(w|y) \,\|\, p(w)) - E_{q(x|y)\, q(w|y)} \mathrm{KL}(p(z|x,w) \,\|\, p(z))
+          \qquad \text{(Eq. 4)}
 
 .. math:: \mathcal L_z = -\max(\lambda,\ E\, \mathrm{KL}(p(z|x,w) \,\|\, p(z))) \qquad \text{(Eq. 7)}
 
@@ -29,12 +30,14 @@ that of the loss as printed, by automatic differentiation: the released code tur
 part through p(z|x,w) while the constraint is active. :math:`\lambda` is compared with the mean over the batch, as in
 that code. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. The
 KL divergence inside the expectation of Eq. 4 has a draw of x of its own, as printed; so the bound is a little below the
-evidence lower bound, in which it shares the draw with p(z|x,w). A warm-up of the last term is an option. At evaluation,
-code and style are their means.
+evidence lower bound, in which it shares the draw with p(z|x,w). By default the three prior terms are warmed up and
+:math:`\lambda = 0.7 \log K`; the paper has no warm-up, and a constraint for its synthetic data only
+(``warm_up=0, free_bits=0`` is its Eq. 4). At evaluation, code and style are their means.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -53,6 +56,9 @@ from ..training import Training
 
 __all__ = ["GMVAE"]
 
+FREE_SHARE = 0.7
+"""Share of log K that is free unless the user says otherwise."""
+
 
 class GMVAEModule(ConditionalModule):
     """The bound of Eq. 4."""
@@ -66,9 +72,9 @@ class GMVAEModule(ConditionalModule):
         """Minus Eq. 4 as a mean over rows, its last term by Eq. 7."""
         q = Posterior(*map(batch.expand, self.posterior(self.encoder(batch.x))))
         bound = self.bound_terms(batch.expand(batch.x), q, self.draw(q, n_samples, streams))
-        terms = {name: Term(value.mean(-1)) for name, value in bound.items()}
-        information = terms["z_prior"].value
-        constrained = Term(information.clamp(min=free_bits), self.prior_weight)
+        terms = self.weighted(bound, {})
+        information, weight = terms["z_prior"]
+        constrained = Term(information.clamp(min=free_bits), weight)
         return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
 
     def score(self, x: Tensor) -> Tensor:
@@ -91,11 +97,13 @@ class GMVAE(ConditionalShell):
         Length of the style w, on which the components depend; never more than the number of features. The paper: 150.
     n_samples : int, default=1
         Draws of code and style for each row and step (M of the paper).
-    free_bits : float, default=0.0
-        Nats of information about the cluster, in the mean over a batch, that cost nothing. It keeps components from
-        merging; sensible values lie between 0 and log(n_clusters).
-    warm_up : int, default=0
-        Epochs over which the weight of the clusters' prior rises from 0 to 1.
+    free_bits : float, optional
+        Nats of information about the cluster, in the mean over a batch, that cost nothing (lambda of the paper). It
+        keeps components from merging; log(n_clusters) is the most there can be. None takes 0.7 of that, 0 leaves it
+        out.
+    warm_up : int, optional
+        Epochs over which the weight of the three prior terms rises from 0 to 1; None takes half of the epochs, 0 leaves
+        it out.
     hidden : sequence of int, optional
         Widths of the encoder's dense layers, mirrored in the decoder; None sizes them by the number of rows.
     image_shape : (int, int) or (int, int, int), optional
@@ -136,8 +144,8 @@ class GMVAE(ConditionalShell):
         latent_dim: int = 10,
         w_dim: int = 10,
         n_samples: int = 1,
-        free_bits: float = 0.0,
-        warm_up: int = 0,
+        free_bits: float | None = None,
+        warm_up: int | None = None,
         hidden: Sequence[int] | None = None,
         image_shape: Sequence[int] | None = None,
         likelihood: str | Likelihood = "auto",
@@ -163,8 +171,11 @@ class GMVAE(ConditionalShell):
         self.random_state = random_state
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
-        check_at_least("free_bits", self.free_bits, 0)
+        if self.free_bits is not None:
+            check_at_least("free_bits", self.free_bits, 0)
         return super()._plan(source, stats, prepared)
 
     def _phases(self, module: GMVAEModule, context: FitContext) -> list[Phase]:
-        return self._phase(module, context, partial(module.terms, free_bits=float(self.free_bits)))
+        most = math.log(module.mixture.n_components)
+        free_bits = FREE_SHARE * most if self.free_bits is None else float(self.free_bits)
+        return self._phase(module, context, partial(module.terms, free_bits=free_bits))

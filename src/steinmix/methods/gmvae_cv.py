@@ -22,9 +22,9 @@ paper                                                 here
 :math:`N_x, N_w, K, M`                                ``latent_dim, w_dim, n_clusters, n_samples``
 ====================================================  ==================================================
 
-Deviations. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. A
-warm-up of the prior of z is an option. At evaluation code and style are their means, and scores are the bound of Eq. 3
-with eta = 1.
+Deviations. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. By
+default all terms but the reconstruction are warmed up; the paper names that way and does not take it (``warm_up=0``).
+At evaluation code and style are their means, and scores are the bound of Eq. 3 with eta = 1.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
 from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior, check_at_least
 from ..nn import Likelihood, linear
+from ..numerics.precision import widened
 from ..objective import Batch, Phase, Term
 from ..random import Streams
 from ..training import Training
@@ -57,7 +58,7 @@ class GMVAECVModule(ConditionalModule):
 
     def log_q(self, trunk: Tensor) -> Tensor:
         """Return log q(z | y), (b, m), from the features of the recognition network."""
-        return torch.log_softmax(self.head(trunk).float(), dim=-1)
+        return torch.log_softmax(widened(self.head(trunk)), dim=-1)
 
     def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
         """Return the four terms of minus Eq. 3 at eta = 1, per row (b,), means over the draws."""
@@ -74,9 +75,7 @@ class GMVAECVModule(ConditionalModule):
         q, log_q = self.posterior(trunk), self.log_q(trunk)
         draws = self.draw(q, n_samples, streams)
         bound = self.bound_terms(batch.expand(batch.x), q, draws, log_q)
-        weights = {"z_prior": eta * self.prior_weight, "violation": alpha}
-        every = bound | {"violation": self.violation(draws)}
-        return {name: Term(value.mean(-1), weights.get(name, 1.0)) for name, value in every.items()}
+        return self.weighted(bound | {"violation": self.violation(draws)}, {"z_prior": eta, "violation": alpha})
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
@@ -104,8 +103,9 @@ class GMVAECV(ConditionalShell):
     consistency : float, default=1.0
         Weight of the consistency violation (alpha of the paper), which drives components apart. The paper has 2 for its
         synthetic data, its code 0.4 for images.
-    warm_up : int, default=0
-        Epochs over which the weight of the clusters' prior rises from 0 to `eta`.
+    warm_up : int, optional
+        Epochs over which the weight of the prior terms and of the violation rises from 0; None takes half of the
+        epochs, 0 leaves it out.
     hidden : sequence of int, optional
         Widths of the encoder's dense layers, mirrored in the decoder; None sizes them by the number of rows.
     image_shape : (int, int) or (int, int, int), optional
@@ -148,7 +148,7 @@ class GMVAECV(ConditionalShell):
         n_samples: int = 1,
         eta: float = 1.0,
         consistency: float = 1.0,
-        warm_up: int = 0,
+        warm_up: int | None = None,
         hidden: Sequence[int] | None = None,
         image_shape: Sequence[int] | None = None,
         likelihood: str | Likelihood = "auto",

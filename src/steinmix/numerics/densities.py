@@ -74,7 +74,7 @@ def normal_entropy(log_var: Tensor) -> Tensor:
 
 
 def normal_kl(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
-    r"""Return :math:`\mathrm{KL}(N(\mu, \sigma^2) \,\|\, N(\mu_0, \sigma_0^2))` of diagonal normals, over the last axis."""
+    r"""Return :math:`\mathrm{KL}(N(\mu, \sigma^2) \,\|\, N(\mu_0, \sigma_0^2))` of diagonal normals (last axis)."""
     quadratic = (log_var.exp() + (mean - prior_mean).square()) * torch.exp(-prior_log_var)
     return 0.5 * (prior_log_var - log_var + quadratic - 1).sum(-1)
 
