@@ -1,6 +1,6 @@
 """The terms of both GMVAEs by direct Monte Carlo of their definitions, with torch.distributions and loops over draws.
 
-Letters of the papers: row y, code x, style w, component z. A module to try them on and the comparison stand beside them.
+Letters of the papers: row y, code x, style w, component z. A module to try them on, and the comparison, stand here too.
 """
 
 import math

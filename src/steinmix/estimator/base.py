@@ -243,7 +243,7 @@ def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tens
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: Any) -> Iterator[None]:
     """Look at a module in the middle of training as it will be used: with the running moments of batch norms."""
     training = module.training
     module.eval()

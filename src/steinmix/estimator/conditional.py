@@ -20,8 +20,7 @@ from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
 from ..errors import ConfigError
 from ..mixtures import Components, ConditionalMixture
-from ..nn import Coder, Likelihood, linear
-from ..nn.conv import conv_decoder, conv_encoder, recogniser_layers
+from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers
 from ..nn.likelihoods import outputs_per_feature
 from ..numerics.densities import standard_normal_kl
 from ..numerics.precision import widened
@@ -70,7 +69,7 @@ class ConditionalModule(Coder):
     mixture: ConditionalMixture
     start_labels: Tensor
     prior_weight = 1.0
-    """Weight of the three terms that are divergences from priors; a warm-up raises it from 0."""
+    """Weight of the three terms that are divergences from priors; a warm-up raises it to 1."""
 
     def __init__(
         self,
@@ -213,7 +212,7 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
         warm_up = context.epochs // 2 if self.warm_up is None else self.warm_up
 
         def before_epoch(epoch: int) -> None:
-            module.prior_weight = min(1.0, epoch / warm_up) if warm_up else 1.0
+            module.prior_weight = min(1.0, (epoch + 1) / (warm_up + 1))  # never 0, which would leave out gradients
 
         bound = partial(terms, n_samples=self.n_samples, streams=context.streams)
         objective = Objective(bound, list(module.parameters()), module.mixture.particles(), self.diversifier)

@@ -102,7 +102,7 @@ class GMVAE(ConditionalShell):
         keeps components from merging; log(n_clusters) is the most there can be. None takes 0.7 of that, 0 leaves it
         out.
     warm_up : int, optional
-        Epochs over which the weight of the three prior terms rises from 0 to 1; None takes half of the epochs, 0 leaves
+        Epochs over which the weight of the three prior terms rises to 1; None takes half of the epochs, 0 leaves
         it out.
     hidden : sequence of int, optional
         Widths of the encoder's dense layers, mirrored in the decoder; None sizes them by the number of rows.

@@ -104,7 +104,7 @@ class GMVAECV(ConditionalShell):
         Weight of the consistency violation (alpha of the paper), which drives components apart. The paper has 2 for its
         synthetic data, its code 0.4 for images.
     warm_up : int, optional
-        Epochs over which the weight of the prior terms and of the violation rises from 0; None takes half of the
+        Epochs over which the weight of the prior terms and of the violation rises; None takes half of the
         epochs, 0 leaves it out.
     hidden : sequence of int, optional
         Widths of the encoder's dense layers, mirrored in the decoder; None sizes them by the number of rows.

@@ -1,0 +1,1 @@
+"""The papers' tables, run by run: one JSON line under ``results/`` for each row and seed."""
