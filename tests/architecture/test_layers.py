@@ -18,7 +18,7 @@ RANK = {
     for rank, names in enumerate(
         [
             ("errors",),
-            ("_typing", "_params", "random", "_files"),
+            ("_typing", "_params", "random", "_files", "_machine"),
             ("numerics",),
             ("data", "metrics", "particles"),
             ("diversify", "mixtures", "nn"),

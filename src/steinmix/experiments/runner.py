@@ -1,0 +1,134 @@
+"""Runs what is missing of a table: one record for each finished seed, so that it can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .._machine import forget_peak, peak_memory_mb
+from ..errors import CollapseError, DataError, DivergedError
+from .records import Key, RunRecord, append, by_key, read
+from .spec import Experiment, Load, Row
+
+__all__ = ["Cell", "complete", "missing", "records_of", "unavailable"]
+
+
+class Cell(NamedTuple):
+    """One run: a row and a seed."""
+
+    row: Row
+    seed: int
+
+
+def records_of(experiment: Experiment, folder: str | Path) -> dict[Key, RunRecord]:
+    """Return the records of an experiment: all files ``<paper>-<table>*.jsonl`` of the folder, by key."""
+    if experiment.study is not None:
+        return by_key(experiment.study.read(Path(folder)))
+    paths = sorted(Path(folder).glob(f"{experiment.stem}*.jsonl"))
+    return by_key(record for record in read(paths) if record.experiment == experiment.id)
+
+
+def missing(experiment: Experiment, rows: Iterable[Row], seeds: Sequence[int], folder: str | Path) -> list[Cell]:
+    """Return the runs that have no record yet, of the rows that can be run: data set by data set, seed by seed."""
+    done, rows = records_of(experiment, folder), [row for row in rows if experiment.runs(row)]
+    return [
+        Cell(row, seed)
+        for data in dict.fromkeys(row.data for row in rows)
+        for seed in seeds
+        for row in rows
+        if row.data == data and (experiment.id, row.name, row.protocol, seed) not in done
+    ]
+
+
+def unavailable(experiment: Experiment, rows: Iterable[Row]) -> dict[str, str]:
+    """Return, by name, why rows cannot be run here: no runner, or no data."""
+    reasons = {}
+    for row in rows:
+        if not experiment.runs(row):
+            reasons[row.name] = "no runner in this version"
+        elif row.load is not None:
+            try:
+                _data(row.load, row.data)
+            except DataError as error:
+                reasons[row.name] = f"no data: {error}"
+    return reasons
+
+
+def complete(
+    experiment: Experiment, cells: Sequence[Cell], folder: str | Path, jobs: int = 1, progress: bool | None = None
+) -> int:
+    """Run some cells and append one record each to ``<paper>-<table>.jsonl`` in the folder.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    cells : sequence of Cell
+        As `missing` gives them.
+    folder : path
+    jobs : int
+        Processes; with more than one each has one thread.
+    progress : bool, optional
+        Show a bar; None shows it on a terminal only.
+
+    Returns
+    -------
+    int
+        Seeds that failed; their records say how.
+    """
+    from tqdm import tqdm
+
+    if experiment.study is not None and cells:
+        experiment.study.run(list(dict.fromkeys(cell.row.name for cell in cells)), Path(folder), jobs)
+        return 0
+    path, failed = Path(folder) / f"{experiment.stem}.jsonl", 0
+    hidden = None if progress is None else not progress
+    with tqdm(total=len(cells), desc=experiment.id, unit="run", disable=hidden, leave=False) as bar:
+        for record in _runs(experiment.id, cells, jobs):
+            append(path, record)
+            failed += bool(record.failure)
+            bar.set_postfix_str(f"{record.row}, seed {record.seed}")
+            bar.update()
+    return failed
+
+
+def _runs(experiment: str, cells: Sequence[Cell], jobs: int) -> Iterator[RunRecord]:
+    if jobs == 1 or len(cells) < 2:
+        return (_run(experiment, cell) for cell in cells)
+    from joblib import Parallel, delayed
+
+    workers = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    found: Any = workers(delayed(_run_alone)(experiment, cell) for cell in cells)
+    return found
+
+
+def _run_alone(experiment: str, cell: Cell) -> RunRecord:
+    """Run in a process that shares the cores with others."""
+    import torch
+
+    torch.set_num_threads(1)
+    return _run(experiment, cell)
+
+
+def _run(experiment: str, cell: Cell) -> RunRecord:
+    row, seed = cell
+    if row.run is None:
+        raise ValueError(f"{row.name} has no runner")
+    data = None if row.load is None else _data(row.load, row.data)
+    forget_peak()
+    start, failure = time.perf_counter(), ""
+    try:
+        outcome = dict(row.run(row.name, seed, data))
+    except (CollapseError, DivergedError) as error:  # a result, and no seed is dropped
+        outcome, failure = {}, f"{type(error).__name__}: {error}"
+    seconds = round(time.perf_counter() - start, 3)
+    settings = dict(outcome.pop("settings", {}))
+    return RunRecord(experiment, row.name, row.protocol, seed, outcome, seconds, peak_memory_mb(), settings, failure)
+
+
+@lru_cache(maxsize=1)
+def _data(load: Load, name: str) -> Any:
+    """Return the data of the last row again, if they are the same."""
+    return load(name)
