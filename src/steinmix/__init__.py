@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         UnboundedWarning,
     )
     from .estimator import Pretraining, load
-    from .methods import DAGMM, DEPICT, VAE, Autoencoder, GaussianMixture, VaDE
-    from .nn import Bernoulli, Gaussian
+    from .methods import DAGMM, DEPICT, GMVAE, GMVAECV, VAE, Autoencoder, GaussianMixture, VaDE
+    from .nn import Bernoulli, Gaussian, LearntGaussian
     from .particles import Particles
     from .training import Training
 
@@ -52,9 +52,12 @@ __all__ = [
     "DistributedError",
     "DivergedError",
     "DivergedWarning",
+    "GMVAE",
+    "GMVAECV",
     "Gaussian",
     "GaussianMixture",
     "IMQ",
+    "LearntGaussian",
     "LogDet",
     "ModelFileError",
     "NSVGD",
@@ -93,9 +96,12 @@ _HOME = {
     "DistributedError": "errors",
     "DivergedError": "errors",
     "DivergedWarning": "errors",
+    "GMVAE": "methods",
+    "GMVAECV": "methods",
     "Gaussian": "nn",
     "GaussianMixture": "methods",
     "IMQ": "diversify",
+    "LearntGaussian": "nn",
     "LogDet": "diversify",
     "ModelFileError": "errors",
     "NSVGD": "diversify",

@@ -14,6 +14,8 @@ PARAMETERS = {
     "DAGMM": {"n_components": 3, "hidden": (5,)},
     "DEPICT": {"n_clusters": 3, "hidden": (8,)},
     "GaussianMixture": {"n_components": 3},
+    "GMVAE": {"n_clusters": 3, "latent_dim": 2, "w_dim": 2, "hidden": (8,), "collapse": "ignore"},
+    "GMVAECV": {"n_clusters": 3, "latent_dim": 2, "w_dim": 2, "hidden": (8,), "collapse": "ignore"},
     "VAE": {"latent_dim": 2, "hidden": (8,)},
     "VaDE": {"n_clusters": 3, "latent_dim": 2, "hidden": (8,)},
 }

@@ -9,11 +9,18 @@ import steinmix as sm
 
 from .conftest import build, parameters, same
 
-MIXTURES = {"DEPICT": "n_clusters", "GaussianMixture": "n_components", "VaDE": "n_clusters"}
+STARTED = {"DEPICT": "n_clusters", "GaussianMixture": "n_components", "VaDE": "n_clusters"}
+"""Those whose mixture is started from the data, with the name of their number of components."""
+MIXTURES = STARTED | {"GMVAE": "n_clusters", "GMVAECV": "n_clusters"}
 
 
 @pytest.fixture(params=MIXTURES)
 def mixture(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=STARTED)
+def started(request) -> str:
     return request.param
 
 
@@ -26,8 +33,8 @@ def test_probabilities_and_labels_agree(mixture, X):
     assert model.labels_.dtype == model.initial_labels_.dtype == np.int64
 
 
-def test_separated_groups_are_found(mixture, X):
-    model = build(mixture).fit(X)
+def test_separated_groups_are_found(started, X):
+    model = build(started).fit(X)
     truth = np.repeat([0, 1, 2], 40)
     assert sm.metrics.adjusted_rand_index(truth, model.initial_labels_) > 0.95
 
@@ -84,22 +91,22 @@ def test_a_warning_where_the_objective_has_no_maximum(mixture, X):
 
 @pytest.mark.parametrize("start", ["em", "graph", "kmeans", "random"])
 @pytest.mark.filterwarnings("ignore::steinmix.CollapseWarning")
-def test_starts(mixture, X, start):
-    model = build(mixture, start=start).fit(X)
+def test_starts(started, X, start):
+    model = build(started, start=start).fit(X)
     assert model.initial_labels_.shape == (120,)
     assert model.initial_labels_.min() >= 0
 
 
-def test_an_unknown_start_names_the_known(mixture, X):
+def test_an_unknown_start_names_the_known(started, X):
     with pytest.raises(sm.ConfigError, match="em, graph, kmeans, random"):
-        build(mixture, start="magic").fit(X)
+        build(started, start="magic").fit(X)
 
 
 def test_collapse_policies(mixture, X):
-    one_group = {"start": "kmeans", MIXTURES[mixture]: 3}
+    one_group = {MIXTURES[mixture]: 3} | ({"start": "kmeans"} if mixture in STARTED else {})
     rows = np.repeat(X[:1], 30, axis=0)
     with pytest.warns(sm.CollapseWarning, match="no row after training"):
-        build(mixture, **one_group).fit(rows)
+        build(mixture, collapse="warn", **one_group).fit(rows)
     with pytest.raises(sm.CollapseError):
         build(mixture, collapse="raise", **one_group).fit(rows)
     build(mixture, collapse="ignore", **one_group).fit(rows)

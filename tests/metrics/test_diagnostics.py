@@ -41,6 +41,19 @@ def test_effective_components_is_the_entropy_of_the_mean_not_the_mean_entropy():
     assert metrics.effective_components(R) == pytest.approx(expected)
 
 
+def test_distinct_components_in_analytic_cases():
+    assert metrics.distinct_components(np.eye(7)) == pytest.approx(7)
+    assert metrics.distinct_components(np.full((3, 4), 0.25)) == pytest.approx(1)
+    assert metrics.distinct_components(np.eye(5)[[2, 2, 2]]) == 1.0
+    # two pairs of components that nobody can tell apart
+    assert metrics.distinct_components([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]]) == pytest.approx(2)
+
+
+def test_distinct_components_are_the_effective_ones_less_the_doubt():
+    each = torch.distributions.Categorical(torch.tensor(R)).entropy().mean().exp().item()
+    assert metrics.distinct_components(R) == pytest.approx(metrics.effective_components(R) / each)
+
+
 def test_closest_pair_by_hand():
     near = metrics.closest_pair([[0.0], [10.0], [4.0], [5.0]])  # distances 10 4 5 6 5 1, median 5
     assert near == metrics.ClosestPair((2, 3), 1.0, 0.2)
@@ -151,6 +164,7 @@ def test_diagnose_without_means_and_with_one_component():
         "occupancy": [1.0],
         "hard_occupancy": [1.0],
         "effective_components": 1.0,
+        "distinct_components": 1.0,
         "dead_components": [],
         "ambiguity": 0.0,
     }
@@ -168,6 +182,7 @@ def test_low_precision_is_accepted():
     [
         metrics.occupancy,
         metrics.effective_components,
+        metrics.distinct_components,
         metrics.overlap,
         metrics.dead_components,
         metrics.diagnose,

@@ -6,7 +6,7 @@ import torch
 from torch import distributions as dist
 from torch import nn
 
-from steinmix.nn import LIKELIHOODS, Bernoulli, Coder, Gaussian, Linear, linear, masked, mlp
+from steinmix.nn import LIKELIHOODS, Bernoulli, Coder, Gaussian, LearntGaussian, Linear, linear, masked, mlp
 from steinmix.random import Streams
 
 
@@ -116,7 +116,17 @@ def test_a_learnt_variance_becomes_the_mean_squared_error(normal):
 
 
 def test_likelihoods_have_names():
-    assert {name: kind() for name, kind in LIKELIHOODS.items()} == {"bernoulli": Bernoulli(), "gaussian": Gaussian()}
+    known = {"bernoulli": Bernoulli(), "gaussian": Gaussian(), "learnt_gaussian": LearntGaussian()}
+    assert {name: kind() for name, kind in LIKELIHOODS.items()} == known
+
+
+def test_a_learnt_variance_is_the_second_half_of_the_output(normal):
+    x, mean, log_var = normal(5, 4), normal(5, 4), 9 * normal(5, 4)
+    expected = dist.Normal(mean, log_var.clamp(-8, 8).exp().sqrt()).log_prob(x).sum(-1)
+    output = torch.cat([mean, log_var], dim=-1)
+    torch.testing.assert_close(LearntGaussian().log_prob(x, output), expected)
+    torch.testing.assert_close(LearntGaussian().mean(output), mean)
+    assert Coder(4, 2, (3,), LearntGaussian(), Streams(0).torch("weights")).output.out_features == 8
 
 
 def test_stacked_weights_give_what_each_layer_gives(streams, normal):

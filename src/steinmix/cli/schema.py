@@ -39,13 +39,16 @@ def method_names() -> dict[str, type]:
     Examples
     --------
     >>> sorted(method_names())
-    ['autoencoder', 'dagmm', 'depict', 'gaussian-mixture', 'vade', 'vae']
+    ['autoencoder', 'dagmm', 'depict', 'gaussian-mixture', 'gmvae', 'gmvae-cv', 'vade', 'vae']
     """
     methods = import_module("steinmix.methods")
-    return {_kebab(name): getattr(methods, name) for name in methods.__all__}
+    return {_kebab(getattr(methods, name)): getattr(methods, name) for name in methods.__all__}
 
 
-def _kebab(name: str) -> str:
+def _kebab(method: type) -> str:
+    name, home = method.__name__, method.__module__.rpartition(".")[2]
+    if home.replace("_", "") == name.lower():  # the file's name shows where GMVAECV is to be parted
+        return home.replace("_", "-")
     return re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", "-", name).lower()
 
 

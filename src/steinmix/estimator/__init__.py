@@ -2,6 +2,7 @@
 
 from .base import DeepEstimator, FitContext, check_choice, check_count, check_width, epochs_for_steps, map_chunks
 from .clusterer import MixtureShell, empty_labels
+from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior, check_at_least
 from .detector import DetectorShell
 from .embedder import EmbedderShell, coder_arguments, coder_plan
 from .persistence import load
@@ -9,13 +10,18 @@ from .preparation import Preparation
 from .pretraining import Pretraining, pretraining_phases
 
 __all__ = [
+    "ConditionalModule",
+    "ConditionalShell",
     "DeepEstimator",
     "DetectorShell",
+    "Draws",
     "EmbedderShell",
     "FitContext",
     "MixtureShell",
+    "Posterior",
     "Preparation",
     "Pretraining",
+    "check_at_least",
     "check_choice",
     "check_count",
     "check_width",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -31,7 +32,15 @@ from .persistence import plain_params, save_estimator
 from .restarts import Store, fit_restarts
 from .selection import RESTART_ATTRIBUTES, Outcome, check_restarts, compare, select
 
-__all__ = ["DeepEstimator", "FitContext", "check_choice", "check_count", "epochs_for_steps", "map_chunks"]
+__all__ = [
+    "DeepEstimator",
+    "FitContext",
+    "check_choice",
+    "check_count",
+    "epochs_for_steps",
+    "evaluating",
+    "map_chunks",
+]
 
 FEWEST_STEPS = 500
 """Steps of a phase however few the rows: after 60 Adam steps on 180 rows the networks had hardly moved, codes and
@@ -290,6 +299,17 @@ def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tens
             results[done : done + rows] = part
             done += rows
     return results
+
+
+@contextmanager
+def evaluating(module: Any) -> Iterator[None]:
+    """Look at a module in the middle of training as it will be used: with the running moments of batch norms."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 def check_count(name: str, value: Any, n_rows: int) -> int:

@@ -14,7 +14,7 @@ from ..errors import CollapseError, CollapseWarning, ConfigError
 from ..mixtures import AbstractMixture, start_mixture
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext, map_chunks
+from .base import DeepEstimator, FitContext, evaluating, map_chunks
 from .watching import diagnosing
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
@@ -154,7 +154,7 @@ class MixtureShell(DeepEstimator):
     @property
     def means_(self) -> np.ndarray:
         """Means of the components, (m, d), in the space of the mixture."""
-        return self._mixture_array(lambda mixture: mixture.component_parameters()[0].double())
+        return self._mixture_array(lambda mixture: mixture.component_means().double())
 
     @property
     def covariances_(self) -> np.ndarray:
@@ -167,8 +167,10 @@ class MixtureShell(DeepEstimator):
         with torch.inference_mode():
             return function(self.module_.mixture).cpu().numpy()
 
-    def _log_joint(self, x: Tensor) -> Tensor:
-        return self.module_.mixture.joint_log_prob(self.module_.embed(x))
+    def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
+        """Return (b, m) numbers whose softmax is the assignment of prepared rows, by `module` or the fitted one."""
+        module = self.module_ if module is None else module
+        return module.mixture.joint_log_prob(module.embed(x))
 
     def _log_unit(self) -> float:
         """What turns a log-density of prepared rows into one of raw rows."""
@@ -179,7 +181,8 @@ class MixtureShell(DeepEstimator):
             raise ConfigError(f"collapse is {self.collapse!r}; expected 'ignore', 'raise' or 'warn'.")
 
         def groups(x: Tensor) -> tuple[Tensor, Tensor]:
-            return module.mixture.responsibilities(module.embed(x)), module.mixture.component_parameters()[0]
+            with evaluating(module):
+                return torch.softmax(self._log_joint(x, module), dim=-1), module.mixture.component_means()
 
         return [Diagnose(diagnosing(groups, context.loader), phases=self._mixture_phases)]
 

@@ -35,8 +35,9 @@ def coder_plan(
     latent_dim: int,
     hidden: Sequence[int] | None,
     likelihood: str | Likelihood,
+    unbounded: str = "gaussian",
 ) -> dict[str, Any]:
-    """Resolve the choices of an encoder and decoder.
+    """Resolve the choices of an encoder and decoder; `unbounded` names the likelihood for data that leave [0, 1].
 
     Raises
     ------
@@ -49,7 +50,7 @@ def coder_plan(
         "n_features": source.n_features,
         "latent_dim": min(check_width("latent_dim", latent_dim), source.n_features),
         "hidden": [check_width("hidden", w) for w in widths],
-        "likelihood": _likelihood(likelihood, prepared),
+        "likelihood": _likelihood(likelihood, prepared, unbounded),
         "epochs": epochs_for_steps(4000, source.n_rows, most=100),
     }
 
@@ -64,12 +65,12 @@ def coder_arguments(plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _likelihood(wanted: str | Likelihood, prepared: tuple[float, float]) -> Likelihood:
+def _likelihood(wanted: str | Likelihood, prepared: tuple[float, float], unbounded: str) -> Likelihood:
     inside = prepared[0] >= 0 and prepared[1] <= 1
     if not isinstance(wanted, str):
         return wanted
     if wanted == "auto":
-        return LIKELIHOODS["bernoulli" if inside else "gaussian"]()
+        return LIKELIHOODS["bernoulli" if inside else unbounded]()
     if wanted not in LIKELIHOODS:
         raise ConfigError(
             f"likelihood is {wanted!r}; expected 'auto', {', '.join(map(repr, LIKELIHOODS))} or an object."

@@ -21,6 +21,7 @@ __all__ = [
     "closest_pair",
     "dead_components",
     "diagnose",
+    "distinct_components",
     "effective_components",
     "occupancy",
     "overlap",
@@ -122,6 +123,33 @@ def effective_components(responsibilities: ArrayLike) -> float:
     return _perplexity(_occupancy(responsibility_matrix(responsibilities)).soft)
 
 
+def distinct_components(responsibilities: ArrayLike) -> float:
+    r"""Return the exponential of the information that a row gives about its component.
+
+    .. math:: \exp\Big( \mathbb E \sum_k r_k \log \frac{r_k}{\bar r_k} \Big), \qquad \bar r_k = \mathbb E[r_k]
+
+    m if all components carry as much and every row is certain; 1 if one component carries all, or if all claim
+    every row alike. It is never above `effective_components`, and equals it where rows are certain.
+
+    Parameters
+    ----------
+    responsibilities : array-like or Tensor (n, m)
+
+    Raises
+    ------
+    DataError
+        If rows are not probabilities.
+
+    Examples
+    --------
+    >>> distinct_components([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    2.0
+    >>> distinct_components([[0.5, 0.5], [0.5, 0.5]])
+    1.0
+    """
+    return _distinct(responsibility_matrix(responsibilities))
+
+
 def closest_pair(means: ArrayLike) -> ClosestPair:
     """Return the two means that are nearest to each other.
 
@@ -217,7 +245,8 @@ def diagnose(responsibilities: ArrayLike, means: ArrayLike | None = None) -> dic
     Returns
     -------
     dict
-        ``occupancy`` (soft) and ``hard_occupancy``: lists of m floats; ``effective_components``: float;
+        ``occupancy`` (soft) and ``hard_occupancy``: lists of m floats; ``effective_components`` and
+        ``distinct_components``: float;
         ``dead_components``: list of int; ``ambiguity``: float. With at least two components also
         ``confused_pair`` ([i, j], where :math:`O_{ij}` is the largest off the diagonal) and ``confusion``
         (that value); with `means` as well ``closest_pair`` ([i, j]), ``closest_distance`` and
@@ -240,6 +269,7 @@ def diagnose(responsibilities: ArrayLike, means: ArrayLike | None = None) -> dic
         "occupancy": shares.soft.tolist(),
         "hard_occupancy": shares.hard.tolist(),
         "effective_components": _perplexity(shares.soft),
+        "distinct_components": _distinct(r),
         "dead_components": _dead(shares.hard, None),
         "ambiguity": shared.ambiguity,
     }
@@ -262,6 +292,12 @@ def _occupancy(r: np.ndarray) -> Occupancy:
 def _perplexity(p: np.ndarray) -> float:
     p = p[p > 0]
     return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def _distinct(r: np.ndarray) -> float:
+    mean = r.mean(axis=0)
+    ratio = np.divide(r, mean, out=np.ones_like(r), where=r > 0)
+    return float(np.exp((r * np.log(ratio)).sum(axis=1).mean()))
 
 
 def _overlap(r: np.ndarray) -> Overlap:

@@ -1,6 +1,7 @@
 """Mixtures: densities with m components, in log space, and the ways to start them."""
 
 from .base import AbstractMixture
+from .conditional import Components, ConditionalMixture
 from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, UnitMixture
 from .initialise import STARTS, Start, start_mixture
 from .softmax import SoftmaxMixture
@@ -10,6 +11,8 @@ __all__ = [
     "STARTS",
     "AbstractMixture",
     "CholeskyMixture",
+    "Components",
+    "ConditionalMixture",
     "DiagonalMixture",
     "SoftmaxMixture",
     "Start",

@@ -57,6 +57,10 @@ class AbstractMixture(nn.Module, ABC):
     def moments_(self, z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted means (m, d) and (co)variances of points `z` (n, d), as `set_moments_` takes them."""
 
+    def component_means(self) -> Tensor:
+        """Return the means, (m, d)."""
+        return self.component_parameters()[0]
+
     @abstractmethod
     def covariances(self) -> Tensor:
         """Return the covariance matrices, (m, d, d)."""

@@ -23,6 +23,13 @@ def _weighted_means(z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor
     return share, share.T @ z
 
 
+def weighted_moments(z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weighted means and variances (m, d) of points (n, d)."""
+    share, means = _weighted_means(z, responsibilities)
+    # Per component, centred first: E[zz] - E[z]E[z] loses all digits of a tight component far from 0.
+    return means, torch.stack([s @ (z - mean).square() for s, mean in zip(share.T, means)])
+
+
 class DiagonalMixture(AbstractMixture):
     r"""Components :math:`N(\mu_c, \mathrm{diag}\,\sigma_c^2)`; a particle is :math:`[\mu_c, \log \sigma_c^2]`.
 
@@ -77,10 +84,7 @@ class DiagonalMixture(AbstractMixture):
         self.project_()
 
     def moments_(self, z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
-        share, means = _weighted_means(z, responsibilities)
-        # Per component, centred first: E[zz] - E[z]E[z] loses all digits of a tight component far from 0.
-        variances = torch.stack([s @ (z - mean).square() for s, mean in zip(share.T, means)])
-        return means, variances
+        return weighted_moments(z, responsibilities)
 
     def covariances(self) -> Tensor:
         return torch.diag_embed(self.log_vars.exp())

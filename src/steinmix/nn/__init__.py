@@ -4,7 +4,7 @@ from .autoencoder import Coder
 from .conv import ConvLayer, conv_decoder, conv_encoder, conv_sizes, recogniser_layers, strided_layers
 from .estimation import EstimationNetwork
 from .ladder import Ladder, conv_ladder, dense_ladder
-from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, Likelihood
+from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, LearntGaussian, Likelihood
 from .mlp import Linear, linear, mlp
 from .noise import dropped, masked
 
@@ -16,6 +16,7 @@ __all__ = [
     "EstimationNetwork",
     "Gaussian",
     "Ladder",
+    "LearntGaussian",
     "Likelihood",
     "Linear",
     "conv_decoder",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from .likelihoods import Likelihood
+from ..numerics.precision import widened
+from .likelihoods import Likelihood, outputs_per_feature
 from .mlp import linear, mlp, relu
 
 __all__ = ["Coder"]
@@ -50,24 +51,25 @@ class Coder(nn.Module):
         self.code_mean = linear(sizes[-1], n_latent, generator)
         self.code_log_var = linear(sizes[-1], n_latent, generator) if variational else None
         self.decoder = mlp([n_latent, *reversed(hidden)], generator, activation)
-        self.output = linear(sizes[1] if hidden else n_latent, n_features, generator)
+        outputs = n_features * outputs_per_feature(likelihood)
+        self.output = linear(sizes[1] if hidden else n_latent, outputs, generator)
         self.likelihood = likelihood.observation()
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the code's mean (b, d)."""
-        return self.code_mean(self.encoder(x)).float()
+        return widened(self.code_mean(self.encoder(x)))
 
     def encode_normal(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (b, d) of q(z | x); the log-variance is clamped to [-10, 10]."""
         trunk = self.encoder(x)
         if self.code_log_var is None:
-            mean = self.code_mean(trunk).float()
+            mean = widened(self.code_mean(trunk))
             return mean, torch.full_like(mean, LOG_VAR_RANGE[0])
-        return self.code_mean(trunk).float(), self.code_log_var(trunk).float().clamp(*LOG_VAR_RANGE)
+        return widened(self.code_mean(trunk)), widened(self.code_log_var(trunk)).clamp(*LOG_VAR_RANGE)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return the decoder's output (b, f): logits or means, as the likelihood has it."""
-        return self.output(self.decoder(z)).float()
+        """Return the decoder's output, (b, f) or as wide as the likelihood has it: logits, means, log-variances."""
+        return widened(self.output(self.decoder(z)))
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return the mean of p(x | z) at the code of `x`, (b, f)."""

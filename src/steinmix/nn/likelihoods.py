@@ -6,15 +6,15 @@ A likelihood is a setting, and its `observation` is what a network holds of it: 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from .._params import Configuration
-from ..numerics.densities import bernoulli_log_prob, normal_log_prob
+from ..numerics.densities import LOG_2PI, bernoulli_log_prob, normal_log_prob
 
-__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "Likelihood", "Observation"]
+__all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "LearntGaussian", "Likelihood", "Observation", "outputs_per_feature"]
 
 SMALLEST_VARIANCE = 1e-4
 """Added to a learnt variance, in the units of the prepared data: else a net that fits every row has no optimum."""
@@ -22,6 +22,8 @@ SMALLEST_VARIANCE = 1e-4
 SPEED = 10.0
 """A learnt log-variance is this many times its parameter: an adaptive optimiser moves every parameter by about its
 rate, and the one number that weighs all columns must not lag behind the networks that change them."""
+
+LEARNT_LOG_VAR = (-8.0, 8.0)
 
 
 class Observation(Protocol):
@@ -118,4 +120,34 @@ class Gaussian(Configuration):
         return Normal() if self.variance is None else FixedNormal(self.variance)
 
 
-LIKELIHOODS: dict[str, type[Bernoulli] | type[Gaussian]] = {"bernoulli": Bernoulli, "gaussian": Gaussian}
+@dataclass
+class LearntGaussian(Configuration):
+    """Normal whose variance the decoder gives as well: means, then log-variances, which are clamped to [-8, 8]."""
+
+    outputs: ClassVar[int] = 2
+
+    def observation(self) -> Self:
+        """Return itself: the decoder does the learning."""
+        return self
+
+    def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
+        """Return the (b,) normal log-densities from outputs (b, 2 f)."""
+        mean, log_var = output.chunk(2, dim=-1)
+        log_var = log_var.clamp(*LEARNT_LOG_VAR)
+        return -0.5 * ((x - mean).square() * torch.exp(-log_var) + log_var + LOG_2PI).sum(-1)
+
+    def mean(self, output: Tensor) -> Tensor:
+        """Return the first half of the output."""
+        return output.chunk(2, dim=-1)[0]
+
+
+def outputs_per_feature(likelihood: Likelihood) -> int:
+    """Return how many numbers the decoder gives for each feature: 1, unless the likelihood says otherwise."""
+    return getattr(likelihood, "outputs", 1)
+
+
+LIKELIHOODS: dict[str, type[Bernoulli] | type[Gaussian] | type[LearntGaussian]] = {
+    "bernoulli": Bernoulli,
+    "gaussian": Gaussian,
+    "learnt_gaussian": LearntGaussian,
+}

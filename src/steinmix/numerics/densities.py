@@ -17,6 +17,7 @@ __all__ = [
     "cholesky_log_prob",
     "diagonal_log_prob",
     "normal_entropy",
+    "normal_kl",
     "normal_log_prob",
     "standard_normal_kl",
 ]
@@ -71,6 +72,12 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 def normal_entropy(log_var: Tensor) -> Tensor:
     r"""Return the entropy :math:`\tfrac12 \sum_j (1 + \log 2\pi + \log \sigma_j^2)` of diagonal normals, (b,)."""
     return 0.5 * (log_var.sum(-1) + log_var.shape[-1] * (1 + LOG_2PI))
+
+
+def normal_kl(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
+    r"""Return :math:`\mathrm{KL}(N(\mu, \sigma^2) \,\|\, N(\mu_0, \sigma_0^2))` of diagonal normals (last axis)."""
+    quadratic = (log_var.exp() + (mean - prior_mean).square()) * torch.exp(-prior_log_var)
+    return 0.5 * (prior_log_var - log_var + quadratic - 1).sum(-1)
 
 
 def standard_normal_kl(mean: Tensor, log_var: Tensor) -> Tensor:

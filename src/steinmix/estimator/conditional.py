@@ -1,0 +1,238 @@
+"""What both GMVAEs share: networks for two latent variables, the mixture between them, and the estimator's face.
+
+Letters: `z` is the code (x in the papers), `w` the style, c the component (z in the papers).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import ClusterMixin, TransformerMixin
+from torch import Tensor, nn
+
+from .._typing import Source
+from ..data.prepare import ColumnStatistics
+from ..diversify import Diversifier
+from ..errors import ConfigError
+from ..mixtures import Components, ConditionalMixture
+from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers
+from ..nn.likelihoods import outputs_per_feature
+from ..numerics.densities import standard_normal_kl
+from ..numerics.precision import widened
+from ..objective import Objective, Phase, Term
+from ..random import Streams
+from .base import FitContext, check_count, epochs_for_steps, evaluating, map_chunks
+from .clusterer import MixtureShell, empty_labels
+from .embedder import coder_arguments, coder_plan
+
+__all__ = ["ConditionalModule", "ConditionalShell", "Draws", "Posterior", "check_at_least"]
+
+LOG_VAR_RANGE = (-8.0, 8.0)
+CONV_FEATURES = 500
+"""Units between the convolutions and the codes, in the papers."""
+
+
+class Posterior(NamedTuple):
+    """q(z | x) and q(w | x): means and log-variances, (b, d) and (b, w)."""
+
+    mean: Tensor
+    log_var: Tensor
+    w_mean: Tensor
+    w_log_var: Tensor
+
+
+class Draws(NamedTuple):
+    """M draws z (M, b, d) and w (M, b, w), and the components (M, b, m, d) at that w."""
+
+    z: Tensor
+    w: Tensor
+    components: Components
+
+
+class ConditionalModule(Coder):
+    """Recognition network with two pairs of heads, `ConditionalMixture`, decoder.
+
+    Parameters
+    ----------
+    n_clusters, n_rows, w_dim : int
+    image_shape : (int, int, int), optional
+        Height, width and channels of the image in a row; the papers' convolutions are used then.
+    coder
+        Arguments of `Coder`; the tanh layer of the mixture is as wide as its first hidden layer.
+    """
+
+    mixture: ConditionalMixture
+    start_labels: Tensor
+    prior_weight = 1.0
+    """Weight of the three terms that are divergences from priors; a warm-up raises it to 1."""
+
+    def __init__(
+        self,
+        n_clusters: int,
+        n_rows: int,
+        w_dim: int,
+        n_latent: int,
+        hidden: Sequence[int],
+        generator: torch.Generator,
+        image_shape: Sequence[int] | None = None,
+        **coder: Any,
+    ) -> None:
+        hidden = hidden if image_shape is None else [CONV_FEATURES]
+        super().__init__(n_latent=n_latent, hidden=hidden, generator=generator, **coder)
+        if image_shape is not None:
+            self._convolve((image_shape[0], image_shape[1], image_shape[2]), generator)
+        width = self.code_mean.in_features
+        self.spread = linear(width, n_latent, generator)
+        self.w_mean, self.w_spread = (linear(width, w_dim, generator) for _ in range(2))
+        self.mixture = ConditionalMixture(n_clusters, n_latent, w_dim, hidden[0] if hidden else width, generator)
+        self.register_buffer("start_labels", empty_labels(n_rows))
+
+    def _convolve(self, image_shape: tuple[int, int, int], generator: torch.Generator) -> None:
+        """Put the papers' convolutions in the place of the dense layers next to the image."""
+        layers = recogniser_layers(image_shape)
+        self.encoder = conv_encoder(image_shape, layers, generator, batch_norm=True)
+        self.decoder.insert(1, nn.BatchNorm1d(CONV_FEATURES))
+        self.output = conv_decoder(image_shape, layers, generator, batch_norm=True)
+
+    def posterior(self, trunk: Tensor) -> Posterior:
+        """Return both posteriors from the features (b, h) of the recognition network."""
+        mean, log_var, w_mean, w_log_var = (
+            widened(head(trunk)) for head in (self.code_mean, self.spread, self.w_mean, self.w_spread)
+        )
+        return Posterior(mean, log_var.clamp(*LOG_VAR_RANGE), w_mean, w_log_var.clamp(*LOG_VAR_RANGE))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the decoder's output for codes (*r, b, d); batch norms see all of them as one batch."""
+        return super().decode(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+
+    def draw(self, q: Posterior, n_samples: int, streams: Streams) -> Draws:
+        """Draw `n_samples` codes and styles for every row."""
+
+        def drawn(mean: Tensor, log_var: Tensor, name: str) -> Tensor:
+            noise = streams.normal_like(mean.expand(n_samples, *mean.shape), name)
+            return mean + noise * (0.5 * log_var).exp()
+
+        return self.at(drawn(q.mean, q.log_var, "noise"), drawn(q.w_mean, q.w_log_var, "style"))
+
+    def at(self, z: Tensor, w: Tensor) -> Draws:
+        """Return given draws with the components there."""
+        return Draws(z, w, self.mixture.components(w))
+
+    def network_terms(self, x: Tensor, q: Posterior, draws: Draws) -> dict[str, Tensor]:
+        """Return the two terms of minus the bound that do not know of clusters, per row (b,)."""
+        return {
+            "reconstruction": -self.likelihood.log_prob(x, self.decode(draws.z)).mean(0),
+            "w_prior": standard_normal_kl(q.w_mean, q.w_log_var),
+        }
+
+    def cluster_terms(self, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
+        """Return the two terms of minus the bound for components given by `log_q` (M, b, m) or (b, m), per row (b,)."""
+        kl = self.mixture.code_kl(q.mean, q.log_var, draws.components)
+        information = (log_q.exp() * (log_q + math.log(self.mixture.n_components))).sum(-1)
+        return {
+            "conditional_prior": (log_q.exp() * kl).sum(-1).mean(0),
+            "z_prior": information.mean(0) if information.ndim > 1 else information,
+        }
+
+    def weighted(self, bound: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Term]:
+        """Return terms (b,) as means over rows; all but the reconstruction have the warm-up's weight too."""
+        warm = {name: self.prior_weight * weights.get(name, 1.0) for name in bound} | {"reconstruction": 1.0}
+        return {name: Term(value.mean(-1), warm[name]) for name, value in bound.items()}
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the mean points [z, w], (b, d + w)."""
+        q = self.posterior(self.encoder(x))
+        return torch.cat([q.mean, q.w_mean], dim=-1)
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Return the rows (b, f) expected at points [z, w]."""
+        return self.likelihood.mean(self.decode(z[:, : self.mixture.n_code]))
+
+
+class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
+    """Estimator around a `ConditionalModule`.
+
+    Attributes
+    ----------
+    means_, covariances_ : ndarray
+        Of the components at w = 0, (m, d) and (m, d, d).
+    initial_labels_ : ndarray of shape (n,)
+        What the random networks say before training: there is no other start.
+    """
+
+    n_clusters: int
+    latent_dim: int
+    w_dim: int
+    n_samples: int
+    warm_up: int | None
+    hidden: Sequence[int] | None
+    image_shape: Sequence[int] | None
+    likelihood: str | Likelihood
+    diversifier: Diversifier | None
+    _module_class: type[ConditionalModule]
+
+    def transform(self, X: Any):
+        """Return the mean code of each row, (n, d)."""
+        return self._map(lambda x: self.module_.embed(x)[:, : self._n_features_out].double(), X)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.plan_["latent_dim"]
+
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+        n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
+        for name, least in (("w_dim", 1), ("n_samples", 1), ("warm_up", 0)):
+            if getattr(self, name) is not None or name != "warm_up":
+                check_at_least(name, getattr(self, name), least, whole=True)
+        plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, "learnt_gaussian")
+        return plan | {
+            "n_clusters": n_clusters,
+            "w_dim": min(int(self.w_dim), source.n_features),
+            "image_shape": _image_shape(self.image_shape, source.n_features, plan["likelihood"]),
+            "epochs": epochs_for_steps(10_000, source.n_rows, most=500),
+        }
+
+    def _module(self, plan: Mapping[str, Any], streams: Streams) -> ConditionalModule:
+        own = {name: plan[name] for name in ("n_clusters", "n_rows", "w_dim", "image_shape")}
+        return self._module_class(**own, **coder_arguments(plan), generator=streams.torch("weights", "cpu"))
+
+    def _phase(self, module: ConditionalModule, context: FitContext, terms: Any) -> list[Phase]:
+        """Return the one phase in which everything is learnt, from random weights."""
+
+        def before() -> None:
+            with evaluating(module):
+                labels = map_chunks(lambda x: self._log_joint(x, module).argmax(-1), context.loader)
+            module.start_labels.copy_(torch.as_tensor(labels))
+
+        warm_up = context.epochs // 2 if self.warm_up is None else self.warm_up
+
+        def before_epoch(epoch: int) -> None:
+            module.prior_weight = min(1.0, (epoch + 1) / (warm_up + 1))  # never 0, which would leave out gradients
+
+        bound = partial(terms, n_samples=self.n_samples, streams=context.streams)
+        objective = Objective(bound, list(module.parameters()), module.mixture.particles(), self.diversifier)
+        return [Phase("mixture", context.epochs, [objective], before=before, before_epoch=before_epoch)]
+
+
+def check_at_least(name: str, value: Any, least: float, whole: bool = False) -> None:
+    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if asked."""
+    kinds = int | np.integer if whole else int | float | np.number
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
+        raise ConfigError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number >= {least}.")
+
+
+def _image_shape(shape: Sequence[int] | None, n_features: int, likelihood: Likelihood) -> list[int] | None:
+    if shape is None:
+        return None
+    full = [*shape, 1] if len(shape) == 2 else list(shape)
+    if len(full) != 3 or math.prod(full) != n_features:
+        raise ConfigError(f"image_shape is {shape!r}; expected (height, width[, channels]) of {n_features} features.")
+    if outputs_per_feature(likelihood) != 1:
+        raise ConfigError("convolutions give one number per pixel; use likelihood='bernoulli' or 'gaussian'.")
+    recogniser_layers((full[0], full[1], full[2]))
+    return [int(side) for side in full]

@@ -1,0 +1,188 @@
+r"""Gaussian mixture variational autoencoder with consistency violation (GMVAE, first version).
+
+Reference: N. Dilokthanakul, P. A. M. Mediano, M. Garnelo, M. C. H. Lee, H. Salimbeni, K. Arulkumaran, M. Shanahan,
+*Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders*, arXiv:1611.02648v1, 2016 (key
+``dilokthanakul2016``). The model is that of `GMVAE`; the posterior of z is a network of its own.
+
+.. math:: \mathcal L_{ELBO} = E_{q(x|y)} \log p(y|x) - E_{q(w|y)\, q(z|y)} \mathrm{KL}(q(x|y) \,\|\, p(x|w,z))
+          - \mathrm{KL}(q(w|y) \,\|\, p(w)) - \eta\, \mathrm{KL}(q(z|y) \,\|\, p(z)) \qquad \text{(Eq. 3)}
+
+.. math:: \mathcal L_{CV} = -\tfrac1M \sum_{i=1}^M \sum_j p(z_j|x^{(i)},w^{(i)}) \log p(z_j|x^{(i)},w^{(i)})
+          \qquad \text{(Eq. 6)}
+
+.. math:: \mathcal L = \mathcal L_{ELBO} - \alpha\, \mathcal L_{CV} \qquad \text{(Eq. 7)}
+
+====================================================  ==================================================
+paper                                                 here
+====================================================  ==================================================
+:math:`y`, :math:`x`, :math:`w`, :math:`z`            row ``x``, code ``z``, style ``w``, component
+:math:`q(z|y)`                                        ``log_q.exp()``, a softmax head of the encoder
+:math:`p(z|x,w)`                                      responsibilities of `ConditionalMixture`
+:math:`\eta, \alpha`                                  ``eta``, ``consistency``
+:math:`N_x, N_w, K, M`                                ``latent_dim, w_dim, n_clusters, n_samples``
+====================================================  ==================================================
+
+Deviations. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. By
+default all terms but the reconstruction are warmed up; the paper names that way and does not take it (``warm_up=0``).
+At evaluation code and style are their means, and scores are the bound of Eq. 3 with eta = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._typing import RandomState, Source
+from ..data.prepare import ColumnStatistics
+from ..diversify import Diversifier
+from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior, check_at_least
+from ..nn import Likelihood, linear
+from ..numerics.precision import widened
+from ..objective import Batch, Phase, Term
+from ..random import Streams
+from ..training import Training
+
+__all__ = ["GMVAECV"]
+
+
+class GMVAECVModule(ConditionalModule):
+    """The objective of Eq. 7."""
+
+    def __init__(self, n_clusters: int, *, generator: torch.Generator, **others: Any) -> None:
+        super().__init__(n_clusters, generator=generator, **others)
+        self.head = linear(self.code_mean.in_features, n_clusters, generator)
+
+    def log_q(self, trunk: Tensor) -> Tensor:
+        """Return log q(z | y), (b, m), from the features of the recognition network."""
+        return torch.log_softmax(widened(self.head(trunk)), dim=-1)
+
+    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
+        """Return the four terms of minus Eq. 3 at eta = 1, per row (b,), means over the draws."""
+        return self.network_terms(x, q, draws) | self.cluster_terms(q, draws, log_q)
+
+    def violation(self, draws: Draws) -> Tensor:
+        """Return Eq. 6 per row, (b,)."""
+        log_gamma = torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
+        return -(log_gamma.exp() * log_gamma).sum(-1).mean(0)
+
+    def terms(self, batch: Batch, n_samples: int, streams: Streams, eta: float, alpha: float) -> dict[str, Term]:
+        """Minus Eq. 7 as a mean over rows."""
+        trunk = batch.expand(self.encoder(batch.x))
+        q, log_q = self.posterior(trunk), self.log_q(trunk)
+        draws = self.draw(q, n_samples, streams)
+        bound = self.bound_terms(batch.expand(batch.x), q, draws, log_q)
+        return self.weighted(bound | {"violation": self.violation(draws)}, {"z_prior": eta, "violation": alpha})
+
+    def score(self, x: Tensor) -> Tensor:
+        """The bound at the mean code and style, (b,)."""
+        trunk = self.encoder(x)
+        q = self.posterior(trunk)
+        bound = self.bound_terms(x, q, self.at(q.mean[None], q.w_mean[None]), self.log_q(trunk))
+        return -torch.stack(list(bound.values())).sum(0)
+
+
+class GMVAECV(ConditionalShell):
+    """GMVAE with a network for the clusters and a penalty on unclear ones.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+    latent_dim : int, default=10
+        Length of the code; never more than the number of features. The paper has 200 for images.
+    w_dim : int, default=10
+        Length of the style w, on which the components depend; never more than the number of features. The paper: 150.
+    n_samples : int, default=1
+        Draws of code and style for each row and step (M of the paper).
+    eta : float, default=1.0
+        Weight of the clusters' prior. At 1, without `consistency`, components merge.
+    consistency : float, default=1.0
+        Weight of the consistency violation (alpha of the paper), which drives components apart. The paper has 2 for its
+        synthetic data, its code 0.4 for images.
+    warm_up : int, optional
+        Epochs over which the weight of the prior terms and of the violation rises; None takes half of the
+        epochs, 0 leaves it out.
+    hidden : sequence of int, optional
+        Widths of the encoder's dense layers, mirrored in the decoder; None sizes them by the number of rows.
+    image_shape : (int, int) or (int, int, int), optional
+        Height, width and channels of the image in a row, read line by line: the convolutions of the paper with batch
+        normalisation are used. None uses dense layers.
+    likelihood : {"auto", "bernoulli", "gaussian", "learnt_gaussian"} or Likelihood, default="auto"
+        "auto" takes Bernoulli for prepared data inside [0, 1], else a normal whose variance is learnt.
+    diversifier : Diversifier, optional
+        Acts on the heads of the components: `NSVGD(alpha=...)` keeps them apart.
+    scaling : {"auto", "none", "standard", "range"}, default="auto"
+        How columns are scaled on the way in; "auto" looks at their type and range.
+    collapse : {"warn", "raise", "ignore"}, default="warn"
+        What to do when a cluster ends without a row.
+    training : Training, optional
+        Epochs, batch size, optimiser, precision, device.
+    random_state : int, RandomState or None
+
+    Attributes
+    ----------
+    labels_, initial_labels_ : ndarray of shape (n,)
+        After training, and by the random networks before it.
+    means_, covariances_ : ndarray
+        Of the components at w = 0, in the latent space.
+    history_, diagnostics_ : list of dict
+
+    References
+    ----------
+    Dilokthanakul et al. (2016), key ``dilokthanakul2016``.
+    """
+
+    module_: GMVAECVModule
+    _module_class = GMVAECVModule
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        latent_dim: int = 10,
+        w_dim: int = 10,
+        n_samples: int = 1,
+        eta: float = 1.0,
+        consistency: float = 1.0,
+        warm_up: int | None = None,
+        hidden: Sequence[int] | None = None,
+        image_shape: Sequence[int] | None = None,
+        likelihood: str | Likelihood = "auto",
+        diversifier: Diversifier | None = None,
+        scaling: str = "auto",
+        collapse: str = "warn",
+        training: Training | None = None,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.latent_dim = latent_dim
+        self.w_dim = w_dim
+        self.n_samples = n_samples
+        self.eta = eta
+        self.consistency = consistency
+        self.warm_up = warm_up
+        self.hidden = hidden
+        self.image_shape = image_shape
+        self.likelihood = likelihood
+        self.diversifier = diversifier
+        self.scaling = scaling
+        self.collapse = collapse
+        self.training = training
+        self.random_state = random_state
+
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+        for name in ("eta", "consistency"):
+            check_at_least(name, getattr(self, name), 0)
+        return super()._plan(source, stats, prepared)
+
+    def _phases(self, module: GMVAECVModule, context: FitContext) -> list[Phase]:
+        terms = partial(module.terms, eta=float(self.eta), alpha=float(self.consistency))
+        return self._phase(module, context, terms)
+
+    def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
+        module = self.module_ if module is None else module
+        return module.log_q(module.encoder(x))

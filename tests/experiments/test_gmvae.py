@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from steinmix import GMVAE, GMVAECV, metrics
+from steinmix.experiments import gmvae
+from steinmix.experiments.records import read
+from steinmix.random import Streams
+
+
+@pytest.fixture
+def split():
+    rng = Streams(0).numpy("images")
+    draw = [rng.integers(0, 256, size=(n, 784), dtype=np.uint8) for n in (60, 40)]
+    return gmvae.Split(*draw, np.arange(40) % 3)
+
+
+def test_the_cells_are_those_of_the_papers():
+    assert len(gmvae.CELLS) == 10
+    assert gmvae.row_name(1, 10, 1) == "mnist/gmvae-cv-k10-m1"
+    assert gmvae.row_name(2, 30, 10, "dense", True) == "mnist/gmvae-k30-m10-dense+free"
+
+
+@pytest.mark.parametrize(("version", "kind"), [(1, GMVAECV), (2, GMVAE)])
+def test_without_additions_the_objective_is_the_papers(version, kind):
+    settings = gmvae.settings_of(version, "conv", free=False)
+    assert settings["warm_up"] == 0
+    assert settings.get("free_bits", 0.0) == 0.0
+    assert (settings["latent_dim"], settings["w_dim"], settings["image_shape"]) == (200, 150, (28, 28))
+    training = gmvae.training_of("conv")
+    assert (training.batch_size, training.lr, training.epochs) == (50, 1e-4, 100)
+    assert settings.keys() < kind().get_params().keys()
+
+
+def test_a_cell_is_judged_on_the_test_images(split, monkeypatch):
+    seen = {}
+    fit = GMVAE.fit
+
+    def watched(self, x, *others, **named):
+        seen["model"], seen["rows"] = self, x
+        assert not others
+        assert not named
+        return fit(self, x)
+
+    monkeypatch.setattr(GMVAE, "fit", watched)
+    found = gmvae.run("", 0, split, (2, 4, 2), epochs=1)
+    assert seen["rows"] is split.train
+    proba = seen["model"].predict_proba(split.test)
+    assert proba.shape == (40, 4)
+    assert found["exemplar_accuracy"] == metrics.exemplar_accuracy(split.labels, proba)
+    assert found["accuracy"] == metrics.clustering_accuracy(split.labels, proba.argmax(1))
+    assert found["purity"] == metrics.purity(split.labels, proba.argmax(1))
+
+
+def test_the_command_runs_what_is_asked_for_and_missing(split, tmp_path, monkeypatch):
+    monkeypatch.setattr(gmvae, "load", lambda name, n_rows=None: split)
+    command = ["--k", "10", "--m", "1", "--epochs", "1", "--results", str(tmp_path)]
+    gmvae.main([*command, "--version", "2"])
+    gmvae.main(command)
+    records = read([tmp_path / "dilokthanakul2016-mnist.jsonl"])
+    assert [record.row for record in records] == ["mnist/gmvae-k10-m1-dense", "mnist/gmvae-cv-k10-m1-dense"]

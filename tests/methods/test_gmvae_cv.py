@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from oracles.gmvae import check_against_monte_carlo, many_draws, module_of, monte_carlo, responsibilities
+from steinmix import GMVAECV, ConfigError, Training
+from steinmix.methods.gmvae_cv import GMVAECVModule
+from steinmix.nn import Bernoulli, LearntGaussian
+from steinmix.objective import Batch
+from steinmix.random import Streams
+
+
+@pytest.fixture(params=[Bernoulli(), LearntGaussian()], ids=["bernoulli", "gaussian"])
+def module(request):
+    return module_of(GMVAECVModule, observation=request.param)
+
+
+@pytest.fixture
+def x(normal, module):
+    raw = normal(4, 5)
+    return torch.sigmoid(raw) if isinstance(module.likelihood, Bernoulli) else raw
+
+
+def terms_of(module, x, **others):
+    settings = {"n_samples": 2, "streams": Streams(3), "eta": 1.0, "alpha": 1.0} | others
+    return module.terms(Batch(x, torch.arange(len(x))), **settings)
+
+
+def test_the_five_terms_equal_a_monte_carlo_of_equations_3_and_6(module, x, generator):
+    for row in range(2):
+        with torch.no_grad():
+            trunk = module.encoder(x[row : row + 1])
+            q_z = torch.softmax(module.head(trunk), -1)[0]
+            estimate = monte_carlo(module, x[row], 100_000, generator, q_z)
+            q, draws = many_draws(module, x[row], 20_000)
+            bound = module.bound_terms(x[row], q, draws, module.log_q(trunk).expand(20_000, -1))
+            bound |= {"violation": module.violation(draws)}
+        assert list(bound) == ["reconstruction", "w_prior", "conditional_prior", "z_prior", "violation"]
+        check_against_monte_carlo(bound, estimate, bound)
+
+
+def test_terms_are_means_over_rows_and_draws_with_their_weights(module, x):
+    terms = terms_of(module, x, eta=0.3, alpha=0.7)
+    trunk = module.encoder(x)
+    q, log_q = module.posterior(trunk), module.log_q(trunk)
+    draws = module.draw(q, 2, Streams(3))
+    singly = []
+    for j in range(2):
+        one = module.at(draws.z[j : j + 1], draws.w[j : j + 1])
+        singly.append(module.bound_terms(x, q, one, log_q) | {"violation": module.violation(one)})
+    for name, term in terms.items():
+        torch.testing.assert_close(term.value, torch.stack([one[name] for one in singly]).mean())
+    assert {n: t.weight for n, t in terms.items()} == {
+        "reconstruction": 1.0,
+        "w_prior": 1.0,
+        "conditional_prior": 1.0,
+        "z_prior": 0.3,
+        "violation": 0.7,
+    }
+
+
+def test_the_violation_is_the_entropy_of_naive_responsibilities(module, x):
+    q = module.posterior(module.encoder(x))
+    draws = module.draw(q, 3, Streams(3))
+    gamma = torch.stack([responsibilities(module, z, w) for z, w in zip(draws.z, draws.w)])
+    torch.testing.assert_close(module.violation(draws), -(gamma * gamma.log()).sum(-1).mean(0))
+
+
+def test_one_component_has_neither_prior_cost_nor_violation(normal):
+    module = module_of(GMVAECVModule, observation=LearntGaussian(), k=1)
+    terms = terms_of(module, normal(4, 5))
+    assert float(terms["z_prior"].value.detach()) == float(terms["violation"].value.detach()) == 0
+
+
+def test_with_the_exact_posterior_as_head_the_bound_is_that_of_the_second_version(module, x):
+    from steinmix.methods.gmvae import GMVAEModule
+
+    q = module.posterior(module.encoder(x))
+    draws = module.draw(q, 1, Streams(3))
+    log_gamma = torch.log_softmax(module.mixture.code_log_prob(draws.z, draws.components), -1)[0]
+    second = GMVAEModule.bound_terms(module, x, q, draws)
+    for name, value in module.bound_terms(x, q, draws, log_gamma).items():
+        torch.testing.assert_close(value, second[name], msg=name)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = Streams(0).numpy("blobs")
+    truth = np.repeat(np.arange(3), 60)
+    x = (rng.normal(size=(180, 6)) + 6 * np.eye(6)[truth * 2]).astype(np.float32)
+    settings = {"latent_dim": 2, "w_dim": 2, "hidden": (16,), "random_state": 0, "collapse": "ignore"}
+    return GMVAECV(3, training=Training(epochs=5, batch_size=64, progress=False), **settings).fit(x), x
+
+
+def test_predictions_are_the_head_and_so_are_the_diagnostics(fitted):
+    model, x = fitted
+    with torch.no_grad():
+        trunk = model.module_.encoder(model.preparation_(torch.from_numpy(x)))
+        expected = torch.softmax(model.module_.head(trunk), -1).numpy()
+    np.testing.assert_allclose(model.predict_proba(x), expected, atol=1e-5)
+    assert np.array_equal(model.labels_, expected.argmax(1))
+    np.testing.assert_allclose(model.diagnostics_[-1]["occupancy"], expected.mean(0), atol=1e-5)
+
+
+def test_scores_are_the_bound_at_the_means_with_eta_one(fitted):
+    model, x = fitted
+    module = model.module_
+    with torch.no_grad():
+        prepared = model.preparation_(torch.from_numpy(x))
+        trunk = module.encoder(prepared)
+        q = module.posterior(trunk)
+        bound = module.bound_terms(prepared, q, module.at(q.mean[None], q.w_mean[None]), module.log_q(trunk))
+    expected = -sum(bound.values()).numpy() - np.log(x.astype(np.float64).std(0)).sum()
+    np.testing.assert_allclose(model.score_samples(x), expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("changes", [{"eta": -1.0}, {"consistency": "much"}, {"consistency": float("inf")}])
+def test_wrong_settings_are_named(fitted, changes):
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        GMVAECV(3, **changes).fit(fitted[1])
