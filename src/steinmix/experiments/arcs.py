@@ -22,7 +22,7 @@ import torch
 
 from ..data.datasets import load_arcs
 from ..diversify import NSVGD, NormalPrior
-from ..errors import CollapseWarning
+from ..errors import CollapseWarning, ConfigError
 from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose
 from ..training import Training
@@ -137,10 +137,10 @@ ARCS = Experiment(
 
 def draw(records: Sequence[RunRecord], path: str | Path) -> None:
     """Draw the latent space of each row that has a picture, with the components at w = 0 as ellipses of two sigma."""
-    from ..report.figures import require
-
-    require("matplotlib")
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError('a figure needs matplotlib; do: pip install "steinmix[report]"') from error
 
     shown = [r for r in records if "picture" in r.settings]
     columns = min(3, len(shown))
