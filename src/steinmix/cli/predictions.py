@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Source
+from ..training.loader import CHUNK_ROWS
 from .outputs import Table
 
 __all__ = ["BLOCK_ROWS", "Summary", "has_clusters", "is_detector", "scores", "write_predictions"]
@@ -17,8 +18,9 @@ BLOCK_ROWS, BLOCK_BYTES = 16_384, 2**24
 
 
 def block_rows(rows: Source) -> int:
-    """Return the rows of a block: fewer of wide data."""
-    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // (rows.n_features * rows.dtype.itemsize)))
+    """Return the rows of a block, fewer of wide data: a multiple of what a model reads at once."""
+    wanted = min(BLOCK_ROWS, BLOCK_BYTES // (rows.n_features * rows.dtype.itemsize))
+    return max(CHUNK_ROWS, wanted // CHUNK_ROWS * CHUNK_ROWS)
 
 
 class Summary:
