@@ -48,6 +48,27 @@ def mixture(X=X, checkpoint=None, resume=False, callbacks=(), **training):
     return model.fit(X, checkpoint=checkpoint, resume=resume)
 
 
+class Direct(sm.GaussianMixture):
+    """Draws from a generator itself, for as many rows as its share has."""
+
+    def _phases(self, module, context):
+        phases = super()._phases(module, context)
+        terms = phases[0].objectives[0].terms
+
+        def noisy(batch):
+            noise = torch.randn(batch.x.shape, generator=context.streams.torch("own"))
+            return terms(batch._replace(x=batch.x + 0.1 * noise))
+
+        phases[0].objectives[0].terms = noisy
+        return phases
+
+
+def direct(folder, *callbacks):
+    training = sm.Training(epochs=8, batch_size=65, progress=False, device="cpu", callbacks=callbacks)
+    model = Direct(3, start="kmeans", collapse="ignore", training=training, random_state=0)
+    return model.fit(X, checkpoint=folder, resume=folder is not None)
+
+
 def vade(X=X, **training):
     settings = {"epochs": 5, "batch_size": 64, "progress": False, "device": "cpu"} | training
     model = sm.VaDE(
@@ -126,6 +147,9 @@ SCENARIOS = {
     "freezes": lambda folder: mixture(checkpoint=folder / "c", callbacks=(At(1, 5, freeze),)),
     "terminated": lambda folder: mixture(checkpoint=folder / "c", callbacks=(At(1, 5, terminate),)),
     "full": full_disk,
+    "direct": lambda folder: direct(None),
+    "direct_dies": lambda folder: direct(folder / "c", At(1, 5, die)),
+    "direct_resumed": lambda folder: direct(folder.parent / "direct_dies" / "c"),
 }
 
 

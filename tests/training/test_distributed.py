@@ -15,7 +15,19 @@ from steinmix.training.distributed import alone, share_of, world_size
 
 RANKS = Path(__file__).parent.parent / "processes" / "ranks.py"
 EQUAL = ("mixture", "accumulated", "streamed", "tiny", "vade")
-OTHERS = ("entropy", "stops", "early", "dies", "resumed", "freezes", "terminated", "full")
+OTHERS = (
+    "entropy",
+    "stops",
+    "early",
+    "dies",
+    "resumed",
+    "freezes",
+    "terminated",
+    "full",
+    "direct",
+    "direct_dies",
+    "direct_resumed",
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +93,13 @@ def test_a_process_that_dies_ends_the_run_and_it_resumes_to_the_same_bits(ended,
     assert "--resume" in record["text"]
     assert same(result("resumed"), result("mixture"))
     assert same(result("resumed"), result("resumed", rank=1))
+
+
+def test_a_method_may_draw_as_it_likes_and_resumes_all_the_same(ended, result):
+    """From a generator of its own choice, for shares of different sizes."""
+    assert ended[1]["direct_dies", 0]["error"] == "DistributedError"
+    assert same(result("direct_resumed"), result("direct"))
+    assert same(result("direct"), result("direct", rank=1))
 
 
 def test_a_process_that_hangs_ends_the_run_after_the_timeout(ended):

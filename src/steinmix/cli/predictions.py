@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 
 from .._typing import Source
+from ..training.loader import CHUNK_ROWS
 from .outputs import Table
 
 __all__ = ["BLOCK_ROWS", "Summary", "has_clusters", "is_detector", "scores", "write_predictions"]
 
-BLOCK_ROWS = 16_384
-"""Rows of a block; a multiple of the rows a model reads at once, so that what it says does not depend on blocks."""
+BLOCK_ROWS, BLOCK_BYTES = 16_384, 2**24
+"""Largest block."""
+
+
+def block_rows(rows: Source) -> int:
+    """Return the rows of a block, fewer of wide data: a multiple of what a model reads at once."""
+    wanted = min(BLOCK_ROWS, BLOCK_BYTES // (rows.n_features * rows.dtype.itemsize))
+    return max(CHUNK_ROWS, wanted // CHUNK_ROWS * CHUNK_ROWS)
 
 
 class Summary:
@@ -86,7 +93,7 @@ def write_predictions(model: Any, rows: Source, table: Table, start: np.ndarray 
     Summary
     """
     summary = Summary()
-    for index, block in rows.blocks(BLOCK_ROWS):
+    for index, block in rows.blocks(block_rows(rows)):
         proba = model.predict_proba(block) if has_clusters(model) else None
         columns: dict[str, np.ndarray] = {"row": index.astype(np.int64)}
         if proba is not None:
@@ -106,5 +113,5 @@ def write_predictions(model: Any, rows: Source, table: Table, start: np.ndarray 
 
 def scores(model: Any, rows: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield row numbers (b,) and scores (b,); high is normal."""
-    for index, block in rows.blocks(BLOCK_ROWS):
+    for index, block in rows.blocks(block_rows(rows)):
         yield index, model.score_samples(block)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import DistributedError, SteinmixError
+from ..random import Streams
 
 __all__ = [
     "Share",
@@ -129,10 +130,14 @@ def add_gradients_(params: Iterable[nn.Parameter]) -> None:
 
 
 @torch.no_grad()
-def align_(module: nn.Module) -> None:
-    """Give every process the parameters and buffers of the first one."""
+def align_(module: nn.Module, streams: Streams) -> None:
+    """Give every process the parameters, buffers and generators of the first one.
+
+    Generators differ where a method draws from one for the rows of its share, whose number differs.
+    """
     if world_size() > 1:
         _together_(list(module.state_dict().values()), _of_main)
+        streams.load_state_dict(from_main(streams.state_dict))
 
 
 def added(values: Tensor) -> Tensor:

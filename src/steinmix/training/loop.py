@@ -112,7 +112,7 @@ def _run(
 ) -> list[dict[str, Any]]:
     phases, lr = state.phases, lr if training.lr is None else training.lr
     inside = checkpoint is not None and checkpoint.restore(state, lambda phase: build_optimizers(phase, training, lr))
-    align_(state.module)
+    align_(state.module, state.streams)
     for callback in callbacks:
         callback.on_run_start(state)
     try:
@@ -146,7 +146,7 @@ def _run_phase(
     if not resumed:
         if phase.before is not None:
             phase.before()
-            align_(state.module)
+            align_(state.module, state.streams)
         state.optimizers = build_optimizers(phase, training, lr)
     stepper = Stepper(state.module, phase, state.optimizers, training, loader.device)
     bases = base_rates(state.optimizers)
@@ -187,7 +187,7 @@ def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Trai
     for name, value in state.module.named_parameters():
         if not bool(torch.isfinite(value).all()):  # the last step's gradient was not, though its loss was
             _diverged(state, good, state.step - 1, f"gradient of {name}")
-    align_(state.module)
+    align_(state.module, state.streams)
     state.history.append(epoch_record(state, logged.names, logged.values))
 
 
