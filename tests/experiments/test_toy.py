@@ -43,6 +43,17 @@ def test_there_is_a_record_for_every_method_and_strength(records):
     assert len({tuple(r["mode_error"]) for r in records}) == RUNS  # no two runs are the same
 
 
+def test_the_code_s_temperature_is_alpha_over_m():
+    """Its update is (sum_j K_ij g_j + T R_i) / sum_j K_ij, its kernel exp(-d^2 / median(d^2, zeros included))."""
+    code = toy.arm("nsvgd-code", "tf_rmsprop", 6)
+    assert code.alphas == pytest.approx([6 * t for t in ALPHAS])
+    assert code.diversifier.row_normalised
+    assert code.diversifier.kernel.bandwidth == "median_squared_with_zeros"
+    paper = toy.arm("nsvgd", "tf_adagrad", 6)
+    assert paper.alphas == ALPHAS
+    assert (paper.diversifier.row_normalised, paper.diversifier.kernel.bandwidth) == (False, "median")
+
+
 def test_scores_are_those_of_the_metrics(records):
     truth = np.array([[-12.0], [0.0], [12.0]])
     for record in records:

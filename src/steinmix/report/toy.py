@@ -34,7 +34,7 @@ def density(x: np.ndarray, means: Sequence[float], variances: Sequence[float]) -
 
 
 def densities(records: Iterable[Mapping[str, Any]], grid: str, optimizer: str) -> str:
-    """Return Figure 1 as SVG: densities of the first trial, true and learnt, each method at its best by the truth.
+    """Return Figure 1 as SVG: densities of the first trial, each method at its best alpha by the truth.
 
     Parameters
     ----------
