@@ -73,8 +73,7 @@ def row_name(version: int, k: int, m: int, network: str = "conv", free: bool = F
 def settings_of(version: int, network: str, free: bool) -> dict[str, Any]:
     """Return the parameters of a cell's estimator, K, M and training aside."""
     own: dict[str, Any] = {"consistency": CONSISTENCY} if version == 1 else {}
-    if not free:
-        own |= {"warm_up": 0} | ({"free_bits": 0.0} if version == 2 else {})
+    own |= {"free_bits": None} if free else {"free_bits": 0.0, "warm_up": 0}
     return NETWORKS[network] | {"likelihood": "bernoulli"} | own
 
 

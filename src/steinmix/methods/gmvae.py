@@ -37,27 +37,20 @@ evidence lower bound, in which it shares the draw with p(z|x,w). By default the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._typing import RandomState, Source
-from ..data.prepare import ColumnStatistics
+from .._typing import RandomState
 from ..diversify import Diversifier
-from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior, check_at_least
+from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior
 from ..nn import Likelihood
 from ..objective import Batch, Phase, Term
 from ..random import Streams
 from ..training import Training
 
 __all__ = ["GMVAE"]
-
-FREE_SHARE = 0.7
-"""Share of log K that is free unless the user says otherwise."""
 
 
 class GMVAEModule(ConditionalModule):
@@ -72,10 +65,7 @@ class GMVAEModule(ConditionalModule):
         """Minus Eq. 4 as a mean over rows, its last term by Eq. 7."""
         q = Posterior(*map(batch.expand, self.posterior(self.encoder(batch.x))))
         bound = self.bound_terms(batch.expand(batch.x), q, self.draw(q, n_samples, streams))
-        terms = self.weighted(bound, {})
-        information, weight = terms["z_prior"]
-        constrained = Term(information.clamp(min=free_bits), weight)
-        return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
+        return self.weighted(bound, free_bits)
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
@@ -170,12 +160,5 @@ class GMVAE(ConditionalShell):
         self.training = training
         self.random_state = random_state
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
-        if self.free_bits is not None:
-            check_at_least("free_bits", self.free_bits, 0)
-        return super()._plan(source, stats, prepared)
-
     def _phases(self, module: GMVAEModule, context: FitContext) -> list[Phase]:
-        most = math.log(module.mixture.n_components)
-        free_bits = FREE_SHARE * most if self.free_bits is None else float(self.free_bits)
-        return self._phase(module, context, partial(module.terms, free_bits=free_bits))
+        return self._phase(module, context, module.terms)
