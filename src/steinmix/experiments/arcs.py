@@ -2,8 +2,8 @@
 keeps them apart?
 
 ``python -m steinmix.experiments.arcs --seeds 0-4`` runs what is missing of `ROWS` and appends one line each to
-``results/dilokthanakul2016-arcs.jsonl``; ``--figure FILE.svg`` draws latent spaces and the curve of the z-prior from
-those lines. Labels are read when a run is over, to judge it.
+``results/dilokthanakul2016-arcs.jsonl``, as ``steinmix reproduce dilokthanakul2016/arcs`` does; `steinmix.report.arcs`
+draws latent spaces from those lines. Labels are read when a run is over, to judge it.
 
 Deviations from the papers: 5,000 points, as in their file, Adam at 1e-3 for 1e-4, `EPOCHS` epochs for 500. Networks,
 batches of 200 and the two-dimensional x and w are theirs.
@@ -27,11 +27,10 @@ from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose
 from ..training import Training
 from .arguments import seeds
-from .records import RunRecord, read
 from .runner import complete, missing
 from .spec import Curve, Experiment, Row
 
-__all__ = ["ARCS", "DEGENERATE", "EPOCHS", "ROWS", "draw", "load", "main", "run"]
+__all__ = ["ARCS", "DEGENERATE", "EPOCHS", "ROWS", "load", "main", "run", "trained"]
 
 N_CLUSTERS = 8
 EPOCHS = 60
@@ -84,8 +83,13 @@ def load(name: str = "arcs", n_samples: int = 5000) -> Points:
     return Points(*load_arcs(n_samples=n_samples, return_X_y=True))
 
 
-def run(row: str, seed: int, data: Points, epochs: int = EPOCHS) -> dict[str, Any]:
+def run(row: str, seed: int, data: Points) -> dict[str, Any]:
     """Train and judge one row."""
+    return trained(row, seed, data, EPOCHS)
+
+
+def trained(row: str, seed: int, data: Points, epochs: int) -> dict[str, Any]:
+    """Train one row for some epochs, and judge it."""
     kind, settings = ROWS[row.partition("/")[2]]
     common = {"latent_dim": 2, "w_dim": 2, "hidden": (120, 120), "likelihood": "learnt_gaussian"}
     training = Training(epochs=epochs, batch_size=200, lr=1e-3)
@@ -143,46 +147,16 @@ ARCS = Experiment(
 )
 
 
-def draw(records: Sequence[RunRecord], path: str | Path) -> None:
-    """Draw the latent space of each row that has a picture, with the components at w = 0 as ellipses of two sigma."""
-    from ..report.figures import require
-
-    require("matplotlib")
-    from matplotlib.figure import Figure
-
-    shown = [r for r in records if "picture" in r.settings]
-    columns = min(3, len(shown))
-    lines = -(-len(shown) // columns)
-    figure = Figure(figsize=(4 * columns, 4 * lines), layout="constrained")
-    for record, axes in zip(shown, figure.subplots(lines, columns, squeeze=False).flat):
-        _panel(axes, record.settings["picture"], f"{record.row}, seed {record.seed}")
-    figure.savefig(path)
-
-
-def _panel(axes: Any, picture: Mapping[str, Any], title: str) -> None:
-    from matplotlib.patches import Ellipse
-
-    codes, labels = np.asarray(picture["codes"]), np.asarray(picture["labels"])
-    axes.scatter(*codes.T, c=labels, s=4, cmap="tab10", vmin=0, vmax=9)
-    for mean, variance in zip(picture["means"], picture["variances"]):
-        width, height = 4 * np.sqrt(variance)
-        axes.add_patch(Ellipse(tuple(mean), width, height, fill=False))
-    axes.set_title(title, fontsize=9)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the rows and seeds that are asked for and not yet in the records, then draw."""
+    """Run the rows and seeds that are asked for and not yet in the records."""
     parser = argparse.ArgumentParser(prog="python -m steinmix.experiments.arcs")
     parser.add_argument("--row", action="append", choices=ROWS, help="a row; all if left out; may be repeated")
     parser.add_argument("--seeds", type=seeds, default=[], help="such as 3, or 0-9")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
-    parser.add_argument("--figure", type=Path, help="file of the figure, such as docs/arcs.svg")
     options = parser.parse_args(arguments)
     rows = [ARCS.row(f"arcs/{name}") for name in options.row or ROWS]
     complete(ARCS, missing(ARCS, rows, options.seeds, options.results), options.results, options.jobs)
-    if options.figure:
-        draw(read([options.results / f"{ARCS.stem}.jsonl"]), options.figure)
 
 
 if __name__ == "__main__":

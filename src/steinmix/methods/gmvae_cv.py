@@ -128,6 +128,12 @@ class GMVAECV(ConditionalShell):
         What to do when a cluster ends without a row.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts; None takes joblib's context, else the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -137,6 +143,8 @@ class GMVAECV(ConditionalShell):
     means_, covariances_ : ndarray
         Of the components at w = 0, in the latent space.
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `DeepEstimator`.
 
     References
     ----------
@@ -164,6 +172,9 @@ class GMVAECV(ConditionalShell):
         scaling: str = "auto",
         collapse: str = "warn",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -181,6 +192,9 @@ class GMVAECV(ConditionalShell):
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
