@@ -1,7 +1,9 @@
+from itertools import product
+
 import numpy as np
 import pytest
 
-from steinmix import GMVAE, GMVAECV, metrics
+from steinmix import GMVAE, GMVAECV, ConfigError, metrics
 from steinmix.experiments import gmvae
 from steinmix.experiments.records import read
 from steinmix.random import Streams
@@ -42,7 +44,7 @@ def test_a_cell_is_judged_on_the_test_images(split, monkeypatch):
         return fit(self, x)
 
     monkeypatch.setattr(GMVAE, "fit", watched)
-    found = gmvae.run("", 0, split, (2, 4, 2), epochs=1)
+    found = gmvae.run("mnist/gmvae-k4-m2-dense", 0, split, epochs=1)
     assert seen["rows"] is split.train
     proba = seen["model"].predict_proba(split.test)
     assert proba.shape == (40, 4)
@@ -56,5 +58,14 @@ def test_the_command_runs_what_is_asked_for_and_missing(split, tmp_path, monkeyp
     command = ["--k", "10", "--m", "1", "--epochs", "1", "--results", str(tmp_path)]
     gmvae.main([*command, "--version", "2"])
     gmvae.main(command)
-    records = read([tmp_path / "dilokthanakul2016-mnist.jsonl"])
+    records = read([tmp_path / "dilokthanakul2016-table1.jsonl"])
     assert [record.row for record in records] == ["mnist/gmvae-k10-m1-dense", "mnist/gmvae-cv-k10-m1-dense"]
+
+
+def test_names_lead_back_to_their_cells(split):
+    with pytest.raises(ConfigError, match="mnist/gmvae-k30-m10-dense"):
+        gmvae.run("mnist/vade", 0, split)
+    for cell, network, free in product(gmvae.CELLS, gmvae.NETWORKS, (False, True)):
+        named = gmvae.NAME.fullmatch(gmvae.row_name(*cell, network, free))
+        assert (1 if named["cv"] else 2, int(named["k"]), int(named["m"])) == cell
+        assert (named["network"] or "conv", bool(named["free"])) == (network, free)

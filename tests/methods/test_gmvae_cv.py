@@ -22,7 +22,7 @@ def x(normal, module):
 
 
 def terms_of(module, x, **others):
-    settings = {"n_samples": 2, "streams": Streams(3), "eta": 1.0, "alpha": 1.0} | others
+    settings = {"n_samples": 2, "streams": Streams(3), "free_bits": 0.0, "eta": 1.0, "alpha": 1.0} | others
     return module.terms(Batch(x, torch.arange(len(x))), **settings)
 
 
@@ -49,6 +49,7 @@ def test_terms_are_means_over_rows_and_draws_with_their_weights(module, x):
         one = module.at(draws.z[j : j + 1], draws.w[j : j + 1])
         singly.append(module.bound_terms(x, q, one, log_q) | {"violation": module.violation(one)})
     for name, term in terms.items():
+        name = name.replace("information", "prior")
         torch.testing.assert_close(term.value, torch.stack([one[name] for one in singly]).mean())
     assert {n: t.weight for n, t in terms.items()} == {
         "reconstruction": 1.0,
@@ -56,7 +57,15 @@ def test_terms_are_means_over_rows_and_draws_with_their_weights(module, x):
         "conditional_prior": 1.0,
         "z_prior": 0.3,
         "violation": 0.7,
+        "z_information": 0.0,
     }
+
+
+def test_free_bits_are_a_floor_of_the_mean_over_the_batch(module, x):
+    information = float(terms_of(module, x)["z_information"].value.detach())
+    floor = terms_of(module, x, free_bits=2 * information)["z_prior"]
+    assert float(floor.value.detach()) == pytest.approx(2 * information)
+    assert terms_of(module, x, free_bits=information / 2)["z_prior"].value == information
 
 
 def test_the_violation_is_the_entropy_of_naive_responsibilities(module, x):

@@ -200,7 +200,7 @@ class MixtureShell(DeepEstimator):
         module.start_labels.copy_(torch.as_tensor(labels))
 
     def _labels_of(self, module: MixtureModule, loader: Loader) -> np.ndarray:
-        return map_chunks(lambda x: module.mixture.joint_log_prob(module.embed(x)).argmax(-1), loader)
+        return map_chunks(lambda x: self._log_joint(x, module).argmax(-1), loader)
 
     def _finish(self, loader: Loader) -> None:
         self.initial_labels_ = self.module_.start_labels.cpu().numpy()

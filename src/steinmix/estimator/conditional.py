@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ from .embedder import coder_arguments, coder_plan
 __all__ = ["ConditionalModule", "ConditionalShell", "Draws", "Posterior", "check_at_least"]
 
 LOG_VAR_RANGE = (-8.0, 8.0)
+FREE_SHARE = 0.7
+"""Share of log K that is free unless the user says otherwise."""
 CONV_FEATURES = 500
 """Units between the convolutions and the codes, in the papers."""
 
@@ -139,10 +142,20 @@ class ConditionalModule(Coder):
             "z_prior": information.mean(0) if information.ndim > 1 else information,
         }
 
-    def weighted(self, bound: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Term]:
-        """Return terms (b,) as means over rows; all but the reconstruction have the warm-up's weight too."""
-        warm = {name: self.prior_weight * weights.get(name, 1.0) for name in bound} | {"reconstruction": 1.0}
-        return {name: Term(value.mean(-1), warm[name]) for name, value in bound.items()}
+    def weighted(
+        self, bound: Mapping[str, Tensor], free_bits: float, weights: Mapping[str, float] = MappingProxyType({})
+    ) -> dict[str, Term]:
+        """Return terms (b,) as means over rows, with their weights; all but the reconstruction are warmed up.
+
+        The mean of the clusters' prior counts from `free_bits` on. What it was is kept as ``z_information``.
+        """
+        terms = {
+            name: Term(value.mean(-1), weights.get(name, 1.0) * (name == "reconstruction" or self.prior_weight))
+            for name, value in bound.items()
+        }
+        information, weight = terms["z_prior"]
+        constrained = Term(information.clamp(min=free_bits), weight)
+        return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the mean points [z, w], (b, d + w)."""
@@ -169,6 +182,7 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     latent_dim: int
     w_dim: int
     n_samples: int
+    free_bits: float | None
     warm_up: int | None
     hidden: Sequence[int] | None
     image_shape: Sequence[int] | None
@@ -186,9 +200,12 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
-        for name, least in (("w_dim", 1), ("n_samples", 1), ("warm_up", 0)):
-            if getattr(self, name) is not None or name != "warm_up":
-                check_at_least(name, getattr(self, name), least, whole=True)
+        for name, least in (("w_dim", 1), ("n_samples", 1)):
+            check_at_least(name, getattr(self, name), least)
+        if self.warm_up is not None:
+            check_at_least("warm_up", self.warm_up, 0)
+        if self.free_bits is not None:
+            check_at_least("free_bits", self.free_bits, 0.0)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, "learnt_gaussian")
         return plan | {
             "n_clusters": n_clusters,
@@ -214,13 +231,15 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
         def before_epoch(epoch: int) -> None:
             module.prior_weight = min(1.0, (epoch + 1) / (warm_up + 1))  # never 0, which would leave out gradients
 
-        bound = partial(terms, n_samples=self.n_samples, streams=context.streams)
+        free_bits = FREE_SHARE * math.log(self.n_clusters) if self.free_bits is None else float(self.free_bits)
+        bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits)
         objective = Objective(bound, list(module.parameters()), module.mixture.particles(), self.diversifier)
         return [Phase("mixture", context.epochs, [objective], before=before, before_epoch=before_epoch)]
 
 
-def check_at_least(name: str, value: Any, least: float, whole: bool = False) -> None:
-    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if asked."""
+def check_at_least(name: str, value: Any, least: float) -> None:
+    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is."""
+    whole = isinstance(least, int)
     kinds = int | np.integer if whole else int | float | np.number
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
         raise ConfigError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number >= {least}.")

@@ -59,6 +59,11 @@ METRICS = {
         Metric("mode_error", "mode error", 0.1, higher=False),
         Metric("variance_error", "|variance ratio - 1|", 0.05, higher=False),
         Metric("variance_ratio", "variance ratio"),
+        Metric("effective_components", "effective components", 0.2),
+        Metric("distinct_components", "distinct components", 0.2),
+        Metric("mixture_distinct_components", "distinct components of p(z|x,w)", 0.2),
+        Metric("used_components", "components with 1 % of the rows", 0.2),
+        Metric("ambiguity", "ambiguity", higher=False),
     )
 }
 

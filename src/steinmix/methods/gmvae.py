@@ -37,27 +37,20 @@ evidence lower bound, in which it shares the draw with p(z|x,w). By default the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._typing import RandomState, Source
-from ..data.prepare import ColumnStatistics
+from .._typing import RandomState
 from ..diversify import Diversifier
-from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior, check_at_least
+from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior
 from ..nn import Likelihood
 from ..objective import Batch, Phase, Term
 from ..random import Streams
 from ..training import Training
 
 __all__ = ["GMVAE"]
-
-FREE_SHARE = 0.7
-"""Share of log K that is free unless the user says otherwise."""
 
 
 class GMVAEModule(ConditionalModule):
@@ -72,10 +65,7 @@ class GMVAEModule(ConditionalModule):
         """Minus Eq. 4 as a mean over rows, its last term by Eq. 7."""
         q = Posterior(*map(batch.expand, self.posterior(self.encoder(batch.x))))
         bound = self.bound_terms(batch.expand(batch.x), q, self.draw(q, n_samples, streams))
-        terms = self.weighted(bound, {})
-        information, weight = terms["z_prior"]
-        constrained = Term(information.clamp(min=free_bits), weight)
-        return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
+        return self.weighted(bound, free_bits)
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
@@ -119,6 +109,12 @@ class GMVAE(ConditionalShell):
         What to do when a cluster ends without a row.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts; None takes joblib's context, else the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -128,6 +124,8 @@ class GMVAE(ConditionalShell):
     means_, covariances_ : ndarray
         Of the components at w = 0, in the latent space.
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `DeepEstimator`.
 
     References
     ----------
@@ -153,6 +151,9 @@ class GMVAE(ConditionalShell):
         scaling: str = "auto",
         collapse: str = "warn",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -168,14 +169,10 @@ class GMVAE(ConditionalShell):
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
-        if self.free_bits is not None:
-            check_at_least("free_bits", self.free_bits, 0)
-        return super()._plan(source, stats, prepared)
-
     def _phases(self, module: GMVAEModule, context: FitContext) -> list[Phase]:
-        most = math.log(module.mixture.n_components)
-        free_bits = FREE_SHARE * most if self.free_bits is None else float(self.free_bits)
-        return self._phase(module, context, partial(module.terms, free_bits=free_bits))
+        return self._phase(module, context, module.terms)

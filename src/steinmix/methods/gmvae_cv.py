@@ -24,7 +24,8 @@ paper                                                 here
 
 Deviations. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. By
 default all terms but the reconstruction are warmed up; the paper names that way and does not take it (``warm_up=0``).
-At evaluation code and style are their means, and scores are the bound of Eq. 3 with eta = 1.
+Free bits, the constraint of the second version, are an option. At evaluation code and style are their means, and scores
+are the bound of Eq. 3 with eta = 1.
 """
 
 from __future__ import annotations
@@ -69,13 +70,16 @@ class GMVAECVModule(ConditionalModule):
         log_gamma = torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
         return -(log_gamma.exp() * log_gamma).sum(-1).mean(0)
 
-    def terms(self, batch: Batch, n_samples: int, streams: Streams, eta: float, alpha: float) -> dict[str, Term]:
+    def terms(
+        self, batch: Batch, n_samples: int, streams: Streams, free_bits: float, eta: float, alpha: float
+    ) -> dict[str, Term]:
         """Minus Eq. 7 as a mean over rows."""
         trunk = batch.expand(self.encoder(batch.x))
         q, log_q = self.posterior(trunk), self.log_q(trunk)
         draws = self.draw(q, n_samples, streams)
         bound = self.bound_terms(batch.expand(batch.x), q, draws, log_q)
-        return self.weighted(bound | {"violation": self.violation(draws)}, {"z_prior": eta, "violation": alpha})
+        weights = {"z_prior": eta, "violation": alpha}
+        return self.weighted(bound | {"violation": self.violation(draws)}, free_bits, weights)
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
@@ -103,6 +107,9 @@ class GMVAECV(ConditionalShell):
     consistency : float, default=1.0
         Weight of the consistency violation (alpha of the paper), which drives components apart. The paper has 2 for its
         synthetic data, its code 0.4 for images.
+    free_bits : float, default=0.0
+        Nats of information about the cluster, in the mean over a batch, that cost nothing; log(n_clusters) is the most
+        there can be, None takes 0.7 of that.
     warm_up : int, optional
         Epochs over which the weight of the prior terms and of the violation rises; None takes half of the
         epochs, 0 leaves it out.
@@ -121,6 +128,12 @@ class GMVAECV(ConditionalShell):
         What to do when a cluster ends without a row.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
+    n_init : int, default=1
+        Restarts, each with a seed of its own; all are kept in ``restarts_`` and compared.
+    n_jobs : int, optional
+        Processes for the restarts; None takes joblib's context, else the cores.
+    selection : {"objective", "agreement"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
 
     Attributes
@@ -130,6 +143,8 @@ class GMVAECV(ConditionalShell):
     means_, covariances_ : ndarray
         Of the components at w = 0, in the latent space.
     history_, diagnostics_ : list of dict
+    restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
+        With ``n_init > 1``; see `DeepEstimator`.
 
     References
     ----------
@@ -148,6 +163,7 @@ class GMVAECV(ConditionalShell):
         n_samples: int = 1,
         eta: float = 1.0,
         consistency: float = 1.0,
+        free_bits: float | None = 0.0,
         warm_up: int | None = None,
         hidden: Sequence[int] | None = None,
         image_shape: Sequence[int] | None = None,
@@ -156,6 +172,9 @@ class GMVAECV(ConditionalShell):
         scaling: str = "auto",
         collapse: str = "warn",
         training: Training | None = None,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        selection: str = "objective",
         random_state: RandomState = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -164,6 +183,7 @@ class GMVAECV(ConditionalShell):
         self.n_samples = n_samples
         self.eta = eta
         self.consistency = consistency
+        self.free_bits = free_bits
         self.warm_up = warm_up
         self.hidden = hidden
         self.image_shape = image_shape
@@ -172,11 +192,14 @@ class GMVAECV(ConditionalShell):
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.selection = selection
         self.random_state = random_state
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
         for name in ("eta", "consistency"):
-            check_at_least(name, getattr(self, name), 0)
+            check_at_least(name, getattr(self, name), 0.0)
         return super()._plan(source, stats, prepared)
 
     def _phases(self, module: GMVAECVModule, context: FitContext) -> list[Phase]:
