@@ -85,7 +85,7 @@ def isolation_forest(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarr
 
 def _dagmm(epochs: int = 200, training: Mapping[str, Any] | None = None, **settings: Any) -> Score:
     def score(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
-        how = {"batch_size": 1024, "lr": 1e-4, "progress": False} | dict(training or {})
+        how = {"batch_size": 1024, "lr": 1e-4, "distinct_rows": True, "progress": False} | dict(training or {})
         detector = DAGMM(scaling="none", training=Training(epochs=epochs, **how), random_state=seed)
         return detector.set_params(**settings).fit(train).anomaly_score(rows)
 

@@ -114,6 +114,10 @@ KDD_ROWS = (
     "free",
     "released-sign",
     *(f"nsvgd-{a}" for a in ("0", "0.02", "0.2", "0.5", "2")),
+    "ours",
+    "ours+joint",
+    "ours+free",
+    "ours+nsvgd",
 )
 
 

@@ -43,7 +43,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
@@ -62,23 +61,24 @@ __all__ = ["DAGMM"]
 PAPER_HIDDEN, PAPER_WIDTH = (60, 30, 10), 118
 """Widths of the encoder for the 118 columns of KDD Cup 1999; narrower data have narrower nets."""
 
-SMALLEST_NORM, SMALLEST_SQUARE = 1e-3, 1e-2
+SMALLEST_NORM, SMALLEST_SQUARE, TINY = 1e-3, 1e-2, 1e-16
 DROPOUT, ESTIMATION_WIDTH = 0.5, 10
 
 
-def _relative(x: Tensor, rebuilt: Tensor) -> Tensor:
+def _relative(x: Tensor, rebuilt: Tensor, error: Tensor) -> Tensor:
     """Relative distance and cosine, (*r, b, 2)."""
-    error = torch.linalg.vector_norm(x - rebuilt, dim=-1)
-    norm = torch.linalg.vector_norm(x, dim=-1).clamp(min=SMALLEST_NORM)
-    return torch.stack([error / norm, F.cosine_similarity(x, rebuilt, dim=-1)], dim=-1)
+    square = x.square().sum(-1)
+    distance = (error.clamp(min=TINY) / square.clamp(min=SMALLEST_NORM**2)).sqrt()
+    cosine = (x * rebuilt).sum(-1) * (square * rebuilt.square().sum(-1)).clamp(min=TINY).rsqrt()
+    return torch.stack([distance, cosine], dim=-1)
 
 
-def _logarithmic(x: Tensor, rebuilt: Tensor) -> Tensor:
+def _logarithmic(x: Tensor, rebuilt: Tensor, error: Tensor) -> Tensor:
     """Logarithms of the squared error and of the squared norm, (*r, b, 2)."""
-    return torch.log(torch.stack([(x - rebuilt).square().sum(-1), x.square().sum(-1)], dim=-1) + SMALLEST_SQUARE)
+    return torch.log(torch.stack([error, x.square().sum(-1)], dim=-1) + SMALLEST_SQUARE)
 
 
-RESIDUALS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"log": _logarithmic, "relative": _relative}
+RESIDUALS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"log": _logarithmic, "relative": _relative}
 
 
 class _Estimated(nn.Module):
@@ -156,8 +156,8 @@ class DAGMMModule(Coder):
         """Return code, the two features of the residual, and the squared error of rows, (*r, b, d + 1)."""
         code = self.encode(x)
         rebuilt = self.decode(code)
-        error = (x - rebuilt).square().sum(-1, keepdim=True)
-        return torch.cat([code, self.residual(x, rebuilt), error], dim=-1)
+        error = (rebuilt - x).square().sum(-1)
+        return torch.cat([code, self.residual(x, rebuilt, error), error.unsqueeze(-1)], dim=-1)
 
     def embed(self, x: Tensor) -> Tensor:
         return self.compressed(x)[..., :-1]

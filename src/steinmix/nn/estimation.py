@@ -39,5 +39,7 @@ class EstimationNetwork(nn.Module):
         """
         hidden = torch.tanh(self.hidden(z))
         if streams is not None:
-            hidden = hidden * (streams.uniform_like(hidden, "dropout") >= self.dropout) / (1 - self.dropout)
-        return torch.log_softmax(self.output(hidden), dim=-1)
+            kept = (streams.uniform_like(hidden, "dropout") >= self.dropout).to(hidden.dtype)
+            hidden = hidden * kept.div_(1 - self.dropout)
+        # The long axis last: over a last axis of a few components a softmax is not vectorised.
+        return torch.log_softmax(self.output(hidden).mT.contiguous(), dim=-2).mT

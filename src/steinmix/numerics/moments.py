@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .densities import cholesky_log_prob
+from .densities import LOG_2PI
 
 __all__ = ["SMALLEST_VARIANCE", "Moments", "merged_moments", "safe_cholesky", "weighted_moments"]
 
@@ -43,8 +43,13 @@ class Moments(NamedTuple):
 
     def joint_log_prob(self, z: Tensor) -> Tensor:
         r"""Return :math:`\log \phi_k + \log N(z; \mu_k, \Sigma_k)`, (*r, b, m), for points `z` (*r, b, d)."""
-        log_weights = self.weights.clamp(min=SMALLEST_MASS).log()
-        return cholesky_log_prob(z, self.means, safe_cholesky(self.covariances)) + log_weights.unsqueeze(-2)
+        factor = safe_cholesky(self.covariances)
+        eye = torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
+        # In float64 the inverse of a small factor is exact enough, and a product keeps the long axis last.
+        whitened = torch.linalg.solve_triangular(factor, eye.expand_as(factor), upper=False) @ _centred(z, self.means)
+        log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = self.weights.clamp(min=SMALLEST_MASS).log() - log_det - 0.5 * z.shape[-1] * LOG_2PI
+        return torch.add(constant.unsqueeze(-1), whitened.square().sum(-2), alpha=-0.5).mT
 
     def inverse_variances(self) -> Tensor:
         r"""Return :math:`\sum_k \sum_j 1 / \Sigma_{kjj}`, (*r,); a variance counts as `SMALLEST_VARIANCE` at least."""
@@ -57,9 +62,14 @@ def weighted_moments(z: Tensor, shares: Tensor) -> Moments:
     mass = shares.sum(-2)
     share = (shares / mass.clamp(min=SMALLEST_MASS).unsqueeze(-2)).mT  # (*r, m, b)
     means = share @ z
-    centred = z.mT.unsqueeze(-3) - means.unsqueeze(-1)  # (*r, m, d, b): the long axis last
+    centred = _centred(z, means)
     covariances = (centred * share.unsqueeze(-2)) @ centred.mT
     return Moments(mass / shares.shape[-2], means, covariances)
+
+
+def _centred(z: Tensor, means: Tensor) -> Tensor:
+    """Return the points less each mean, (*r, m, d, b): the long axis last."""
+    return z.mT.contiguous().unsqueeze(-3) - means.unsqueeze(-1)
 
 
 def merged_moments(parts: Iterable[tuple[int, Moments]]) -> Moments:
