@@ -100,7 +100,7 @@ def test_every_row_is_seen_once_a_pass_and_steps_are_counted(monkeypatch):
     from steinmix.training import study
 
     seen = []
-    monkeypatch.setattr(study._Ascent, "step", lambda self, x: seen.append(x.clone()))
+    monkeypatch.setattr(study._Ascent, "advance", lambda self, x: seen.append(x.clone()))
     Study([Arm()], 14, BATCH).run([problem(seed, n=N) for seed in range(2)])
     assert [tuple(x.shape) for x in seen] == [(2, 1, 1, BATCH)] * 14
     for s in range(2):
