@@ -6,7 +6,7 @@ import pytest
 
 from steinmix import metrics
 
-MODULES = ["_check", "anomaly", "clustering", "density", "diagnostics", "embedding"]
+MODULES = ["_check", "agreement", "anomaly", "clustering", "density", "diagnostics", "embedding"]
 
 
 @pytest.mark.parametrize("name", MODULES)
