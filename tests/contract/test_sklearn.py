@@ -21,7 +21,9 @@ EXPECTED_FAILURES = {
 
 FROM_RANDOM_WEIGHTS = {"hidden": (16,), "training": Training(epochs=60, lr=1e-2)}
 """Instead of 500 epochs, for methods that are not started from the data: checks fit some hundred times."""
-SHORTER = {"GMVAE": FROM_RANDOM_WEIGHTS, "GMVAECV": FROM_RANDOM_WEIGHTS}
+STARTED = {"training": Training(epochs=60)}
+SHORTER = {name: STARTED for name in ("Autoencoder", "DAGMM", "DEPICT", "GaussianMixture", "VAE", "VaDE")}
+SHORTER |= {"GMVAE": FROM_RANDOM_WEIGHTS, "GMVAECV": FROM_RANDOM_WEIGHTS}
 
 
 def quick(name: str):

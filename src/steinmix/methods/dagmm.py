@@ -249,7 +249,7 @@ class DAGMM(DetectorShell):
     >>> import numpy as np, steinmix as sm
     >>> X = np.random.default_rng(0).normal(size=(200, 5))
     >>> detector = sm.DAGMM(training=sm.Training(epochs=2), random_state=0).fit(X)
-    >>> sorted(set(detector.predict(X)))
+    >>> sorted(set(detector.predict(X).tolist()))
     [-1, 1]
     """
 

@@ -55,7 +55,7 @@ def consensus_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarra
     Examples
     --------
     >>> consensus_labels(np.array([[0, 0, 1], [1, 0, 0], [0, 1, 1]]), np.array([0, 0, 1])).tolist()
-    [0, 0, 1]
+    [0, 1, 1]
     """
     aligned = align_labels(partitions, reference)
     votes, rows = np.zeros((len(reference), int(reference.max()) + 1)), np.arange(len(reference))
