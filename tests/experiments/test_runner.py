@@ -1,6 +1,8 @@
 """Only what is missing is run; what failed is kept."""
 
+import random
 from dataclasses import replace
+from functools import lru_cache
 
 import pytest
 
@@ -59,6 +61,25 @@ def test_several_processes(tmp_path, experiment):
     cells = missing(experiment, experiment.rows, range(3), tmp_path)
     complete(replace(experiment), [c._replace(row=replace(c.row, run=_seed)) for c in cells], tmp_path, 2, False)
     assert missing(experiment, experiment.rows, range(3), tmp_path) == []
+
+
+def test_what_shares_a_training_stays_in_one_process(tmp_path, experiment):
+    rows = [Row(f"set/{name}", _process, shared=name[0]) for name in ("a1", "a2", "b1")]
+    shared = replace(experiment, rows=tuple(rows))
+    complete(shared, missing(shared, rows, range(4), tmp_path), tmp_path, 2, False)
+    found = {(key[1], key[3]): record.metrics["accuracy"] for key, record in records_of(shared, tmp_path).items()}
+    assert len(found) == 12
+    assert all(found["set/a1", seed] == found["set/a2", seed] for seed in range(4))
+    assert len(set(found.values())) == 8  # what it trained, it trained once
+
+
+@lru_cache(maxsize=1)
+def _trained(kind, seed):
+    return random.random()
+
+
+def _process(row, seed, data):
+    return {"accuracy": _trained(row[4], seed)}
 
 
 def _seed(row, seed, data):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +71,7 @@ def complete(
         As `missing` gives them.
     folder : path
     jobs : int
-        Processes; with more than one each has one thread.
+        Processes; with more than one each has one thread. Runs that share a training stay in one process.
     progress : bool, optional
         Show a bar; None shows it on a terminal only.
 
@@ -95,21 +97,28 @@ def complete(
 
 
 def _runs(experiment: str, cells: Sequence[Cell], jobs: int) -> Iterator[RunRecord]:
-    if jobs == 1 or len(cells) < 2:
+    groups = _groups(cells)
+    if jobs == 1 or len(groups) < 2:
         return (_run(experiment, cell) for cell in cells)
     from joblib import Parallel, delayed
 
     workers = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    found: Any = workers(delayed(_run_alone)(experiment, cell) for cell in cells)
-    return found
+    found: Any = workers(delayed(_run_alone)(experiment, group) for group in groups)
+    return chain.from_iterable(found)
 
 
-def _run_alone(experiment: str, cell: Cell) -> RunRecord:
+def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Divide the runs into those that share what is trained."""
+    keys = [(cell.row.shared or cell.row.name, cell.seed) for cell in cells]
+    return [[cell for _, cell in group] for _, group in groupby(zip(keys, cells), key=itemgetter(0))]
+
+
+def _run_alone(experiment: str, cells: Sequence[Cell]) -> list[RunRecord]:
     """Run in a process that shares the cores with others."""
     import torch
 
     torch.set_num_threads(1)
-    return _run(experiment, cell)
+    return [_run(experiment, cell) for cell in cells]
 
 
 def _run(experiment: str, cell: Cell) -> RunRecord:

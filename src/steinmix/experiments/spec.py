@@ -121,6 +121,8 @@ class Row:
         From the paper.
     cost : float, optional
         Seconds for one seed on two cores, roughly; the median of the records replaces it.
+    shared : str
+        Neighbouring rows of one such name share what is trained on a seed, so that they belong in one process.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Row:
     nulls: tuple[str, ...] = ()
     deviations: str = ""
     cost: float | None = None
+    shared: str = ""
 
     @property
     def data(self) -> str:
