@@ -111,6 +111,8 @@ class Phase:
         Called with the number of the epoch in the phase, from 0.
     after_step : callable, optional
         Called after each optimiser step, for projections.
+    schedule : callable, optional
+        (epoch of the phase, its epochs) -> factor on the learning rate, in place of the training configuration's.
     """
 
     name: str
@@ -119,3 +121,4 @@ class Phase:
     before: Callable[[], None] | None = None
     before_epoch: Callable[[int], None] | None = None
     after_step: Callable[[], None] | None = None
+    schedule: Callable[[int, int], float] | None = None

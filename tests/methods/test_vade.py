@@ -7,7 +7,7 @@ from torch import distributions as dist
 
 from oracles.vade import likelihood, monte_carlo, prior_of
 from steinmix import NSVGD, NormalPrior, Training, VaDE
-from steinmix.estimator import Pretraining
+from steinmix.estimator import Pretraining, Smoother
 from steinmix.methods.vade import NARROWEST, VaDEModule
 from steinmix.metrics import adjusted_rand_index
 from steinmix.nn import Bernoulli, Gaussian
@@ -94,6 +94,25 @@ def test_terms_are_means_over_rows_at_a_drawn_z_with_gamma_from_that_z(module, x
     assert {t.weight for t in terms.values()} == {1.0}
     for name, term in terms.items():
         assert float(term.value.detach()) == pytest.approx(float(bound[name].mean().detach()), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_guidance_is_the_divergence_from_what_the_smoother_says(module, x, anchored):
+    module.smoother = Smoother(5, 4, 3, Streams(5).torch("weights"))
+    module.start_labels.copy_(torch.arange(10) % 3)
+    _, _, z = parts_of(module, x)
+    batch = Batch(x, torch.arange(4))
+    plain, terms = (module.terms(batch, Streams(3), anchored, weight) for weight in (0.0, 7.0))
+    p = module.smoother(x).exp()
+    expected = (p * (p.log() - module.mixture.responsibilities(z).log())).sum(-1).mean()
+    assert terms["guidance"].weight == 7.0
+    torch.testing.assert_close(terms["guidance"].value, expected, rtol=1e-4, atol=1e-5)
+    terms["guidance"].value.backward()
+    assert all(parameter.grad is None for parameter in module.smoother.parameters())
+    assert module.mixture.means.grad is not None
+    assert plain.keys() == terms.keys() - {"guidance"}
+    for name, term in plain.items():
+        torch.testing.assert_close(term.value, terms[name].value)
 
 
 def test_z_is_drawn_from_q(module, x):

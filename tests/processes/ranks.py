@@ -78,6 +78,7 @@ def vade(X=X, **training):
         start="kmeans",
         diversifier=sm.NSVGD(0.5, prior=sm.NormalPrior()),
         pretraining=sm.Pretraining(epochs=4),
+        smoothing_epochs=3,
         anchor_epochs=4,
         collapse="ignore",
         training=sm.Training(**settings),

@@ -8,6 +8,7 @@ from .embedder import EmbedderShell, coder_arguments, coder_plan
 from .persistence import load
 from .preparation import Preparation
 from .pretraining import Pretraining, pretraining_phases
+from .smoothing import Smoother, smoothing_epochs, without_smoother
 
 __all__ = [
     "ConditionalModule",
@@ -21,6 +22,7 @@ __all__ = [
     "Posterior",
     "Preparation",
     "Pretraining",
+    "Smoother",
     "check_at_least",
     "check_choice",
     "check_count",
@@ -32,4 +34,6 @@ __all__ = [
     "load",
     "map_chunks",
     "pretraining_phases",
+    "smoothing_epochs",
+    "without_smoother",
 ]

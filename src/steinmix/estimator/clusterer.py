@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,10 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..errors import CollapseError, CollapseWarning, ConfigError
-from ..mixtures import AbstractMixture, start_mixture
+from ..mixtures import AbstractMixture, start_from_labels, start_mixture
+from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator, FitContext, evaluating, map_chunks
+from .smoothing import smoothing_phases
 from .watching import diagnosing
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
@@ -72,6 +76,7 @@ class MixtureShell(DeepEstimator):
         Components that got at least one row.
     """
 
+    start: str
     collapse: str
     module_: Any
     _mixture_phases: tuple[str, ...] = ("mixture",)
@@ -186,11 +191,29 @@ class MixtureShell(DeepEstimator):
 
         return [Diagnose(diagnosing(groups, context.loader), phases=self._mixture_phases)]
 
+    def _started(self, module: Any, context: FitContext) -> tuple[list[Phase], Callable[[], None]]:
+        """Return the phases that smooth the labels of the start, if any, and what the phase after them calls first."""
+        start = partial(self._start, self.start, module, context)
+        if module.smoother is None:
+            return [], start
+        phases, finish = smoothing_phases(module, context, start)
+
+        def settle() -> None:
+            finish()
+            index, points = self._start_points(module, context.loader)
+            start_from_labels(module.mixture, points, module.start_labels[index], context.streams)
+
+        return phases, settle
+
+    def _start_points(self, module: MixtureModule, loader: Loader) -> tuple[Tensor, Tensor]:
+        """Return numbers and points of all rows, or of as many as memory is given to."""
+        index = loader.sample_index(START_BYTES // (4 * module.mixture.n_features))
+        return index, torch.from_numpy(map_chunks(module.embed, loader, index)).to(module.mixture.logits)
+
     def _start(self, name: str, module: MixtureModule, context: FitContext) -> None:
-        """Start the mixture from the points of all rows, or of as many as memory is given to, and note their labels."""
+        """Start the mixture from points, and note the labels of all rows."""
         loader, mixture = context.loader, module.mixture
-        index = loader.sample_index(START_BYTES // (4 * mixture.n_features))
-        points = torch.from_numpy(map_chunks(module.embed, loader, index)).to(mixture.logits)
+        index, points = self._start_points(module, loader)
         rows = None
         if self._coded and len(index) <= ROWS_LIMIT and 4 * len(index) * loader.source.n_features <= 2 * START_BYTES:
             rows = torch.from_numpy(map_chunks(lambda x: x, loader, index))

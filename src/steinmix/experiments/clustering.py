@@ -268,6 +268,8 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "ae+gmm-full": _coded(Autoencoder, _full_mixture),
     "vae+gmm": _coded(VAE, _gaussian_mixture),
     "vade": deep(VaDE),
+    "vade-unguided": deep(VaDE, guidance=0.0),
+    "vade-unsmoothed": deep(VaDE, smoothing_epochs=0),
     "vade+nsvgd": deep(VaDE, diversifier=NSVGD(alpha=0.5)),
 }
 """Name -> method. The settings are the estimators' defaults; what is not, stands here."""

@@ -204,7 +204,7 @@ class Experiment:
         Paper and table, "jiang2017/table2".
     title, source : str
     metrics : tuple of str
-        The columns; the first is shown for every row, the others where the paper has a claim or on request.
+        The columns; the first `always` are shown for every row, the others where the paper has a claim or on request.
     rows : tuple of Row
     claims : tuple of Claim
     seeds : int
@@ -213,6 +213,8 @@ class Experiment:
     sweeps : tuple of Sweep
     study : Study, optional
         Runs the rows, in place of a runner for each.
+    always : int
+        How many of the columns are shown for every row.
     """
 
     id: str
@@ -225,6 +227,7 @@ class Experiment:
     curves: tuple[Curve, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     study: Study | None = None
+    always: int = 1
 
     def runs(self, row: Row) -> bool:
         """Whether this version can run a row."""

@@ -96,14 +96,14 @@ def lines(
     rows : iterable of Row
         Those to show.
     metrics : sequence of str
-        The columns; without any, the experiment's first one and those the paper has a claim for.
+        The columns; without any, those that the experiment always shows and those the paper has a claim for.
     """
     groups = by_row(records.values())
     return [
         _line(experiment, groups, row, METRICS[name])
         for row in rows
         for name in (metrics or experiment.metrics)
-        if metrics or name == experiment.metrics[0] or experiment.claim(row.name, name)
+        if metrics or name in experiment.metrics[: experiment.always] or experiment.claim(row.name, name)
     ]
 
 

@@ -31,9 +31,10 @@ paper                                   here
 Deviations. Squared errors are means over values, as in both codes. For given q the cross-entropy has the gradient of R.
 Hidden layers have sizes as with TensorFlow's SAME padding (28-14-7). ``force="likelihood"`` is what the code of Wang
 and Liu does instead of F = -R: a second optimiser ascends the mixture's likelihood at noisy codes, while the clustering
-term goes on moving Theta. The start is the library's graph start, not k-means, unless ``start="kmeans"``; before the
-targets are set free ``anchor_epochs`` train on its labels (DEPICT's own initial phase stops by a validation score).
-Training ends when fewer than ``tol`` of the rows change their label in an epoch. Tables get dense layers.
+term goes on moving Theta. The start is the library's graph start, its labels made smooth (``smoothing_epochs``), not
+k-means, unless ``start="kmeans"``; before the targets are set free ``anchor_epochs`` train on its labels (DEPICT's own
+initial phase stops by a validation score). Training ends when fewer than ``tol`` of the rows change their label in an
+epoch. Tables get dense layers.
 """
 
 from __future__ import annotations
@@ -57,12 +58,15 @@ from ..estimator import (
     FitContext,
     MixtureShell,
     Pretraining,
+    Smoother,
     check_choice,
     check_count,
     coder_plan,
     empty_labels,
     epochs_for_steps,
     map_chunks,
+    smoothing_epochs,
+    without_smoother,
 )
 from ..mixtures import STARTS, AbstractMixture, SoftmaxMixture, UnitMixture
 from ..nn import Ladder, conv_ladder, dense_ladder, strided_layers
@@ -92,9 +96,9 @@ class DEPICTModule(nn.Module):
     start_labels: Tensor
     labels: Tensor
 
-    def __init__(self, ladder: Ladder, mixture: AbstractMixture, n_rows: int) -> None:
+    def __init__(self, ladder: Ladder, mixture: AbstractMixture, n_rows: int, smoother: Smoother | None = None) -> None:
         super().__init__()
-        self.ladder, self.mixture = ladder, mixture
+        self.ladder, self.mixture, self.smoother = ladder, mixture, smoother
         self.register_buffer("start_labels", empty_labels(n_rows))
         self.register_buffer("labels", empty_labels(n_rows))  # of the last targets; a checkpoint has to keep them
         self.targets, self.changed = torch.empty(0), 1.0
@@ -188,6 +192,9 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         Weight of the hidden layers' reconstructions; 0.01 in the code of DEPICT with Nonlinear SVGD.
     start : {"graph", "em", "kmeans", "random"}, default="graph"
         How the head is started.
+    smoothing_epochs : int, optional
+        Epochs in which a classifier makes the labels of the start smooth; None takes some after a graph start of 1,000
+        rows or more, 0 leaves it out.
     diversifier : Diversifier, optional
         Acts on the head: `NSVGD(alpha=...)` keeps clusters apart.
     force : {"regulariser", "likelihood"}, default="regulariser"
@@ -246,6 +253,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         target: str = "sharpened",
         hidden_weight: float = 0.1,
         start: str = "graph",
+        smoothing_epochs: int | None = None,
         diversifier: Diversifier | None = None,
         force: str = "regulariser",
         diversify_from: int = 0,
@@ -268,6 +276,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         self.target = target
         self.hidden_weight = hidden_weight
         self.start = start
+        self.smoothing_epochs = smoothing_epochs
         self.diversifier = diversifier
         self.force = force
         self.diversify_from = diversify_from
@@ -304,7 +313,9 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         plan = coder_plan(source, prepared, latent_dim, self.hidden, "gaussian")
         del plan["likelihood"]
         bounded = prepared[0] >= 0 and prepared[1] <= 1
+        chosen = None if self.training is None else self.training.epochs
         return plan | {
+            "smoothing_epochs": smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen),
             "latent_dim": int(latent_dim),  # a code may be wider than a table
             "n_clusters": n_clusters,
             "bounded": bounded,
@@ -319,7 +330,8 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
             ladder = dense_ladder(plan["n_features"], plan["hidden"], d, generator, plan["bounded"])
         else:
             ladder = conv_ladder(tuple(shape), strided_layers(tuple(shape)), d, generator, plan["bounded"])
-        return DEPICTModule(ladder, HEADS[self.head](plan["n_clusters"], d), plan["n_rows"])
+        head, smoother = HEADS[self.head](plan["n_clusters"], d), Smoother.planned(plan, generator)
+        return DEPICTModule(ladder, head, plan["n_rows"], smoother)
 
     def _phases(self, module: DEPICTModule, context: FitContext) -> list[Phase]:
         settings = self._pretraining()
@@ -338,19 +350,20 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         ]
         main = Phase("mixture", context.epochs - late, self._diversified(module, path, cluster), before_epoch=refresh)
         phases = [*(phase for phase in first if phase.epochs), main]
-        phases[0].before = partial(self._begin, module, context)
+        smoothing, start = self._started(module, context)
+        phases[0].before = partial(_begin, module, start)
         default = context.plan["pretraining_epochs"] if chosen is None else chosen
         epochs = default if settings.epochs is None else settings.epochs
-        return [*([Phase("pretrain", epochs, [_over(module.ladder, autoencode)])] if epochs else []), *phases]
-
-    def _begin(self, module: DEPICTModule, context: FitContext) -> None:
-        self._start(self.start, module, context)
-        module.labels.copy_(module.start_labels)
+        return [
+            *([Phase("pretrain", epochs, [_over(module.ladder, autoencode)])] if epochs else []),
+            *smoothing,
+            *phases,
+        ]
 
     def _diversified(self, module: DEPICTModule, path: Path, cluster: Terms) -> list[Objective]:
         mixture = module.mixture
         if self.force == "regulariser":  # errors of reconstruction do not depend on Theta: its gradient is that of R
-            return [Objective(cluster, list(module.parameters()), mixture.particles(), self.diversifier)]
+            return [Objective(cluster, without_smoother(module), mixture.particles(), self.diversifier)]
         energy = partial(module.energy, path=path)
         stein = Objective(energy, list(mixture.parameters()), mixture.particles(), self.diversifier)
         return [_over(module, cluster), stein]
@@ -367,7 +380,12 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
 
 
 def _over(part: nn.Module, terms: Terms) -> Objective:
-    return Objective(terms, list(part.parameters()))
+    return Objective(terms, without_smoother(part))
+
+
+def _begin(module: DEPICTModule, start: Callable[[], None]) -> None:
+    start()
+    module.labels.copy_(module.start_labels)
 
 
 def _image_shape(wanted: Any, n_features: int, bounded: bool) -> list[int] | None:

@@ -25,7 +25,10 @@ are a softmax and variances exponentials, so neither can leave its domain. Real-
 in the code, or, by default, one that is learnt. Components start no narrower than a share of the codes' variance. At
 evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
 :math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before gamma is set free; the
-paper has no such phase (0 leaves it out). No label of the data is used anywhere.
+paper has no such phase (0 leaves it out). Before that a classifier smooths the labels of a graph start
+(``smoothing_epochs``, `steinmix.estimator.smoothing`), and in both phases p(c|z) pays ``guidance`` times its divergence
+from that classifier's p(c|x), beside Eq. 9: the bound alone does not keep what neighbours say of a
+row. No label of the data is used anywhere.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from ..estimator import (
     FitContext,
     MixtureShell,
     Pretraining,
+    Smoother,
     check_choice,
     check_count,
     coder_arguments,
@@ -53,9 +57,12 @@ from ..estimator import (
     empty_labels,
     epochs_for_steps,
     pretraining_phases,
+    smoothing_epochs,
+    without_smoother,
 )
 from ..mixtures import STARTS, DiagonalMixture
 from ..nn import Coder, Likelihood
+from ..numerics.adversarial import kl_between
 from ..numerics.densities import normal_entropy
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
@@ -74,9 +81,11 @@ class VaDEModule(Coder):
     mixture: DiagonalMixture
     start_labels: Tensor
 
-    def __init__(self, n_clusters: int, n_rows: int, n_latent: int, **coder: Any) -> None:
+    def __init__(
+        self, n_clusters: int, n_rows: int, n_latent: int, smoother: Smoother | None = None, **coder: Any
+    ) -> None:
         super().__init__(n_latent=n_latent, variational=True, **coder)
-        self.mixture = DiagonalMixture(n_clusters, n_latent)
+        self.mixture, self.smoother = DiagonalMixture(n_clusters, n_latent), smoother
         self.register_buffer("start_labels", empty_labels(n_rows))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -96,13 +105,19 @@ class VaDEModule(Coder):
             "cluster_entropy": (gamma * log_gamma).sum(-1),
         }
 
-    def terms(self, batch: Batch, streams: Streams, anchored: bool = False) -> dict[str, Term]:
-        """Minus Eq. 9 as a mean over rows."""
+    def terms(self, batch: Batch, streams: Streams, anchored: bool = False, guidance: float = 0.0) -> dict[str, Term]:
+        """Minus Eq. 9 as a mean over rows and, with `guidance`, the divergence of p(c|z) from the smoother's p(c|x)."""
         mean, log_var = map(batch.expand, self.encode_normal(batch.x))
         z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
-        log_gamma = self.anchor(batch.index) if anchored else self.mixture.log_responsibilities(z)
+        log_p_c = self.mixture.log_responsibilities(z) if guidance or not anchored else None
+        log_gamma = self.anchor(batch.index) if anchored else log_p_c
         bound = self.bound_terms(batch.expand(batch.x), z, mean, log_var, log_gamma)
-        return {name: Term(value.mean(-1)) for name, value in bound.items()}
+        terms = {name: Term(value.mean(-1)) for name, value in bound.items()}
+        if guidance:
+            with torch.no_grad():
+                guide = batch.expand(self.smoother(batch.x))
+            terms["guidance"] = Term(kl_between(guide, log_p_c).mean(-1), guidance)
+        return terms
 
     def anchor(self, index: Tensor) -> Tensor:
         """Return log q(c|x), (b, m), held at the labels of the start."""
@@ -131,6 +146,11 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         "auto" takes Bernoulli for prepared data inside [0, 1], else Gaussian.
     start : {"graph", "em", "kmeans", "random"}, default="graph"
         How the mixture is started.
+    smoothing_epochs : int, optional
+        Epochs in which a classifier makes the labels of the start smooth; None takes some after a graph start of 1,000
+        rows or more, 0 leaves it out.
+    guidance : float, default=10.0
+        Nats a row that p(c|z) pays for a divergence from what that classifier says; without it nothing is paid.
     diversifier : Diversifier, optional
         Acts on the mixture's components: `NSVGD(alpha=...)` keeps them apart.
     pretraining : Pretraining, optional
@@ -182,6 +202,8 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         hidden: Sequence[int] | None = None,
         likelihood: str | Likelihood = "auto",
         start: str = "graph",
+        smoothing_epochs: int | None = None,
+        guidance: float = 10.0,
         diversifier: Diversifier | None = None,
         pretraining: Pretraining | None = None,
         anchor_epochs: int | None = None,
@@ -198,6 +220,8 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         self.hidden = hidden
         self.likelihood = likelihood
         self.start = start
+        self.smoothing_epochs = smoothing_epochs
+        self.guidance = guidance
         self.diversifier = diversifier
         self.pretraining = pretraining
         self.anchor_epochs = anchor_epochs
@@ -222,11 +246,16 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
         epochs = epochs_for_steps(4000, source.n_rows, most=60)
-        return plan | {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
+        chosen = None if self.training is None else self.training.epochs
+        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen)
+        resolved = {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
+        return plan | resolved | {"smoothing_epochs": smoothing}
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> VaDEModule:
         generator = streams.torch("weights", "cpu")
-        return VaDEModule(plan["n_clusters"], plan["n_rows"], **coder_arguments(plan), generator=generator)
+        smoother = Smoother.planned(plan, generator)
+        coder = coder_arguments(plan)
+        return VaDEModule(plan["n_clusters"], plan["n_rows"], smoother=smoother, **coder, generator=generator)
 
     def _phases(self, module: VaDEModule, context: FitContext) -> list[Phase]:
         settings, streams = self.pretraining or Pretraining(), context.streams
@@ -234,16 +263,19 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         chosen = context.training.epochs
         pretraining_epochs = context.plan["pretraining_epochs"] if chosen is None else chosen
 
+        smoothing, start = self._started(module, context)
+
         def begin() -> None:
-            self._start(self.start, module, context)
+            start()
             module.mixture.widen_(NARROWEST)
 
         def phase(name: str, epochs: int, anchored: bool) -> Phase:
-            terms = partial(module.terms, streams=streams, anchored=anchored)
-            objective = Objective(terms, list(module.parameters()), module.mixture.particles(), self.diversifier)
+            guidance = self.guidance if module.smoother is not None else 0.0
+            terms = partial(module.terms, streams=streams, anchored=anchored, guidance=guidance)
+            objective = Objective(terms, without_smoother(module), module.mixture.particles(), self.diversifier)
             return Phase(name, epochs, [objective], after_step=module.mixture.project_)
 
         anchor, mixture = phase("anchor", anchor_epochs, True), phase("mixture", context.epochs, False)
         (anchor if anchor_epochs else mixture).before = begin
         pretraining = pretraining_phases(module, settings, pretraining_epochs, streams)
-        return [*pretraining, *([anchor] if anchor_epochs else []), mixture]
+        return [*pretraining, *smoothing, *([anchor] if anchor_epochs else []), mixture]

@@ -3,7 +3,7 @@
 from .base import AbstractMixture
 from .conditional import Components, ConditionalMixture
 from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, UnitMixture
-from .initialise import STARTS, Start, start_mixture
+from .initialise import STARTS, Start, start_from_labels, start_mixture
 from .softmax import SoftmaxMixture
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "SoftmaxMixture",
     "Start",
     "UnitMixture",
+    "start_from_labels",
     "start_mixture",
 ]

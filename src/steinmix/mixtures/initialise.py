@@ -15,7 +15,7 @@ from torch import Tensor
 from ..random import Streams
 from .base import AbstractMixture
 
-__all__ = ["STARTS", "Start", "em_", "separate_duplicates_", "start_mixture"]
+__all__ = ["STARTS", "Start", "em_", "separate_duplicates_", "start_from_labels", "start_mixture"]
 
 CHUNK_ENTRIES = 2**22
 """Numbers in the largest temporary of an E-step, which differences every point with every component."""
@@ -24,9 +24,9 @@ Start = Callable[[AbstractMixture, Tensor, Tensor | None, Streams], np.ndarray]
 """(mixture, points (n, d), the rows (n, f) they stand for if others than the points, streams) -> labels (n,)."""
 
 
-def from_labels_(mixture: AbstractMixture, z: Tensor, labels: np.ndarray) -> None:
+def from_labels_(mixture: AbstractMixture, z: Tensor, labels: np.ndarray | Tensor) -> None:
     """Set the mixture to the moments of labelled groups of points."""
-    one_hot = torch.nn.functional.one_hot(torch.as_tensor(labels).long(), mixture.n_components).to(z)
+    one_hot = torch.nn.functional.one_hot(torch.as_tensor(labels, device=z.device).long(), mixture.n_components).to(z)
     mixture.m_step_(z, one_hot)
 
 
@@ -116,6 +116,13 @@ def separate_duplicates_(mixture: AbstractMixture, generator: torch.Generator) -
     noise = torch.randn(means.shape, generator=generator, dtype=means.dtype).to(means.device)
     means[repeated] += scale * noise[repeated]
     return int(repeated.sum())
+
+
+def start_from_labels(mixture: AbstractMixture, z: Tensor, labels: Tensor, streams: Streams) -> None:
+    """Start `mixture` from labelled points `z` (n, d)."""
+    with torch.no_grad():
+        from_labels_(mixture, z, labels)
+        separate_duplicates_(mixture, streams.torch("separate"))
 
 
 def start_mixture(

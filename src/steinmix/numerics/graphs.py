@@ -41,6 +41,7 @@ __all__ = [
     "edge_information",
     "graph_clusters",
     "knn_graph",
+    "nearest_rows",
     "normalized_cut",
     "spectral_embedding",
 ]
@@ -107,7 +108,7 @@ def knn_graph(x: np.ndarray, n_neighbors: int = 10) -> Any:
     n, k = len(x), min(n_neighbors, len(x) - 1)
     if k < 1:
         return csr_matrix((n, n))
-    distances, index = _neighbors(x, x, k, same=True)
+    distances, index = nearest_rows(x, x, k, same=True)
     scale = _local_scale(distances)
     weights = np.maximum(np.exp(-np.square(distances) / (scale[:, None] * scale[index])), MIN_WEIGHT)
     graph = csr_matrix((weights.ravel(), index.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
@@ -240,8 +241,25 @@ def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first[order], rank[inverse.ravel()]
 
 
-def _neighbors(x: np.ndarray, queries: np.ndarray, k: int, same: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return distances and indices (b, k) of the nearest rows of `x`, nearest first; with `same`, not itself."""
+def nearest_rows(x: np.ndarray, queries: np.ndarray, k: int, same: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest rows of `x` for each query.
+
+    Parameters
+    ----------
+    x : ndarray (n, f)
+    queries : ndarray (b, f)
+    k : int
+        At most n, or n - 1 with `same`.
+    same : bool
+        The queries are the rows of `x`, and none is its own neighbour.
+
+    Returns
+    -------
+    distances : ndarray (b, k)
+        Nearest first, in float64.
+    index : ndarray (b, k)
+        Row numbers. In many columns neighbours are searched in float32; near ties may come out either way.
+    """
     found = _tree_search if x.shape[1] <= TREE_FEATURES else _block_search
     index = found(x, queries, min(k + same, len(x)))
     if same:
@@ -442,6 +460,6 @@ def _filled(labels: np.ndarray, n_clusters: int) -> np.ndarray:
 
 def _vote(x: np.ndarray, labels: np.ndarray, queries: np.ndarray, n_clusters: int, k: int) -> np.ndarray:
     """Most frequent label among the nearest rows of `x`, (b,)."""
-    _, index = _neighbors(x, queries, min(k, len(x)))
+    _, index = nearest_rows(x, queries, min(k, len(x)))
     votes = np.stack([(labels[index] == c).sum(axis=1) for c in range(n_clusters)], axis=1)
     return votes.argmax(axis=1).astype(np.int64)

@@ -237,7 +237,8 @@ class _StackedRun:
                 hook = state.phases[state.phase].before_epoch
                 if hook is not None:
                     hook(journal.epoch)
-            set_rates(journal.optimizers, bases, self.training.schedule(journal.epoch, phase.epochs))
+            schedule = phase.schedule or self.training.schedule
+            set_rates(journal.optimizers, bases, schedule(journal.epoch, phase.epochs))
             self._epoch(stepper)
         self._living()
 

@@ -1,0 +1,207 @@
+r"""Labels made smooth: a classifier of the rows learns a start's labels, and is then trained without them.
+
+Clusters of a neighbour graph are wrong where two classes touch. A classifier that must not change its answer within a
+small ball around a row, and must be sure of it, moves the border to where rows are sparse:
+
+.. math:: \mathrm{KL}[p(\cdot|x) \,\|\, p(\cdot|x + r(x))] + \lambda \bigl( H[p(\cdot|x)]
+          + \mu \, \mathrm{KL}[\bar p \,\|\, f] \bigr)
+
+with the virtual adversarial step r(x) of `steinmix.numerics.adversarial`. This is the objective of W. Hu, T. Miyato,
+S. Tokui, E. Matsumoto, M. Sugiyama, *Learning discrete representations via information maximizing self-augmented
+training*, ICML 2017 (key ``hu2017``), with its :math:`\lambda`, :math:`\mu` and radius. Deviations: f are the shares of
+the start's clusters, not uniform, so that clusters may differ in size; the classifier begins with the start's labels,
+not at random; layer norms for batch norms; one radius for all rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import ConfigError
+from ..nn import linear
+from ..numerics.adversarial import adversarial_step, kl_between
+from ..objective import Batch, Objective, Phase, Term
+from ..random import Streams
+from ..training import Cosine, Loader
+from ..training.distributed import added
+from .base import epochs_for_steps, map_chunks
+from .job import FitContext
+
+__all__ = ["Smoother", "smoothing_epochs", "smoothing_phases", "without_smoother"]
+
+LAMBDA, MU, RADIUS, NEIGHBOUR = 0.1, 4.0, 0.25, 10
+"""Of Hu et al.: weight of both entropies, of the shares within it, and the radius as a share of the distance to the
+10th neighbour."""
+
+LR = 2e-3
+LEARNING = 0.1
+"""Share of the epochs in which the labels of the start are learnt."""
+
+ASKED, KNOWN = 1000, 20_000
+"""Rows whose neighbours are looked for, and among how many."""
+
+STEPS, FEWEST_ROWS = 2700, 1000
+"""Steps of both phases, and the rows from which they are taken unless asked for: below, neighbours are far apart."""
+
+
+class Smoother(nn.Module):
+    """A classifier of prepared rows with two hidden layers.
+
+    Parameters
+    ----------
+    n_features, width, n_clusters : int
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    shares : Tensor (m,)
+        Of the start's clusters.
+    radius : Tensor ()
+        Of the ball around a row, in the units of prepared rows.
+    """
+
+    shares: Tensor
+    radius: Tensor
+
+    def __init__(self, n_features: int, width: int, n_clusters: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise((n_features, width, width)))
+        self.output = linear(width, n_clusters, generator)
+        self.register_buffer("shares", torch.full((n_clusters,), 1 / n_clusters))
+        self.register_buffer("radius", torch.zeros(()))
+
+    @classmethod
+    def planned(cls, plan: Mapping[str, Any], generator: torch.Generator) -> Smoother | None:
+        """Return the one a plan asks for, twice as wide as the first layer of its networks."""
+        if not plan["smoothing_epochs"]:
+            return None
+        return cls(plan["n_features"], 2 * plan["hidden"][0], plan["n_clusters"], generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return log-probabilities (*r, b, m) of rows (*r, b, f)."""
+        for layer in self.hidden:
+            hidden = layer(x)
+            x = torch.relu(F.layer_norm(hidden, hidden.shape[-1:]))
+        return torch.log_softmax(self.output(x).float(), dim=-1)
+
+    @torch.no_grad()
+    def begin_(self, labels: Tensor, loader: Loader, streams: Streams) -> None:
+        """Measure what the objective needs of the start's labels (n,) and of the rows."""
+        self.shares.copy_(torch.bincount(labels, minlength=len(self.shares)) / len(labels))
+        self.radius.fill_(RADIUS * _neighbour_distance(loader, streams))
+
+    def terms(self, batch: Batch, streams: Streams, labels: Tensor | None = None) -> dict[str, Term]:
+        """Return the terms of the objective as means over rows; with `labels`, those in place of the entropies."""
+        x = batch.expand(batch.x)
+        log_p = self(x)
+        fixed, length = log_p.detach(), self.radius[..., None, None]
+        step = adversarial_step(self, x, fixed, length, streams.normal_like(x, "adversarial"))
+        terms = {"smoothness": Term(kl_between(fixed, self(x + step)).mean(-1))}
+        if labels is not None:
+            index = labels.gather(-1, batch.index).unsqueeze(-1)
+            return terms | {"labels": Term(-log_p.gather(-1, index).squeeze(-1).mean(-1))}
+        p = log_p.exp()
+        entropy, balance = -(p * log_p).sum(-1).mean(-1), (p * self._excess(p).unsqueeze(-2)).sum(-1).mean(-1)
+        return terms | {"entropy": Term(entropy, LAMBDA), "balance": Term(balance, LAMBDA * MU)}
+
+    def _excess(self, p: Tensor) -> Tensor:
+        """Return log(mean p / f), (*r, m), of the whole batch, without gradient.
+
+        Its mean under p is KL(mean p || f), and so is the gradient: what is missing is that of a sum of ones.
+        """
+        total = added(torch.cat([p.detach().sum(-2), p.new_full((*p.shape[:-2], 1), p.shape[-2])], dim=-1)).to(p)
+        return (total[..., :-1] / total[..., -1:]).clamp(min=1e-8).log() - self.shares.clamp(min=1e-8).log()
+
+
+def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | None) -> int:
+    """Return the epochs of both phases.
+
+    Parameters
+    ----------
+    wanted : int, optional
+        By the user; None takes about `STEPS` steps after a graph start of `FEWEST_ROWS` rows or more, else none.
+    start : str
+    n_rows : int
+    chosen : int, optional
+        Epochs of the main phase, if the user has chosen those.
+
+    Raises
+    ------
+    ConfigError
+        If `wanted` is no whole number >= 0.
+    """
+    if wanted is None:
+        if start != "graph" or n_rows < FEWEST_ROWS:
+            return 0
+        return epochs_for_steps(STEPS, n_rows, most=60) if chosen is None else chosen
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
+        raise ConfigError(f"smoothing_epochs is {wanted!r}; expected a whole number >= 0 or None.")
+    return wanted
+
+
+def without_smoother(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters of a module, but not those of its smoother."""
+    return [p for name, p in module.named_parameters() if not name.startswith("smoother.")]
+
+
+def smoothing_phases(
+    module: Any, context: FitContext, start: Callable[[], None]
+) -> tuple[list[Phase], Callable[[], None]]:
+    """Return the phases that learn and smooth the labels of a start, and what writes them back afterwards.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its `smoother` is trained; its `start_labels` are set by `start`, and written anew at the end, unless a
+        cluster was lost.
+    context : FitContext
+        The plan has ``smoothing_epochs``, those of both phases together.
+    start : callable
+        Called before the first phase.
+    """
+    loader, streams, epochs = context.loader, context.streams, context.plan["smoothing_epochs"]
+
+    def begin() -> None:
+        start()
+        module.smoother.begin_(module.start_labels, loader, streams)
+
+    def finish() -> None:
+        labels = torch.from_numpy(map_chunks(lambda x: module.smoother(x).argmax(-1), loader))
+        if len(labels.unique()) == len(module.start_labels.unique()):
+            module.start_labels.copy_(labels)
+
+    def learn(batch: Batch) -> dict[str, Term]:
+        return module.smoother.terms(batch, streams, module.start_labels)
+
+    def smooth(batch: Batch) -> dict[str, Term]:
+        return module.smoother.terms(batch, streams)
+
+    objectives = [
+        Objective(terms, [{"params": list(module.smoother.parameters()), "lr": LR}]) for terms in (learn, smooth)
+    ]
+    first = math.ceil(LEARNING * epochs)
+    phases = [
+        Phase("labels", first, objectives[:1], before=begin),
+        Phase("smoothing", epochs - first, objectives[1:], schedule=Cosine(0.0)),
+    ]
+    return [phase for phase in phases if phase.epochs], finish
+
+
+def _neighbour_distance(loader: Loader, streams: Streams) -> float:
+    """Return the median distance of a row to its 10th neighbour, estimated from some rows."""
+    from ..numerics.graphs import nearest_rows
+
+    rows = map_chunks(lambda x: x, loader, loader.sample_index(KNOWN))
+    asked = rows[streams.numpy("asked").permutation(len(rows))[:ASKED]]
+    # among fewer rows the neighbour of the same rank is farther off
+    rank = max(1, round(NEIGHBOUR * len(rows) / loader.n_rows))
+    distances = nearest_rows(rows, asked, min(rank + 1, len(rows)))[0]  # the first is the row itself
+    return float(np.median(distances[:, -1]))

@@ -1,0 +1,198 @@
+"""A start's labels, learnt and made smooth: the objective by hand, what it is for, and when it is not believed."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from steinmix import ConfigError, Training, VaDE
+from steinmix.data import as_source
+from steinmix.estimator import FitContext, Pretraining, Smoother, smoothing_epochs, without_smoother
+from steinmix.estimator.smoothing import LAMBDA, MU, smoothing_phases
+from steinmix.metrics import clustering_accuracy
+from steinmix.numerics.adversarial import adversarial_step
+from steinmix.objective import Batch
+from steinmix.random import Streams
+from steinmix.training import Loader, run
+from steinmix.training.checkpoint import Checkpoint
+
+
+@pytest.fixture
+def smoother():
+    smoother = Smoother(3, 8, 4, Streams(0).torch("weights"))
+    smoother.shares.copy_(torch.tensor([0.4, 0.3, 0.2, 0.1]))
+    smoother.radius.fill_(0.3)
+    return smoother
+
+
+@pytest.fixture
+def batch(normal):
+    return Batch(normal(40, 3, dtype=torch.float32), torch.arange(40))
+
+
+def test_the_terms_by_hand(smoother, batch):
+    terms = smoother.terms(batch, Streams(1))
+    log_p = smoother(batch.x).detach()
+    p = log_p.exp()
+    noise = Streams(1).normal_like(batch.x, "adversarial")
+    moved = smoother(batch.x + adversarial_step(smoother, batch.x, log_p, torch.tensor(0.3), noise)).detach()
+    mean = p.mean(0)
+    expected = {
+        "smoothness": (p * (log_p - moved)).sum(-1).mean(),
+        "entropy": -(p * log_p).sum(-1).mean(),
+        "balance": (mean * (mean / smoother.shares).log()).sum(),
+    }
+    assert {name: term.weight for name, term in terms.items()} == {
+        "smoothness": 1.0,
+        "entropy": LAMBDA,
+        "balance": LAMBDA * MU,
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name].value.detach(), value, msg=name)
+
+
+def test_the_gradient_of_the_balance_is_that_of_the_divergence(smoother, batch):
+    mean = smoother(batch.x).exp().mean(0)
+    divergence = (mean * (mean / smoother.shares).log()).sum()
+    weights = list(smoother.parameters())
+    expected = torch.autograd.grad(divergence, weights)
+    found = torch.autograd.grad(smoother.terms(batch, Streams(1))["balance"].value, weights)
+    for a, b in zip(found, expected):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+def test_learning_has_the_labels_in_place_of_the_entropies(smoother, batch, rng):
+    labels = torch.from_numpy(rng.integers(0, 4, size=100))
+    index = torch.from_numpy(rng.permutation(100)[:40])
+    terms = smoother.terms(batch._replace(index=index), Streams(1), labels)
+    assert set(terms) == {"smoothness", "labels"}
+    chosen = smoother(batch.x)[torch.arange(40), labels[index]]
+    torch.testing.assert_close(terms["labels"].value, -chosen.mean())
+
+
+class Module(torch.nn.Module):
+    def __init__(self, smoother, labels):
+        super().__init__()
+        self.smoother = smoother
+        self.other = torch.nn.Parameter(torch.ones(2))
+        self.register_buffer("start_labels", torch.from_numpy(labels))
+
+
+def smoothed(x, labels, epochs=60):
+    """Labels after smoothing those given."""
+    streams = Streams(0)
+    module = Module(Smoother(x.shape[1], 32, labels.max() + 1, streams.torch("weights")), labels.copy())
+    loader = Loader(as_source(x), torch.Tensor.float, 64, torch.device("cpu"), streams)
+    training = Training(progress=False)
+    context = FitContext(loader, streams, training, {"smoothing_epochs": epochs})
+    phases, finish = smoothing_phases(module, context, lambda: None)
+    history = run(module, phases, loader, training, streams, 1e-3)
+    finish()
+    assert bool((module.other == 1).all())
+    return module.start_labels.numpy(), history
+
+
+@pytest.mark.parametrize("mistake", ["a slant border", "some rows"])
+def test_a_border_moves_to_where_rows_are_sparse(rng, mistake):
+    """Two long clouds side by side; the start has divided them aslant, or mistaken a row in ten."""
+    x = rng.normal(size=(800, 2)) * [1, 0.15]
+    truth = np.repeat([0, 1], 400)
+    x[:, 1] += truth
+    slant = (x[:, 1] - 0.5 + 0.3 * x[:, 0] > 0).astype(int)
+    start = slant if mistake == "a slant border" else np.where(rng.random(800) < 0.1, 1 - truth, truth)
+    assert clustering_accuracy(truth, start) < 0.975
+    found, history = smoothed(x.astype(np.float32), start)
+    assert clustering_accuracy(truth, found) > 0.985
+    assert [record["phase"] for record in history] == ["labels"] * 6 + ["smoothing"] * 54
+
+
+def test_clusters_keep_their_sizes(rng):
+    """Nothing draws them to equal shares."""
+    truth = np.repeat([0, 1], [570, 30])
+    x = rng.normal(size=(600, 3)) + 6 * truth[:, None]
+    found, _ = smoothed(x.astype(np.float32), truth)
+    assert clustering_accuracy(truth, found) > 0.99
+
+
+def test_what_loses_a_cluster_is_not_believed(rng):
+    x, labels = rng.normal(size=(60, 3)).astype(np.float32), np.arange(60) % 3
+    streams = Streams(0)
+    module = Module(Smoother(3, 4, 3, streams.torch("weights")), labels)
+    with torch.no_grad():
+        module.smoother.output.bias.copy_(torch.tensor([50.0, 0.0, 0.0]))
+    loader = Loader(as_source(x), torch.Tensor.float, 64, torch.device("cpu"), streams)
+    context = FitContext(loader, streams, Training(), {"smoothing_epochs": 1})
+    smoothing_phases(module, context, lambda: None)[1]()
+    np.testing.assert_array_equal(module.start_labels, labels)
+
+
+def test_the_radius_is_a_quarter_of_the_distance_to_the_tenth_neighbour(smoother, rng):
+    x = rng.normal(size=(300, 3)).astype(np.float32)
+    loader = Loader(as_source(x), torch.Tensor.float, 64, torch.device("cpu"), Streams(0))
+    smoother.begin_(torch.arange(300) % 4, loader, Streams(0))
+    distance = np.sort(np.linalg.norm(x[:, None] - x[None], axis=-1), axis=1)[:, 10]
+    assert float(smoother.radius) == pytest.approx(0.25 * np.median(distance), rel=1e-5)
+    np.testing.assert_allclose(smoother.shares, 0.25)
+
+
+def test_when_it_is_done():
+    assert smoothing_epochs(None, "graph", 70_000, None) == 10
+    assert smoothing_epochs(None, "graph", 70_000, 3) == 3
+    assert smoothing_epochs(None, "graph", 999, None) == 0
+    assert smoothing_epochs(None, "kmeans", 70_000, None) == 0
+    assert smoothing_epochs(7, "kmeans", 10, 3) == 7
+    for wrong in (-1, 2.5, True):
+        with pytest.raises(ConfigError, match="smoothing_epochs is"):
+            smoothing_epochs(wrong, "graph", 10, None)
+
+
+@pytest.fixture
+def vade(rng):
+    truth = np.repeat(np.arange(3), 60)
+    x = (rng.normal(size=(180, 6)) + 6 * np.eye(6)[truth * 2]).astype(np.float32)
+
+    def fit(checkpoint=None, resume=False, **settings):
+        chosen = {"smoothing_epochs": 4, "pretraining": Pretraining(epochs=2), "random_state": 0} | settings
+        model = VaDE(3, hidden=(16,), latent_dim=2, training=Training(epochs=3, batch_size=64), **chosen)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return model.fit(x, checkpoint=checkpoint, resume=resume)
+
+    return fit
+
+
+def test_the_phases_of_a_fit(vade):
+    model = vade()
+    order = list(dict.fromkeys(record["phase"] for record in model.history_))
+    assert order == ["pretrain", "labels", "smoothing", "anchor", "mixture"]
+    with torch.no_grad():
+        x = model.preparation_(torch.as_tensor(np.zeros((1, model.n_features_in_))))
+    assert model.module_.smoother(x).shape == (1, 3)
+    assert len(without_smoother(model.module_)) == len(list(model.module_.parameters())) - 6
+
+
+def test_a_resumed_fit_ends_with_the_same_bits(vade, tmp_path, monkeypatch):
+    write, whole = Checkpoint.write, vade()
+    for stop in (2, 3, 5, 6):  # before, in and between the phases, and after the last
+        with monkeypatch.context() as patch:
+
+            def write_and_stop(self, state, stop=stop):
+                write(self, state)
+                if state.epochs_done == stop:
+                    raise KeyboardInterrupt
+
+            patch.setattr(Checkpoint, "write", write_and_stop)
+            with pytest.raises(KeyboardInterrupt):
+                vade(tmp_path / str(stop))
+        resumed = vade(tmp_path / str(stop), resume=True)
+        for name, tensor in whole.module_.state_dict().items():
+            assert torch.equal(resumed.module_.state_dict()[name], tensor), (stop, name)
+
+
+def test_stacked_restarts_equal_single_ones(vade):
+    together = vade(n_init=3)
+    assert together.restarts_[0]["error"] is None
+    alone = vade()
+    np.testing.assert_array_equal(together.restart_labels_[0], alone.labels_)
+    assert together.restarts_[0]["history"][-1]["loss"] == pytest.approx(alone.history_[-1]["loss"], rel=1e-4)
