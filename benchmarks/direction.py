@@ -28,21 +28,23 @@ def many(p: int, m: int = 30_000) -> dict[str, float]:
     The bandwidth comes from random pairs, as always above 2,000 particles.
     """
     code = f"""
-import json, resource, time, torch
+import json, time, torch
 from steinmix import NSVGD
+from steinmix._machine import forget_peak, peak_memory_mb
 torch.set_num_threads(1)
 theta, ascent = torch.randn(2, {m}, {p}).unbind()
 direction, right = NSVGD(1.0), torch.cat([theta, ascent, theta[:, :1]], 1)
 direction(theta[:3000], ascent[:3000])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+forget_peak()
+before = peak_memory_mb()
 start = time.perf_counter(); direction(theta, ascent); ours = time.perf_counter() - start
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = peak_memory_mb()
 start = time.perf_counter()
 for rows in theta.split(256):
     (rows @ theta.T) @ right
 products = time.perf_counter() - start
 print(json.dumps({{"m": {m}, "p": {p}, "seconds": round(ours, 2), "two products": round(products, 2),
-                  "over products": round(ours / products, 2), "MiB": round((after - before) / 1024, 1)}}))
+                  "over products": round(ours / products, 2), "MiB": round(after - before, 1)}}))
 """
     found = json.loads(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
     print(f"direction {found}")

@@ -197,7 +197,7 @@ def smoothing_phases(
 
 def _neighbour_distance(loader: Loader, streams: Streams) -> float:
     """Return the median distance of a row to its 10th neighbour, estimated from some rows."""
-    from ..numerics.graphs import nearest_rows
+    from ..numerics.neighbours import nearest_rows
 
     rows = map_chunks(lambda x: x, loader, loader.sample_index(KNOWN))
     asked = rows[streams.numpy("asked").permutation(len(rows))[:ASKED]]

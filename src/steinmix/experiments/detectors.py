@@ -14,7 +14,7 @@ import numpy as np
 from ..diversify import NSVGD, RBF
 from ..diversify.released import ReleasedNSVGD
 from ..methods import DAGMM
-from ..numerics.graphs import nearest_rows
+from ..numerics.neighbours import nearest_rows
 from ..random import Streams
 from ..training import Training
 
