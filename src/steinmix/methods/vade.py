@@ -109,11 +109,11 @@ class VaDEModule(Coder):
         """Minus Eq. 9 as a mean over rows and, with `guidance`, the divergence of p(c|z) from the smoother's p(c|x)."""
         mean, log_var = map(batch.expand, self.encode_normal(batch.x))
         z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
-        log_p_c = self.mixture.log_responsibilities(z) if guidance or not anchored else None
+        log_p_c = self.mixture.log_responsibilities(z)
         log_gamma = self.anchor(batch.index) if anchored else log_p_c
         bound = self.bound_terms(batch.expand(batch.x), z, mean, log_var, log_gamma)
         terms = {name: Term(value.mean(-1)) for name, value in bound.items()}
-        if guidance:
+        if guidance and self.smoother is not None:
             with torch.no_grad():
                 guide = batch.expand(self.smoother(batch.x))
             terms["guidance"] = Term(kl_between(guide, log_p_c).mean(-1), guidance)
@@ -270,8 +270,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
             module.mixture.widen_(NARROWEST)
 
         def phase(name: str, epochs: int, anchored: bool) -> Phase:
-            guidance = self.guidance if module.smoother is not None else 0.0
-            terms = partial(module.terms, streams=streams, anchored=anchored, guidance=guidance)
+            terms = partial(module.terms, streams=streams, anchored=anchored, guidance=self.guidance)
             objective = Objective(terms, without_smoother(module), module.mixture.particles(), self.diversifier)
             return Phase(name, epochs, [objective], after_step=module.mixture.project_)
 
