@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import ArpackNoConvergence
 
 from steinmix.errors import ConfigError, DataError
-from steinmix.numerics import graphs
+from steinmix.numerics import graphs, neighbours
 from steinmix.numerics.graphs import (
     edge_information,
     graph_clusters,
@@ -74,7 +74,7 @@ def test_weights_are_the_definition(k, f):
 def test_blocks_do_not_change_the_graph(monkeypatch):
     x = np.random.default_rng(0).standard_normal((70, 20))
     whole = knn_graph(x, 5)
-    monkeypatch.setattr(graphs, "BLOCK", 150)
+    monkeypatch.setattr(neighbours, "BLOCK", 150)
     assert_array_equal(knn_graph(x, 5).toarray(), whole.toarray())
 
 
