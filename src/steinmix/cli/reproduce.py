@@ -266,7 +266,7 @@ def _parser() -> Parser:
     again.add_argument("--resume", action="store_true", help="run only what has no record; this is also the default")
     again.add_argument("--fresh", action="store_true", help="run again what has a record; the newer one counts")
     again.add_argument("--show", action="store_true", help="run nothing; make the table from the records")
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="runs at a time, one thread each; all cores")
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="runs at a time, one thread each; as many as cores")
     parser.add_argument("--output", "-o", default="results", metavar="DIR", help="folder of records and pages")
     parser.add_argument("--list", action="store_true", help="what is done, its cost, what is missing")
     parser.add_argument("--figures", action="store_true", help="draw the curves from the records")

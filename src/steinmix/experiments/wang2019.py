@@ -40,9 +40,9 @@ TABLE_1_NUMBERS = {
 DEPICT_ROWS = {
     "ae+k-means": "DEPICT's autoencoder, each seed's own",
     "ae+graph": "not in the paper; graph start on the same codes",
-    "depict": "graph start, anchor phase",
+    "depict": "graph start, its labels smoothed, anchor phase",
     "depict-k-means-start": "anchor phase",
-    "gaussian": "Gaussian head instead of softmax, no Stein step",
+    "gaussian": "as depict with a Gaussian head instead of softmax, no Stein step",
     "gaussian+stein-alpha-0": "the kernel smooths gradients over components, no repulsion",
     "gaussian+stein-paper-sign": "F = -R, the paper's sign, alpha = 0.5",
     "gaussian+stein-released-sign": "F = -R, the released sign, which attracts",

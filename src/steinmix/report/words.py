@@ -146,7 +146,10 @@ COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
 
 PHASES = {
     "pretrain": "the network learns to rebuild rows of which some values are hidden",
+    "labels": "clusters are found in a neighbour graph, and a classifier of the rows learns them",
+    "smoothing": "that classifier is made to keep its answer around each row; what it then says is the start",
     "anchor": "the mixture is started and each row's cluster is held at the start's, until networks and mixture agree",
+    "undiversified": "the method's own objective, before the diversifier acts",
     "mixture": "the method's own objective: clusters are free",
     "elbo": "the variational bound",
 }
@@ -158,6 +161,12 @@ TERMS = {
     "cluster": "how unlikely the chosen clusters are by their weights",
     "latent_entropy": "minus the entropy of a row's code: it falls as codes are spread wider",
     "cluster_entropy": "minus the entropy of a row's cluster: 0 if every row is certain",
+    "guidance": "how far a row's cluster is from what the smoothed start says of it",
+    "smoothness": "how much the classifier's answer changes in a small step from a row",
+    "labels": "how badly the classifier knows the clusters of the start",
+    "entropy": "how unsure the classifier is of a row",
+    "balance": "how far the sizes of its clusters are from those of the start",
+    "clustering": "how far a row's cluster is from its target",
     "kl": "how far a row's code is from the standard normal prior",
     "energy": "how unusual a row's code is: minus its log-density under the mixture, or a bound of it",
     "inverse_variance": "sum of the inverse variances of the components: it keeps them from shrinking to points",
