@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import ArpackNoConvergence
 
+from oracles.points import blobs
 from steinmix.errors import ConfigError, DataError
 from steinmix.numerics import graphs, neighbours
 from steinmix.numerics.graphs import (
     edge_information,
-    graph_clusters,
     knn_graph,
     normalized_cut,
     spectral_embedding,
 )
-from steinmix.random import Streams
-
-
-def blobs(n: int = 60, k: int = 3, f: int = 2, spread: float = 0.3, seed: int = 0):
-    rng = np.random.default_rng(seed)
-    centres = 4 * np.eye(max(k, f))[:k, :f] if k <= f else 4 * rng.standard_normal((k, f))
-    labels = np.arange(n) % k
-    return centres[labels] + spread * rng.standard_normal((n, f)), labels
 
 
 def cliques(*sizes: int) -> csr_matrix:
@@ -55,10 +44,6 @@ def slow_graph(x: np.ndarray, k: int) -> np.ndarray:
             if j in near[i] or i in near[j]:
                 weights[i, j] = np.exp(-(distance[i, j] ** 2) / (scale[i] * scale[j]))
     return weights
-
-
-def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
-    return len(set(zip(a.tolist(), b.tolist()))) == len(set(a.tolist())) == len(set(b.tolist()))
 
 
 @pytest.mark.parametrize("k", [3, 9])
@@ -120,10 +105,6 @@ def test_bad_parameters_are_named():
         knn_graph(x, 0)
     with pytest.raises(ConfigError, match="n_components is 10"):
         spectral_embedding(knn_graph(x), 10, np.random.default_rng(0))
-    with pytest.raises(ConfigError, match="n_clusters is 0"):
-        graph_clusters(x, 0, Streams(0))
-    with pytest.raises(ConfigError, match="n_eigenvectors is 0"):
-        graph_clusters(x, 2, Streams(0), n_eigenvectors=0)
 
 
 @pytest.mark.parametrize("solver", ["dense", "arpack", "lobpcg"])
@@ -197,103 +178,13 @@ def test_edge_information_of_known_graphs():
     assert edge_information(csr_matrix((3, 3)), np.zeros(3, int), 1) == 0
 
 
-def test_local_moves_never_lose_information():
-    x, labels = blobs(300, 3, spread=1.0)
-    graph = knn_graph(x)
-    wrong = np.where(np.random.default_rng(0).random(300) < 0.2, (labels + 1) % 3, labels)
-    moved = graphs._moved(graph, wrong, 3)
-    assert edge_information(graph, moved, 3) > edge_information(graph, wrong, 3)
-    assert (moved == labels).mean() > (wrong == labels).mean()
-
-
-def two_moons(n: int = 400):
-    rng = np.random.default_rng(0)
-    angle, labels = rng.uniform(0, np.pi, n), np.arange(n) % 2
-    x = np.stack([np.cos(angle) + labels, np.sin(angle) * (1 - 2 * labels) + 0.3 * labels], axis=1)
-    return x + 0.05 * rng.standard_normal((n, 2)), labels
-
-
-@pytest.mark.parametrize("data", [blobs(90, 3), blobs(500, 6, 20), two_moons()])
-def test_separate_classes_are_found(data):
-    x, labels = data
-    assert same_partition(graph_clusters(x, labels.max() + 1, Streams(0)).labels, labels)
-
-
-def test_digits():
-    from scipy.optimize import linear_sum_assignment
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
-    start = graph_clusters(x, 10, Streams(0))
-    table = np.zeros((10, 10))
-    np.add.at(table, (start.labels, y), 1)
-    assert table[linear_sum_assignment(-table)].sum() / len(y) > 0.85
-    assert [q for q, _ in start.candidates] == list(range(10, 21))
-    assert max(score for _, score in start.candidates) <= start.score < np.log(10)
-    assert start.n_neighbors == 10
-
-
-def test_same_streams_same_labels_and_no_global_generator():
-    x, _ = blobs(500, 4, 20, spread=1.5)
-    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    one, two = graph_clusters(x, 4, Streams(3)), graph_clusters(x, 4, Streams(3))
-    assert_array_equal(one.labels, two.labels)
-    assert one.score == two.score
-    assert one.candidates == two.candidates
-    assert random.getstate() == states[0]
-    assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
-    assert torch.equal(torch.get_rng_state(), states[2])
-
-
-@pytest.mark.parametrize(
-    ("n", "k", "f"), [(5, 3, 2), (5, 5, 1), (3, 5, 2), (1, 1, 1), (1, 3, 1), (2, 1, 4), (40, 7, 1)]
-)
-def test_small_sets_fill_their_clusters(n, k, f):
-    x = np.random.default_rng(n).standard_normal((n, f))
-    start = graph_clusters(x, k, Streams(0))
-    assert start.labels.shape == (n,)
-    assert start.labels.dtype == np.int64
-    assert len(np.unique(start.labels)) == min(n, k)
-    assert start.labels.max() < k
-
-
-def test_equal_rows_have_equal_labels():
-    x = np.random.default_rng(0).standard_normal((12, 3))
-    many = np.vstack([x] * 20)
-    start = graph_clusters(many, 4, Streams(0))
-    assert_array_equal(start.labels, np.tile(start.labels[:12], 20))
-    assert len(np.unique(start.labels)) == 4
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, bool])
-def test_all_rows_identical(dtype):
-    assert_array_equal(graph_clusters(np.ones((9, 2), dtype), 3, Streams(0)).labels, 0)
-
-
-def test_zero_and_minus_zero_are_one_row():
-    x = np.array([[0.0], [-0.0], [5.0]])
-    labels = graph_clusters(x, 2, Streams(0)).labels
-    assert labels[0] == labels[1] != labels[2]
-
-
-def test_many_small_parts():
-    centres = 100 * np.arange(15.0)[:, None]
-    x = (centres + np.random.default_rng(0).standard_normal((15, 12))).ravel()[:, None]
-    start = graph_clusters(x, 3, Streams(0))  # 15 parts of 12 rows: at 10 neighbours nothing joins them
-    assert start.n_neighbors > 10
-    assert len(np.unique(start.labels)) == 3
-    given = graph_clusters(x, 3, Streams(0), n_neighbors=10)
-    assert given.n_neighbors == 10
-    assert len(np.unique(given.labels)) == 3
-
-
-def test_landmarks_carry_the_others():
-    x, labels = blobs(400, 3)
-    start = graph_clusters(x, 3, Streams(0), max_rows=100)
-    assert same_partition(start.labels, labels)
-
-
-def test_chosen_settings_are_kept():
-    start = graph_clusters(blobs(90, 3)[0], 3, Streams(0), n_neighbors=6, n_eigenvectors=4)
-    assert (start.n_neighbors, start.n_eigenvectors) == (6, 4)
-    assert [q for q, _ in start.candidates] == [4]
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_information_of_a_walk_is_the_definition(steps):
+    graph = knn_graph(blobs(30, spread=1.5)[0], 4)
+    labels = np.random.default_rng(0).integers(3, size=30)
+    degree = graph.toarray().sum(axis=1)
+    walk = np.linalg.matrix_power(graph.toarray() / degree[:, None], steps)
+    member = np.eye(3)[labels]
+    joint = member.T @ (degree[:, None] * walk) @ member / degree.sum()
+    share = joint.sum(axis=1)
+    assert_allclose(edge_information(graph, labels, 3, steps), (joint * np.log(joint / np.outer(share, share))).sum())

@@ -59,6 +59,8 @@ def test_an_optimiser_may_be_a_function_and_a_group_have_its_own_rate():
         ("auto", True, torch.nn.ConvTranspose2d(1, 1, 1), torch.bfloat16),
         ("auto", False, torch.nn.Conv2d(1, 1, 1), None),
         ("auto", True, torch.nn.Linear(1, 1), None),
+        ("auto", True, torch.nn.Linear(500, 1000), torch.bfloat16),
+        ("auto", False, torch.nn.Linear(500, 1000), None),
         ("fp32", True, torch.nn.Conv2d(1, 1, 1), None),
         ("bf16", False, torch.nn.Linear(1, 1), torch.bfloat16),
     ],

@@ -124,7 +124,7 @@ def _gaussian_mixture(x: np.ndarray, seed: int) -> Answer:
 
 
 def _graph(x: np.ndarray, seed: int) -> Answer:
-    from ..numerics.graphs import graph_clusters
+    from ..numerics.partitions import graph_clusters
     from ..random import Streams
 
     return _hard(graph_clusters(x, N_CLUSTERS, Streams(seed)).labels)

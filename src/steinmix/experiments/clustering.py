@@ -212,7 +212,7 @@ def _mixture(task: Task, seed: int) -> Answer:
 
 
 def _graph(task: Task, seed: int) -> Answer:
-    from ..numerics.graphs import graph_clusters
+    from ..numerics.partitions import graph_clusters
 
     return Answer(
         graph_clusters(unit_rows(task.rows), task.n_clusters, Streams(seed)).labels, settings="graph_clusters"

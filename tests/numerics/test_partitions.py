@@ -1,0 +1,141 @@
+"""The graph start: partitions whose answer is known, small and degenerate sets, chance from the streams alone."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from oracles.points import blobs
+from steinmix.errors import ConfigError
+from steinmix.numerics import partitions
+from steinmix.numerics.graphs import edge_information, knn_graph
+from steinmix.numerics.partitions import graph_clusters
+from steinmix.random import Streams
+
+
+def same_partition(a: np.ndarray, b: np.ndarray) -> bool:
+    return len(set(zip(a.tolist(), b.tolist()))) == len(set(a.tolist())) == len(set(b.tolist()))
+
+
+def test_bad_parameters_are_named():
+    x = np.random.default_rng(0).standard_normal((9, 2))
+    with pytest.raises(ConfigError, match="n_clusters is 0"):
+        graph_clusters(x, 0, Streams(0))
+    with pytest.raises(ConfigError, match="n_eigenvectors is 0"):
+        graph_clusters(x, 2, Streams(0), n_eigenvectors=0)
+
+
+def test_local_moves_never_lose_information():
+    x, labels = blobs(300, 3, spread=1.0)
+    graph = knn_graph(x)
+    wrong = np.where(np.random.default_rng(0).random(300) < 0.2, (labels + 1) % 3, labels)
+    moved = partitions._moved(graph, wrong, 3)
+    assert edge_information(graph, moved, 3) > edge_information(graph, wrong, 3)
+    assert (moved == labels).mean() > (wrong == labels).mean()
+
+
+def two_moons(n: int = 400):
+    rng = np.random.default_rng(0)
+    angle, labels = rng.uniform(0, np.pi, n), np.arange(n) % 2
+    x = np.stack([np.cos(angle) + labels, np.sin(angle) * (1 - 2 * labels) + 0.3 * labels], axis=1)
+    return x + 0.05 * rng.standard_normal((n, 2)), labels
+
+
+@pytest.mark.parametrize("data", [blobs(90, 3), blobs(500, 6, 20), two_moons()])
+def test_separate_classes_are_found(data):
+    x, labels = data
+    assert same_partition(graph_clusters(x, labels.max() + 1, Streams(0)).labels, labels)
+
+
+def test_digits():
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    start = graph_clusters(x, 10, Streams(0))
+    table = np.zeros((10, 10))
+    np.add.at(table, (start.labels, y), 1)
+    assert table[linear_sum_assignment(-table)].sum() / len(y) > 0.85
+    assert [q for q, _ in start.candidates] == [0, *range(10, 21)]
+    assert max(score for _, score in start.candidates) == start.score < np.log(10)
+    assert start.n_neighbors == 10
+
+
+def test_same_streams_same_labels_and_no_global_generator():
+    x, _ = blobs(500, 4, 20, spread=1.5)
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    one, two = graph_clusters(x, 4, Streams(3)), graph_clusters(x, 4, Streams(3))
+    assert_array_equal(one.labels, two.labels)
+    assert one.score == two.score
+    assert one.candidates == two.candidates
+    assert random.getstate() == states[0]
+    assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "f"), [(5, 3, 2), (5, 5, 1), (3, 5, 2), (1, 1, 1), (1, 3, 1), (2, 1, 4), (40, 7, 1)]
+)
+def test_small_sets_fill_their_clusters(n, k, f):
+    x = np.random.default_rng(n).standard_normal((n, f))
+    start = graph_clusters(x, k, Streams(0))
+    assert start.labels.shape == (n,)
+    assert start.labels.dtype == np.int64
+    assert len(np.unique(start.labels)) == min(n, k)
+    assert start.labels.max() < k
+
+
+def test_equal_rows_have_equal_labels():
+    x = np.random.default_rng(0).standard_normal((12, 3))
+    many = np.vstack([x] * 20)
+    start = graph_clusters(many, 4, Streams(0))
+    assert_array_equal(start.labels, np.tile(start.labels[:12], 20))
+    assert len(np.unique(start.labels)) == 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, bool])
+def test_all_rows_identical(dtype):
+    assert_array_equal(graph_clusters(np.ones((9, 2), dtype), 3, Streams(0)).labels, 0)
+
+
+def test_zero_and_minus_zero_are_one_row():
+    x = np.array([[0.0], [-0.0], [5.0]])
+    labels = graph_clusters(x, 2, Streams(0)).labels
+    assert labels[0] == labels[1] != labels[2]
+
+
+def test_many_small_parts():
+    centres = 100 * np.arange(15.0)[:, None]
+    x = (centres + np.random.default_rng(0).standard_normal((15, 12))).ravel()[:, None]
+    start = graph_clusters(x, 3, Streams(0))  # 15 parts of 12 rows: at 10 neighbours nothing joins them
+    assert start.n_neighbors > 10
+    assert len(np.unique(start.labels)) == 3
+    given = graph_clusters(x, 3, Streams(0), n_neighbors=10)
+    assert given.n_neighbors == 10
+    assert len(np.unique(given.labels)) == 3
+
+
+def test_landmarks_carry_the_others():
+    x, labels = blobs(400, 3)
+    start = graph_clusters(x, 3, Streams(0), max_rows=100)
+    assert same_partition(start.labels, labels)
+
+
+def test_chosen_settings_are_kept():
+    start = graph_clusters(blobs(90, 3)[0], 3, Streams(0), n_neighbors=6, n_eigenvectors=4)
+    assert (start.n_neighbors, start.n_eigenvectors) == (6, 4)
+    assert [q for q, _ in start.candidates] == [4]
+
+
+def test_small_groups_far_away_leave_the_clusters_whole():
+    x, _ = blobs(600, 3, 2, spread=0.8)
+    far = 60 + 40 * np.arange(8)[:, None] + 1e-3 * np.random.default_rng(0).standard_normal((8, 30))
+    rows = np.vstack([x, np.stack([far.ravel(), -far.ravel()], axis=1)])
+    spectral = graph_clusters(rows, 3, Streams(0), n_eigenvectors=3, n_neighbors=10)
+    start = graph_clusters(rows, 3, Streams(0), n_neighbors=10)
+    assert start.n_eigenvectors == 0
+    assert start.score > spectral.score  # which gives all 600 rows one label
