@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..numerics.precision import onednn_products
 from ..objective import Batch, Objective, Phase, Term
-from .config import Training
+from .config import Training, is_large
 from .distributed import add_gradients_, added, world_size
 from .loader import Loader
 
@@ -74,9 +75,15 @@ class Stepper:
         self._only = [_targets(module, params) for _, _, params in self._parts]
         dtype = training.autocast_dtype(module, device)
         self._autocast = torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
+        routed = dtype is None and device.type == "cpu" and is_large(module)
+        self._products = onednn_products if routed else contextlib.nullcontext
 
     def epoch(self, loader: Loader) -> Logged:
         """Take every batch of an epoch."""
+        with self._products():
+            return self._epoch(loader)
+
+    def _epoch(self, loader: Loader) -> Logged:
         logged: list[dict[str, Tensor]] = []
         weights: list[float] = []
         accumulate, after, steps = self.training.accumulate, self.phase.after_step, 0
