@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._params import Configuration
-from ..numerics.kernels import DIRECT_LIMIT, imq, rbf, repulsion, square_length, squared_distances
+from ..numerics.kernels import DIRECT_LIMIT, imq, rbf, rbf_sums, repulsion, squared_distances
 from .bandwidths import Bandwidth, as_bandwidth
 
 __all__ = ["IMQ", "RBF", "Identity", "Kernel", "KernelSums"]
@@ -90,16 +90,9 @@ class RBF(_Radial):
     def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         return rbf(squared, h)
 
-    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: float | Tensor) -> KernelSums:
-        # W = K / h^2, so K alone gives all three sums: of many particles by one product with [G, Theta, 1].
-        h2 = square_length(h)
-        k = squared_distances(rows, theta).div_(-2 * h2).exp_()
-        if theta.shape[-2] <= DIRECT_LIMIT:
-            mass = k.sum(-1, keepdim=True)
-            return KernelSums(k @ ascent, (mass * rows - k @ theta).div_(h2), mass)
-        right = torch.cat([ascent, theta, torch.ones_like(theta[..., :1])], dim=-1)
-        smoothed, moved, mass = (k @ right).split([theta.shape[-1], theta.shape[-1], 1], dim=-1)
-        return KernelSums(smoothed, (mass * rows - moved) / h2, mass)
+    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+        """Return the sums; memory is O(m p)."""
+        return KernelSums(*rbf_sums(theta, ascent, as_bandwidth(self.bandwidth)(theta)))
 
 
 @dataclass

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..random import fixed_generator
 
-__all__ = ["imq", "pair_distances", "rbf", "repulsion", "square_length", "squared_distances"]
+__all__ = ["imq", "pair_distances", "rbf", "rbf_sums", "repulsion", "squared_distances"]
 
 DIRECT_LIMIT = 64
 """Up to this many rows distances are taken from differences; above, from one matrix product."""
@@ -26,6 +26,12 @@ DIRECT_LIMIT = 64
 SHORT_ROWS = 32
 """Up to this length of a row torch's own loop over pairs is the faster way to differences (twice, at 64 rows of 10);
 above, its loop is not vectorised and costs twice as much (64 rows of 100)."""
+
+FEW_ENTRIES = 40_000
+"""Up to so many numbers in all differences, (m, m, p), they are formed: it takes fewer operations."""
+
+TILE = 256
+"""Particles on a side of the part of K that is held at once: memory stays O(m p) and a tile in the cache."""
 
 EXACT_PAIRS_LIMIT = 2000
 RANDOM_PAIRS = 65_536
@@ -75,9 +81,9 @@ def _upper(m: int, device: torch.device) -> Tensor:
     return first * m + second
 
 
-def square_length(h: float | Tensor) -> float | Tensor:
-    """Return h^2, of a bandwidth for all or one per leading index (*r,), ready to divide (*r, m, m)."""
-    return h.square()[..., None, None] if isinstance(h, Tensor) else h * h
+def _matrix(h: float | Tensor) -> float | Tensor:
+    """Return a bandwidth for all or one per leading index (*r,), ready to divide (*r, m, m)."""
+    return h[..., None, None] if isinstance(h, Tensor) else h
 
 
 def rbf(squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -90,14 +96,14 @@ def rbf(squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
     h : float or Tensor (*r,)
         Bandwidth, a length.
     """
-    h2 = square_length(h)
+    h2 = _matrix(h) ** 2
     k = torch.exp(squared / (-2 * h2))
     return k, k / h2
 
 
 def imq(squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
     r"""Return K and W of the inverse multiquadric kernel :math:`(1 + d^2/h^2)^{-1/2}`: :math:`W = K^3 / h^2`."""
-    h2 = square_length(h)
+    h2 = _matrix(h) ** 2
     k = torch.rsqrt(1 + squared / h2)
     return k, k.pow(3) / h2
 
@@ -114,3 +120,58 @@ def repulsion(weights: Tensor, rows: Tensor, theta: Tensor) -> Tensor:
         All particles j.
     """
     return weights.sum(-1, keepdim=True) * rows - weights @ theta
+
+
+def rbf_sums(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return, with the Gaussian kernel, :math:`\sum_j k_{ij} g_j`, the repulsion and :math:`\sum_j k_{ij}`.
+
+    Here W = K / h^2, so K alone gives all three.
+
+    Parameters
+    ----------
+    theta, ascent : Tensor (*r, m, p)
+    h : float or Tensor (*r,)
+
+    Returns
+    -------
+    smoothed, away : Tensor (*r, m, p)
+    mass : Tensor (*r, m, 1)
+    """
+    (m, p), h = theta.shape[-2:], _matrix(h)
+    if m * m * p <= FEW_ENTRIES:
+        return _of_few(theta, ascent, h)
+    if m <= DIRECT_LIMIT:
+        near = theta - theta.narrow(-2, 0, 1)  # rounding errors grow with the norm; this is cheaper than the mean
+        k = squared_distances(near, near).div_(-2 * h**2).exp_()
+        mass = k.sum(-1, keepdim=True)
+        return k @ ascent, (mass * near - k @ near).div_(h**2), mass
+    return _of_many((theta - theta.mean(-2, keepdim=True)) / h, ascent, h)
+
+
+def _of_few(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    difference = theta.unsqueeze(-2) - theta.unsqueeze(-3)
+    k = difference.square().sum(-1).div_(-2 * h**2).exp_()
+    away = difference.mul_(k.unsqueeze(-1)).sum(-2).div_(h**2)
+    return k @ ascent, away, k.sum(-1, keepdim=True)
+
+
+def _of_many(scaled: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of particles about the origin in units of h, by tiles.
+
+    The exponent -|a|^2 / 2 + a b - |b|^2 / 2 is one product of longer rows, and a tile and its mirror image share one
+    exponential.
+    """
+    p, half, one = scaled.shape[-1], scaled.square().sum(-1, keepdim=True) / -2, torch.ones_like(scaled[..., :1])
+    left = torch.cat([scaled, half, one], dim=-1).split(TILE, dim=-2)
+    right = torch.cat([scaled, one, half], dim=-1).split(TILE, dim=-2)
+    summed = torch.cat([ascent, scaled, one], dim=-1)
+    parts, total = summed.split(TILE, dim=-2), torch.zeros_like(summed)
+    sums = total.split(TILE, dim=-2)
+    for i, rows in enumerate(left):
+        for j in range(i, len(left)):
+            k = (rows @ right[j].mT).clamp_(max=0).exp_()
+            sums[i].add_(k @ parts[j])
+            if j > i:
+                sums[j].add_(k.mT @ parts[i])
+    smoothed, moved, mass = total.split([p, p, 1], dim=-1)
+    return smoothed, (mass * scaled - moved) / h, mass
