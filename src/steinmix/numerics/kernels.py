@@ -156,22 +156,22 @@ def _of_few(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, T
 
 
 def _of_many(scaled: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of particles about the origin in units of h, by tiles.
+    """The same of particles about the origin in units of h, which are overwritten, by tiles.
 
     The exponent -|a|^2 / 2 + a b - |b|^2 / 2 is one product of longer rows, and a tile and its mirror image share one
     exponential.
     """
     p, half, one = scaled.shape[-1], scaled.square().sum(-1, keepdim=True) / -2, torch.ones_like(scaled[..., :1])
-    left = torch.cat([scaled, half, one], dim=-1).split(TILE, dim=-2)
     right = torch.cat([scaled, one, half], dim=-1).split(TILE, dim=-2)
     summed = torch.cat([ascent, scaled, one], dim=-1)
     parts, total = summed.split(TILE, dim=-2), torch.zeros_like(summed)
     sums = total.split(TILE, dim=-2)
-    for i, rows in enumerate(left):
-        for j in range(i, len(left)):
+    for i, tile in enumerate(right):
+        rows = torch.cat([tile[..., :p], tile[..., p + 1 :], tile[..., p : p + 1]], dim=-1)
+        for j in range(i, len(right)):
             k = (rows @ right[j].mT).clamp_(max=0).exp_()
             sums[i].add_(k @ parts[j])
             if j > i:
                 sums[j].add_(k.mT @ parts[i])
     smoothed, moved, mass = total.split([p, p, 1], dim=-1)
-    return smoothed, (mass * scaled - moved) / h, mass
+    return smoothed, scaled.mul_(mass).sub_(moved).div_(h), mass
