@@ -75,7 +75,7 @@ def machine(device: Any = "cpu") -> dict[str, Any]:
     return {
         "device": str(device),
         "threads": torch.get_num_threads(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()}, {platform.machine()}",
         "peak_memory_mb": peak_memory_mb(),
     }
 
