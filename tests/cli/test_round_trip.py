@@ -101,6 +101,9 @@ def test_sample(cli, fit, write, tmp_path):
     assert set(sm.load(run / "model").predict(rows)) == {1}
     assert cli("sample", run, "-n", "5", "--component", "1", "-o", tmp_path / "again.npy")[0] == 0
     assert (tmp_path / "new.npy").read_bytes() == (tmp_path / "again.npy").read_bytes()
+    sure = ("sample", run, "-n", "5", "--component", "1", "--min_posterior", "0.9", "-o", tmp_path / "sure.npy")
+    assert cli(*sure)[0] == 0
+    assert sm.load(run / "model").predict_proba(np.load(tmp_path / "sure.npy"))[:, 1].min() > 0.85
     assert cli("sample", run, "-n", "4", "--seed", "3", "-o", tmp_path / "new.parquet")[0] == 0
     assert list(table(tmp_path / "new.parquet")) == ["a", "b", "c"]
     assert cli("predict", run, tmp_path / "new.parquet", "-o", tmp_path / "labels.parquet")[0] == 0

@@ -45,7 +45,9 @@ def test_samples(mixture, X):
     assert rows.shape == (50, 5)
     assert set(components) <= {0, 1, 2}
     assert np.array_equal(model.sample(4, component=1, random_state=1), model.sample(4, component=1, random_state=1))
-    for wrong in ({"n_samples": 0}, {"component": 3}, {"component": -1}):
+    sure = model.sample(20, component=1, min_posterior=0.6, random_state=1)
+    assert sure.shape == (20, 5)
+    for wrong in ({"n_samples": 0}, {"component": 3}, {"component": -1}, {"min_posterior": 1.0}):
         with pytest.raises(sm.ConfigError):
             model.sample(**wrong)
 

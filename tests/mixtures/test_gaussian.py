@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from oracles.mixtures import FAMILIES, components, posterior, random_mixture, whole
+from steinmix.errors import ConfigError
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
 
@@ -86,6 +87,26 @@ def test_components_are_drawn_by_their_weights(normal, generator, family):
     share = torch.bincount(mixture.sample_component(n, generator), minlength=4) / n
     weights = mixture.log_weights().exp().detach()
     assert bool(((share - weights).abs() < 4.5 * (weights * (1 - weights) / n).sqrt()).all())
+
+
+@FAMILY
+@torch.no_grad()
+def test_sure_draws_are_those_of_all_draws_that_are_sure(normal, generator, family):
+    mixture, component = random_mixture(family, 3, 2, normal), torch.zeros(20_000, dtype=torch.long)
+    every = mixture.sample(component, generator)
+    own = mixture.responsibilities(every)[:, 0]
+    least = float(own.median())
+    kept, sure = every[own >= least], mixture.sample(component, generator, least)
+    assert float(mixture.responsibilities(sure)[:, 0].min()) >= least
+    error = (sure.var(0) / len(sure) + kept.var(0) / len(kept)).sqrt()
+    assert ((sure.mean(0) - kept.mean(0)).abs() < 4 * error).all()
+
+
+def test_a_component_without_sure_draws_says_so(normal, generator):
+    mixture = random_mixture("diag", 2, 2, normal)
+    mixture.set_moments_(torch.zeros(2, 2).double(), torch.ones(2, 2).double())
+    with pytest.raises(ConfigError, match="ask for a lower min_posterior"):
+        mixture.sample(torch.zeros(3, dtype=torch.long), generator, 0.9)
 
 
 @FAMILY

@@ -41,12 +41,12 @@ def _drawn(model: Any, options: Any) -> np.ndarray:
     name = type(model).__name__
     if not hasattr(model, "sample"):
         raise ConfigError(f"a model of {name} does not generate; expected one that does, such as vade or vae.")
-    arguments = {"random_state": options.seed}
-    if options.component is not None:
-        if "component" not in signature(model.sample).parameters:
-            raise ConfigError(f"a model of {name} has no components; leave --component out.")
-        arguments["component"] = options.component
-    return model.sample(options.n_samples, **arguments)
+    wanted = {key: getattr(options, key) for key in ("component", "min_posterior")}
+    chosen = {key: value for key, value in wanted.items() if value is not None}
+    for key in chosen:
+        if key not in signature(model.sample).parameters:
+            raise ConfigError(f"a model of {name} has no components; leave --{key} out.")
+    return model.sample(options.n_samples, random_state=options.seed, **chosen)
 
 
 def _write(target: Path, rows: np.ndarray, fitted: Run) -> None:
@@ -63,6 +63,9 @@ def _parser() -> Parser:
     parser.add_argument("run", metavar="RUN", help="run folder, or model folder")
     parser.add_argument("-n", "--n_samples", type=int, default=64, metavar="N", help="number of rows (default: 64)")
     parser.add_argument("--component", type=int, metavar="K", help="draw from this component only, counted from 0")
+    parser.add_argument(
+        "--min_posterior", type=float, metavar="P", help="only rows that belong to their component with at least this"
+    )
     parser.add_argument("--seed", type=int, help="the model's own unless given; the same seed gives the same rows")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="samples.npy, .parquet or .csv")
     add_common_options(parser)

@@ -112,6 +112,7 @@ class MixtureShell(DeepEstimator):
         n_samples: int = 1,
         component: int | None = None,
         *,
+        min_posterior: float = 0.0,
         random_state: Any = None,
         return_components: bool = False,
     ) -> Any:
@@ -122,6 +123,8 @@ class MixtureShell(DeepEstimator):
         n_samples : int, default=1
         component : int, optional
             Draw from this component only; None draws components by their weights.
+        min_posterior : float, default=0.0
+            Take only draws that the mixture gives to their component with at least this probability, below 1.
         random_state : int, RandomState or None
             None uses the estimator's own, so that the same call gives the same rows if that is an integer.
         return_components : bool, default=False
@@ -135,7 +138,7 @@ class MixtureShell(DeepEstimator):
         Raises
         ------
         ConfigError
-            If `n_samples` is not positive or there is no such component.
+            If `n_samples` is not positive, there is no such component, or it hardly has draws as sure as that.
         """
         check_is_fitted(self)
         mixture: AbstractMixture = self.module_.mixture
@@ -143,12 +146,15 @@ class MixtureShell(DeepEstimator):
             raise ConfigError(f"n_samples is {n_samples!r}; expected a whole number >= 1.")
         if component is not None and not (0 <= component < mixture.n_components):
             raise ConfigError(f"component is {component!r}; expected a number from 0 to {mixture.n_components - 1}.")
+        if not 0 <= min_posterior < 1:
+            raise ConfigError(f"min_posterior is {min_posterior!r}; expected a number from 0 to below 1.")
         state = self.random_state if random_state is None else random_state
         generator = Streams(seed_of(state), mixture.logits.device).torch("sample")
         with torch.inference_mode():
             drawn = mixture.sample_component(int(n_samples), generator)
             drawn = drawn if component is None else torch.full_like(drawn, component)
-            rows = self.preparation_.inverse(self.module_.generate(mixture.sample(drawn, generator))).cpu().numpy()
+            codes = mixture.sample(drawn, generator, min_posterior)
+            rows = self.preparation_.inverse(self.module_.generate(codes)).cpu().numpy()
         return (rows, drawn.cpu().numpy()) if return_components else rows
 
     @property

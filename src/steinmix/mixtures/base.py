@@ -7,9 +7,13 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..particles import Particles
 
 __all__ = ["AbstractMixture"]
+
+REDRAWS = 1000
+"""Times that a point without the posterior asked for is drawn anew."""
 
 
 class AbstractMixture(nn.Module, ABC):
@@ -105,8 +109,32 @@ class AbstractMixture(nn.Module, ABC):
         return torch.multinomial(self.log_weights().exp(), n, replacement=True, generator=generator)
 
     @torch.no_grad()
-    def sample(self, component: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw one point from each of the components (n,); returns (n, d)."""
+    def sample(self, component: Tensor, generator: torch.Generator, min_posterior: float = 0.0) -> Tensor:
+        """Draw one point from each of the components (n,); returns (n, d).
+
+        Points whose responsibility of their own component is below `min_posterior` are drawn anew.
+
+        Raises
+        ------
+        ConfigError
+            If a component hardly has such points.
+        """
+        points, redraws = self._draw(component, generator), 0
+        while min_posterior > 0 and bool((again := self._own(points, component) < min_posterior).any()):
+            if redraws == REDRAWS:
+                raise ConfigError(
+                    f"{REDRAWS} draws of component {int(component[again][0])} gave no point with a posterior of "
+                    f"{min_posterior}; ask for a lower min_posterior."
+                )
+            points[again] = self._draw(component[again], generator)
+            redraws += 1
+        return points
+
+    def _own(self, points: Tensor, component: Tensor) -> Tensor:
+        """Return how far each point belongs to the component (n,) it is drawn from, (n,)."""
+        return self.responsibilities(points).gather(-1, component.unsqueeze(-1)).squeeze(-1)
+
+    def _draw(self, component: Tensor, generator: torch.Generator) -> Tensor:
         shape = (len(component), self.n_features)
         noise = torch.randn(shape, generator=generator, dtype=self.logits.dtype, device=self.logits.device)
         return self.standard_draw(component, noise)
