@@ -64,6 +64,10 @@ METRICS = {
         Metric("mixture_distinct_components", "distinct components of p(z|x,w)", 0.2),
         Metric("used_components", "components with 1 % of the rows", 0.2),
         Metric("ambiguity", "ambiguity", higher=False),
+        Metric("one_class", "samples of one class"),
+        Metric("classes", "classes generated", 0.2),
+        Metric("one_class_sure", "the same, posterior 0.999 up"),
+        Metric("judge_error", "error of the judge", higher=False),
     )
 }
 
