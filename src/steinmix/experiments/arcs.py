@@ -142,7 +142,7 @@ ARCS = Experiment(
     title="Arcs: merging components",
     source="Dilokthanakul et al. (2016 and 2017), Figures 2 and 3 (without numbers)",
     metrics=("mixture_distinct_components", "distinct_components", "effective_components", "ambiguity", "purity"),
-    rows=tuple(Row(f"arcs/{name}", run, load, f"K = {N_CLUSTERS}, {EPOCHS} epochs", cost=30.0) for name in ROWS),
+    rows=tuple(Row(f"arcs/{name}", run, load, f"K = {N_CLUSTERS}, {EPOCHS} epochs", cost=8.0) for name in ROWS),
     curves=(Curve("z_prior_by_epoch", "z-prior term, nats"),),
 )
 
