@@ -323,11 +323,9 @@ def _verdict(nulls: Sequence[Mapping[str, Any]]) -> str:
         return ""
     best = max(nulls[1:], key=lambda row: row["scores"][name])
     own, other = nulls[0]["scores"][name], best["scores"][name]
-    relation = "above" if own > other else "below" if own < other else "equal to"
-    word, show = COLUMNS[name][0].lower(), FILTERS["percent"]
-    return (
-        f"In {word}, {nulls[0]['name']} ({show(own)}) is {relation} the best null row, {best['name']} ({show(other)})."
-    )
+    word, ours, theirs = COLUMNS[name][0].lower(), FILTERS["percent"](own), FILTERS["percent"](other)
+    relation = "equal to" if ours == theirs else "above" if own > other else "below"  # as far as is shown
+    return f"In {word}, {nulls[0]['name']} ({ours}) is {relation} the best null row, {best['name']} ({theirs})."
 
 
 def _parameters(model: Any) -> list[dict[str, Any]]:
