@@ -81,6 +81,18 @@ def test_other_restarts_are_fits_with_their_seeds_bit_for_bit(X, method, apart):
             assert method == "dagmm" or np.array_equal(model.initial_labels_, alone.initial_labels_)
 
 
+def test_precision_goes_by_the_size_of_one_restart(X, monkeypatch):
+    sizes = []
+
+    def note(self, module, device):
+        sizes.append(sum(p.numel() for p in module.parameters()))
+
+    monkeypatch.setattr(sm.Training, "autocast_dtype", note)
+    for n_init in (1, 3):
+        build("vade", n_init=n_init, epochs=1).fit(X)
+    assert len(set(sizes)) == 1
+
+
 def test_processes_give_the_same_bits(X, apart):
     one, other = build("vade", n_jobs=1).fit(X), build("vade", n_jobs=2).fit(X)
     assert one.restarts_ == other.restarts_

@@ -139,3 +139,8 @@ def test_small_groups_far_away_leave_the_clusters_whole():
     start = graph_clusters(rows, 3, Streams(0), n_neighbors=10)
     assert start.n_eigenvectors == 0
     assert start.score > spectral.score  # which gives all 600 rows one label
+
+
+def test_large_numbers_far_from_the_origin():
+    x, labels = blobs(90, 3)
+    assert same_partition(graph_clusters(1e60 * (x + 1e3), 3, Streams(0)).labels, labels)

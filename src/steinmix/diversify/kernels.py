@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._params import Configuration
-from ..numerics.kernels import DIRECT_LIMIT, imq, rbf, rbf_sums, repulsion, squared_distances
+from ..numerics.kernels import DIRECT_LIMIT, about_first, imq, rbf, rbf_sums, repulsion, squared_distances
 from .bandwidths import Bandwidth, as_bandwidth
 
 __all__ = ["IMQ", "RBF", "Identity", "Kernel", "KernelSums"]
@@ -62,7 +62,7 @@ class _Radial(Configuration, ABC):
         """Return the sums, for many particles computed in blocks of rows so that memory is O(m p)."""
         h = as_bandwidth(self.bandwidth)(theta)
         if theta.shape[-2] <= DIRECT_LIMIT:
-            near = theta - theta.narrow(-2, 0, 1)  # rounding errors grow with the norm; this is cheaper than the mean
+            near = about_first(theta)
             return self._block(near, near, ascent, h)
         centred = theta - theta.mean(-2, keepdim=True)
         parts = [self._block(rows, centred, ascent, h) for rows in centred.split(BLOCK_ROWS, dim=-2)]

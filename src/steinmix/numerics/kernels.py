@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..random import fixed_generator
 
-__all__ = ["imq", "pair_distances", "rbf", "rbf_sums", "repulsion", "squared_distances"]
+__all__ = ["about_first", "imq", "pair_distances", "rbf", "rbf_sums", "repulsion", "squared_distances"]
 
 DIRECT_LIMIT = 64
 """Up to this many rows distances are taken from differences; above, from one matrix product."""
@@ -108,6 +108,11 @@ def imq(squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
     return k, k.pow(3) / h2
 
 
+def about_first(theta: Tensor) -> Tensor:
+    """Return particles (*r, m, p) relative to the first, as rounding errors grow with the norm; the mean costs more."""
+    return theta - theta.narrow(-2, 0, 1)
+
+
 def repulsion(weights: Tensor, rows: Tensor, theta: Tensor) -> Tensor:
     r"""Return :math:`R_i = \sum_j w_{ij} (\theta_i - \theta_j)`, which points away from neighbours.
 
@@ -141,7 +146,7 @@ def rbf_sums(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, 
     if m * m * p <= FEW_ENTRIES:
         return _of_few(theta, ascent, h)
     if m <= DIRECT_LIMIT:
-        near = theta - theta.narrow(-2, 0, 1)  # rounding errors grow with the norm; this is cheaper than the mean
+        near = about_first(theta)
         k = squared_distances(near, near).div_(-2 * h**2).exp_()
         mass = k.sum(-1, keepdim=True)
         return k @ ascent, (mass * near - k @ near).div_(h**2), mass

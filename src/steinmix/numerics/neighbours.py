@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-__all__ = ["nearest_rows"]
+__all__ = ["in_unit_box", "nearest_rows"]
 
 TREE_FEATURES = 15  # a KD-tree beats brute force up to about so many columns
 BLOCK = 2**25  # entries of the largest distance block: 128 MiB in float32
@@ -52,11 +52,19 @@ def _tree_search(x: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
 
 
 def _block_search(x: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """Brute force by blocks of a float32 product, centred and scaled against cancellation and overflow."""
-    centre = x.mean(axis=0, dtype=float)
-    size = float(np.abs(x - centre).max()) or 1.0
-    points, asked = (torch.from_numpy(((a - centre) / size).astype(np.float32)) for a in (x, queries))
+    """Brute force by blocks of a float32 product."""
+    points, asked = (torch.from_numpy(a) for a in in_unit_box(x, queries))
     half_norm = points.square().sum(1) / 2
     step = max(1, BLOCK // len(points))
     blocks = [torch.topk(half_norm - block @ points.T, k, largest=False).indices for block in asked.split(step)]
     return torch.cat(blocks).numpy()
+
+
+def in_unit_box(x: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """Return `x` and other rows (b, f) in float32, by one shift and one factor: those of `x` lie in [-1, 1].
+
+    Large numbers, and small differences of large numbers, survive so.
+    """
+    centre = x.mean(axis=0, dtype=float)
+    size = float(np.abs(x - centre).max()) or 1.0
+    return [((rows - centre) / size).astype(np.float32) for rows in (x, *others)]

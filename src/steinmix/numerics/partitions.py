@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..random import Streams
 from .graphs import checked_rows, cluster_weights, edge_information, knn_graph, spectral_embedding
-from .neighbours import nearest_rows
+from .neighbours import in_unit_box, nearest_rows
 
 __all__ = ["GraphStart", "graph_clusters"]
 
@@ -94,7 +94,7 @@ def graph_clusters(
     else:
         found = _cluster_nodes(nodes, n_clusters, streams, n_neighbors, n_eigenvectors, n_init)
         labels = found.labels
-    return GraphStart(labels[inverse], found.n_eigenvectors, found.n_neighbors, found.score, found.candidates)
+    return replace(found, labels=labels[inverse])
 
 
 def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -161,9 +161,11 @@ def _spaces(x: np.ndarray, graph: Any, numbers: list[int], streams: Streams) -> 
     """Where k-means looks: for 0 the rows, for other numbers so many eigenvectors, each row at unit length."""
     vectors, _ = spectral_embedding(graph, numbers[-1], streams.numpy("graph/embedding"))
     for number in numbers:
-        points = vectors[:, :number] if number else x
-        length = np.linalg.norm(points, axis=1, keepdims=True) if number else np.ones((1, 1))
-        yield number, (points / np.where(length > 0, length, 1)).astype(np.float32)
+        if number == 0:
+            yield number, in_unit_box(x)[0]
+            continue
+        length = np.linalg.norm(vectors[:, :number], axis=1, keepdims=True)
+        yield number, (vectors[:, :number] / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def _best_start(

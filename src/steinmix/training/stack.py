@@ -229,7 +229,8 @@ class _StackedRun:
         phase = journal.phases[journal.phase]
         if not resumed:
             self._begin()
-        stepper = Stepper(self.stack.module, phase, journal.optimizers, self.training, self.loader.device, stacked=True)
+        one = self.stack.members[0]
+        stepper = Stepper(self.stack.module, phase, journal.optimizers, self.training, self.loader.device, one)
         bases = base_rates(journal.optimizers)
         while journal.epoch < phase.epochs and self.stack.active:
             for r in self.stack.active:

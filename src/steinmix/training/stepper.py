@@ -57,8 +57,9 @@ class Stepper:
         One for each objective.
     training : Training
     device : torch.device
-    stacked : bool
-        Whether parameters and terms have a leading restart axis.
+    member : nn.Module, optional
+        One of the restarts that `module` stacks, whose parameters and terms then have a leading restart axis. Precision
+        goes by its size, so that a restart is trained alike alone and in company.
     """
 
     def __init__(
@@ -68,14 +69,15 @@ class Stepper:
         optimizers: Sequence[torch.optim.Optimizer],
         training: Training,
         device: torch.device,
-        stacked: bool = False,
+        member: nn.Module | None = None,
     ) -> None:
-        self.phase, self.training, self.stacked = phase, training, stacked
+        self.phase, self.training, self.stacked = phase, training, member is not None
         self._parts = [(o, optimizer, o.parameters()) for o, optimizer in zip(phase.objectives, optimizers)]
         self._only = [_targets(module, params) for _, _, params in self._parts]
-        dtype = training.autocast_dtype(module, device)
+        single = module if member is None else member
+        dtype = training.autocast_dtype(single, device)
         self._autocast = torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
-        routed = dtype is None and device.type == "cpu" and is_large(module)
+        routed = dtype is None and device.type == "cpu" and is_large(single)
         self._products = onednn_products if routed else contextlib.nullcontext
 
     def epoch(self, loader: Loader) -> Logged:
