@@ -44,7 +44,8 @@ class Batch(NamedTuple):
         if self.inverse.ndim == 1:
             return values.index_select(0, self.inverse)
         restart = torch.arange(len(self.inverse), device=self.inverse.device).unsqueeze(-1)
-        return values[restart, self.inverse]
+        flat = (self.inverse + restart * values.shape[1]).flatten()
+        return values.flatten(0, 1).index_select(0, flat).unflatten(0, self.inverse.shape)
 
 
 class Term(NamedTuple):

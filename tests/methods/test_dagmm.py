@@ -118,7 +118,7 @@ def test_distinct_rows_give_what_all_rows_give(kind, x):
     distinct = module.terms(Batch(x, index, inverse), Streams(0))
     whole = module.terms(Batch(x[inverse], index), Streams(0))
     for name, term in whole.items():
-        torch.testing.assert_close(distinct[name].value, term.value, rtol=1e-6, atol=0)
+        torch.testing.assert_close(distinct[name].value, term.value, rtol=1e-5, atol=0)  # codes are float32
 
 
 def test_stacked_modules_give_each_its_own_terms(kind, normal):

@@ -50,7 +50,8 @@ from ..diversify import Diversifier, NoDiversity
 from ..errors import ConfigError
 from ..estimator import DetectorShell, FitContext, check_choice, check_count, check_width, epochs_for_steps
 from ..mixtures import STARTS, CholeskyMixture, start_mixture
-from ..nn import Coder, EstimationNetwork, Gaussian
+from ..nn import Coder, EstimationNetwork, Gaussian, Tanh
+from ..numerics.fused import residual_sums
 from ..numerics.moments import Moments, merged_moments, weighted_moments
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
@@ -65,20 +66,25 @@ SMALLEST_NORM, SMALLEST_SQUARE, TINY = 1e-3, 1e-2, 1e-16
 DROPOUT, ESTIMATION_WIDTH = 0.5, 10
 
 
-def _relative(x: Tensor, rebuilt: Tensor, error: Tensor) -> Tensor:
-    """Relative distance and cosine, (*r, b, 2)."""
-    square = x.square().sum(-1)
-    distance = (error.clamp(min=TINY) / square.clamp(min=SMALLEST_NORM**2)).sqrt()
-    cosine = (x * rebuilt).sum(-1) * (square * rebuilt.square().sum(-1)).clamp(min=TINY).rsqrt()
-    return torch.stack([distance, cosine], dim=-1)
+Residual = tuple[Tensor, Tensor, Tensor]
+"""Squared error and two features of the residual, (*r, b) each."""
 
 
-def _logarithmic(x: Tensor, rebuilt: Tensor, error: Tensor) -> Tensor:
-    """Logarithms of the squared error and of the squared norm, (*r, b, 2)."""
-    return torch.log(torch.stack([error, x.square().sum(-1)], dim=-1) + SMALLEST_SQUARE)
+def _relative(x: Tensor, rebuilt: Tensor) -> Residual:
+    """Relative distance and cosine."""
+    norm = x.square().sum(-1)
+    error, dot, square = residual_sums(x, rebuilt)
+    distance = (error.clamp(min=TINY) / norm.clamp(min=SMALLEST_NORM**2)).sqrt()
+    return error, distance, dot * (norm * square).clamp(min=TINY).rsqrt()
 
 
-RESIDUALS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"log": _logarithmic, "relative": _relative}
+def _logarithmic(x: Tensor, rebuilt: Tensor) -> Residual:
+    """Logarithms of the squared error and of the squared norm."""
+    error = (rebuilt - x).square().sum(-1)
+    return error, torch.log(error + SMALLEST_SQUARE), torch.log(x.square().sum(-1) + SMALLEST_SQUARE)
+
+
+RESIDUALS: dict[str, Callable[[Tensor, Tensor], Residual]] = {"log": _logarithmic, "relative": _relative}
 
 
 class _Estimated(nn.Module):
@@ -97,10 +103,10 @@ class _Estimated(nn.Module):
 
     def energy(self, z: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
         """Return E(z), (*r, b), and the sum of inverse variances, (*r,); with `streams` as in training."""
-        log_gamma = self.network(z, streams).double()
-        training = streams is not None
-        moments = weighted_moments(z.double(), log_gamma.exp()) if training else self.moments()
-        joint = moments.joint_log_prob(z.double())
+        z = z.mT.contiguous().mT  # the long axis last in memory, for all that follows
+        log_gamma, z = self.network(z, streams).double(), z.double()
+        moments = self.moments() if streams is None else weighted_moments(z, log_gamma.exp())
+        joint = moments.joint_log_prob(z)
         if self.variational:
             return (log_gamma.exp() * (log_gamma - joint)).sum(-1), moments.inverse_variances()
         return -torch.logsumexp(joint, dim=-1), moments.inverse_variances()
@@ -148,16 +154,15 @@ class DAGMMModule(Coder):
     """The compression network and the density of what it makes of a row."""
 
     def __init__(self, density: nn.Module, weights: tuple[float, float], residual: str, **coder: Any) -> None:
-        super().__init__(likelihood=Gaussian(variance=0.5), activation=nn.Tanh, **coder)
+        super().__init__(likelihood=Gaussian(variance=0.5), activation=Tanh, **coder)
         self.density: Any = density
         self.weights, self.residual = weights, RESIDUALS[residual]
 
     def compressed(self, x: Tensor) -> Tensor:
         """Return code, the two features of the residual, and the squared error of rows, (*r, b, d + 1)."""
         code = self.encode(x)
-        rebuilt = self.decode(code)
-        error = (rebuilt - x).square().sum(-1)
-        return torch.cat([code, self.residual(x, rebuilt, error), error.unsqueeze(-1)], dim=-1)
+        error, first, second = self.residual(x, self.decode(code))
+        return torch.cat([code.mT, torch.stack([first, second, error], dim=-2)], dim=-2).mT
 
     def embed(self, x: Tensor) -> Tensor:
         return self.compressed(x)[..., :-1]

@@ -5,7 +5,7 @@ from .conv import ConvLayer, conv_decoder, conv_encoder, conv_sizes, recogniser_
 from .estimation import EstimationNetwork
 from .ladder import Ladder, conv_ladder, dense_ladder
 from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, LearntGaussian, Likelihood
-from .mlp import Linear, linear, mlp
+from .mlp import Linear, Tanh, linear, mlp
 from .noise import dropped, masked
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "LearntGaussian",
     "Likelihood",
     "Linear",
+    "Tanh",
     "conv_decoder",
     "conv_encoder",
     "conv_ladder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..numerics.fused import tanh
 from ..random import Streams
 from .mlp import linear
 
@@ -37,9 +38,8 @@ class EstimationNetwork(nn.Module):
 
         With `streams` units are dropped, by its stream "dropout".
         """
-        hidden = torch.tanh(self.hidden(z))
+        hidden = tanh(self.hidden.columns(z.mT.contiguous()))  # the long axis last: all others have a few entries
         if streams is not None:
-            kept = (streams.uniform_like(hidden, "dropout") >= self.dropout).to(hidden.dtype)
-            hidden = hidden * kept.div_(1 - self.dropout)
-        # The long axis last: over a last axis of a few components a softmax is not vectorised.
-        return torch.log_softmax(self.output(hidden).mT.contiguous(), dim=-2).mT
+            noise = streams.uniform_like(hidden.mT, "dropout").mT.contiguous()
+            hidden = hidden * torch.ge(noise, self.dropout, out=noise).div_(1 - self.dropout)
+        return torch.log_softmax(self.output.columns(hidden), dim=-2).mT

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Linear", "linear", "mlp", "relu"]
+from ..numerics.fused import tanh
+
+__all__ = ["Linear", "Tanh", "linear", "mlp", "relu"]
 
 
 EVEN_WIDTH = 16
@@ -30,6 +32,19 @@ class Linear(nn.Linear):
             return super().forward(input)
         padded = F.linear(input, F.pad(self.weight, (0, 0, 0, missing)), F.pad(self.bias, (0, missing)))
         return padded[..., : self.out_features].contiguous()
+
+    def columns(self, input: Tensor) -> Tensor:
+        """Return (*r, out, b) of rows as columns, (*r, in, b): for layers so narrow that this is the long axis."""
+        product = torch.addmm if self.weight.ndim == 2 else torch.baddbmm
+        return product(self.bias.unsqueeze(-1), self.weight, input)
+
+
+class Tanh(nn.Module):
+    """The hyperbolic tangent as an activation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return it, of the shape of `x`."""
+        return tanh(x)
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> Linear:

@@ -62,7 +62,7 @@ def weighted_moments(z: Tensor, shares: Tensor) -> Moments:
     mass = shares.sum(-2)
     share = (shares / mass.clamp(min=SMALLEST_MASS).unsqueeze(-2)).mT  # (*r, m, b)
     means = share @ z
-    centred = _centred(z, means)
+    centred = _centred(z, means.detach())  # the weighted sum of what is left is 0, and with it the means' gradient
     covariances = (centred * share.unsqueeze(-2)) @ centred.mT
     return Moments(mass / shares.shape[-2], means, covariances)
 
