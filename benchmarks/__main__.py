@@ -1,10 +1,10 @@
-"""Run the benchmarks and write their records: ``python -m benchmarks [name ...]``."""
+"""Run the benchmarks and write their records: ``python -m benchmarks [name ...]``, without names all but the long."""
 
 from __future__ import annotations
 
 import sys
 
-from . import conv_step, dagmm_step, direction, imports, memory, overhead, restarts, toy, vade_step
+from . import conv_step, dagmm_runs, dagmm_step, direction, imports, memory, overhead, restarts, toy, vade_step
 
 BENCHMARKS = {
     "conv_step": conv_step.main,
@@ -18,11 +18,14 @@ BENCHMARKS = {
     "vade_step": vade_step.main,
 }
 
+LONG = {"dagmm_runs": dagmm_runs.main}
+"""A quarter of an hour each; run only when named."""
+
 
 def main() -> None:
-    """Run those named on the command line, or all."""
+    """Run those named on the command line, or all that are short."""
     for name in sys.argv[1:] or BENCHMARKS:
-        BENCHMARKS[name]()
+        (BENCHMARKS | LONG)[name]()
 
 
 if __name__ == "__main__":

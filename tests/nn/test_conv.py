@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -11,12 +12,13 @@ from steinmix.nn.conv import PatchConv, PatchDeconv, conv, deconv, images_of, ro
 
 SHAPES = [(28, 28, 1), (16, 16, 1), (8, 8, 1), (9, 7, 3), (32, 32, 3), (11, 5, 6)]
 LAYERS = [ConvLayer(7, 4, 2, 1), ConvLayer(7, 5, 2, 2), ConvLayer(7, 6)]
+WHOLE_WITH_STRIDE = ((5, 5, 6), ConvLayer(7, 5, 2))
 
 
 def pair(layer, shape, generator):
     """Convolution and its mirror for images of `shape`."""
     (low, high) = conv_sizes(shape, [layer])
-    return conv(shape[2], layer, generator), deconv(layer, low, high, generator)
+    return conv(shape, layer, generator), deconv(layer, low, high, generator)
 
 
 def plain(layer, x):
@@ -26,9 +28,10 @@ def plain(layer, x):
     return F.conv_transpose2d(x, layer.weight, layer.bias, layer.stride, layer.padding, layer.output_padding)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 7, 3)])
-def test_products_over_patches_are_convolutions_and_so_are_their_gradients(generator, normal, layer, shape):
+@pytest.mark.parametrize(
+    ("shape", "layer"), [*product([(8, 8, 1), (9, 7, 3)], LAYERS), ((5, 5, 6), ConvLayer(7, 5)), WHOLE_WITH_STRIDE]
+)
+def test_products_over_patches_are_convolutions_and_so_are_their_gradients(generator, normal, shape, layer):
     for made, kind in zip(pair(layer, shape, generator), (PatchConv, PatchDeconv)):
         assert type(made) is kind
         made.double()
@@ -89,7 +92,7 @@ def test_a_row_is_an_image_read_line_by_line_and_nothing_is_copied(normal):
 
 def test_weights_are_glorot_uniform_and_biases_zero(generator, global_generators):
     before = global_generators()
-    for made in (conv(20, ConvLayer(40, 5), generator), *pair(ConvLayer(300, 5), (6, 6, 2), generator)):
+    for made in (conv((9, 9, 20), ConvLayer(40, 5), generator), *pair(ConvLayer(300, 5), (6, 6, 2), generator)):
         fan = sum(made.weight.shape[:2]) * 25
         weight = made.weight.detach()
         assert float(weight.abs().max()) <= math.sqrt(6 / fan)

@@ -56,21 +56,6 @@ def test_one_fixed_variance_equals_torch(normal, variance):
     torch.testing.assert_close(densities.normal_log_prob(x, mean, variance), expected)
 
 
-def test_bernoulli_equals_torch_on_binary_rows(normal):
-    x, logits = (normal(6, 5) > 0).double(), normal(6, 5) * 3
-    expected = dist.Bernoulli(logits=logits).log_prob(x).sum(-1)
-    torch.testing.assert_close(densities.bernoulli_log_prob(x, logits), expected)
-
-
-def test_bernoulli_on_grey_rows_is_the_printed_formula_and_finite_at_the_ends(normal):
-    x, logits = torch.sigmoid(normal(6, 5)), normal(6, 5)
-    p = torch.sigmoid(logits)
-    expected = (x * p.log() + (1 - x) * (1 - p).log()).sum(-1)
-    torch.testing.assert_close(densities.bernoulli_log_prob(x, logits), expected)
-    ends = densities.bernoulli_log_prob(torch.tensor([[0.0, 1.0]]), torch.tensor([[500.0, -500.0]]))
-    assert ends.tolist() == [-1000.0]
-
-
 def test_entropy_equals_torch(normal):
     log_var = normal(6, 4)
     expected = dist.Independent(dist.Normal(0.0, (0.5 * log_var).exp()), 1).entropy()

@@ -21,7 +21,7 @@ from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
 from ..errors import ConfigError
 from ..mixtures import Components, ConditionalMixture
-from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers
+from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers, side_by_side
 from ..nn.likelihoods import outputs_per_feature
 from ..numerics.densities import standard_normal_kl
 from ..numerics.precision import widened
@@ -104,9 +104,8 @@ class ConditionalModule(Coder):
 
     def posterior(self, trunk: Tensor) -> Posterior:
         """Return both posteriors from the features (b, h) of the recognition network."""
-        mean, log_var, w_mean, w_log_var = (
-            widened(head(trunk)) for head in (self.code_mean, self.spread, self.w_mean, self.w_spread)
-        )
+        heads = side_by_side(trunk, self.code_mean, self.spread, self.w_mean, self.w_spread)
+        mean, log_var, w_mean, w_log_var = map(widened, heads)
         return Posterior(mean, log_var.clamp(*LOG_VAR_RANGE), w_mean, w_log_var.clamp(*LOG_VAR_RANGE))
 
     def decode(self, z: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..numerics.densities import LOG_2PI, diagonal_log_prob, normal_kl
+from ..numerics.fused import tanh
 from ..numerics.precision import widened
 from .base import AbstractMixture
 from .gaussian import weighted_moments
@@ -59,7 +60,7 @@ class ConditionalMixture(AbstractMixture):
 
     def components(self, w: Tensor) -> Components:
         """Return means and log-variances (*r, b, m, d) at `w` (*r, b, w)."""
-        hidden = torch.tanh(F.linear(w, self.weight, self.bias))
+        hidden = tanh(F.linear(w, self.weight, self.bias))
         heads = widened(F.linear(hidden, self.head_weight.flatten(0, 1), self.head_bias.flatten()))
         means, log_vars = heads.unflatten(-1, (self.n_components, 2, self.n_code)).unbind(-2)
         return Components(means, log_vars.clamp(*LOG_VAR_RANGE))

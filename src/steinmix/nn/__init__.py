@@ -5,7 +5,7 @@ from .conv import ConvLayer, conv_decoder, conv_encoder, conv_sizes, recogniser_
 from .estimation import EstimationNetwork
 from .ladder import Ladder, conv_ladder, dense_ladder
 from .likelihoods import LIKELIHOODS, Bernoulli, Gaussian, LearntGaussian, Likelihood
-from .mlp import Linear, Tanh, linear, mlp
+from .mlp import Linear, Tanh, linear, mlp, side_by_side
 from .noise import dropped, masked
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "masked",
     "mlp",
     "recogniser_layers",
+    "side_by_side",
     "strided_layers",
 ]

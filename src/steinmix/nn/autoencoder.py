@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..numerics.precision import widened
 from .likelihoods import Likelihood, outputs_per_feature
-from .mlp import linear, mlp, relu
+from .mlp import linear, mlp, relu, side_by_side
 
 __all__ = ["Coder"]
 
@@ -65,7 +65,8 @@ class Coder(nn.Module):
         if self.code_log_var is None:
             mean = widened(self.code_mean(trunk))
             return mean, torch.full_like(mean, LOG_VAR_RANGE[0])
-        return widened(self.code_mean(trunk)), widened(self.code_log_var(trunk)).clamp(*LOG_VAR_RANGE)
+        mean, log_var = map(widened, side_by_side(trunk, self.code_mean, self.code_log_var))
+        return mean, log_var.clamp(*LOG_VAR_RANGE)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the decoder's output, (b, f) or as wide as the likelihood has it: logits, means, log-variances."""

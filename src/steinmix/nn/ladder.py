@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..numerics.fused import tanh
 from .conv import ConvLayer, conv, conv_sizes, deconv, images_of, rows_of
 from .mlp import linear
 from .noise import dropped
@@ -78,7 +79,7 @@ class Ladder(nn.Module):
             value = value if generator is None else dropped(value, noise, generator)
             value = F.leaky_relu(layer(value), SLOPE)
             hidden.append(self._flat(value))
-        return hidden, torch.tanh(self.code(hidden[-1]).float())
+        return hidden, tanh(self.code(hidden[-1]).float())
 
     def decode_layers(self, z: Tensor) -> list[Tensor]:
         """Return the reconstructions at codes (b, d): of the centred rows (b, f) first, then of each hidden layer."""
@@ -90,7 +91,7 @@ class Ladder(nn.Module):
             value = F.leaky_relu(layer(value), SLOPE)
             found.append(self._flat(value))
         output = self._flat(self.up[-1](value)).float()
-        return [torch.tanh(output) if self.bounded else output, *reversed(found)]
+        return [tanh(output) if self.bounded else output, *reversed(found)]
 
     def _flat(self, value: Tensor) -> Tensor:
         # Not only for the reader: the gradient of a mean over images would come back in another memory order, and every
@@ -126,6 +127,6 @@ def conv_ladder(
 ) -> Ladder:
     """Return a ladder of convolutions over images (h, w, c); Glorot-uniform weights, zero biases."""
     sizes = conv_sizes(image_shape, layers)
-    down = [conv(size[2], layer, generator) for size, layer in zip(sizes, layers)]
+    down = [conv(size, layer, generator) for size, layer in zip(sizes, layers)]
     up = [deconv(layer, low, high, generator) for layer, low, high in zip(layers, sizes, sizes[1:])]
     return Ladder(down, up[::-1], sizes[-1], n_latent, generator, image_shape, bounded)

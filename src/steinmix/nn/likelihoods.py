@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .._params import Configuration
-from ..numerics.densities import LOG_2PI, bernoulli_log_prob, normal_log_prob
+from ..numerics.densities import LOG_2PI, normal_log_prob
+from ..numerics.fused import bernoulli_log_prob
 
 __all__ = ["LIKELIHOODS", "Bernoulli", "Gaussian", "LearntGaussian", "Likelihood", "Observation", "outputs_per_feature"]
 

@@ -9,10 +9,8 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 __all__ = [
-    "bernoulli_log_prob",
     "categorical_kl",
     "cholesky_log_prob",
     "diagonal_log_prob",
@@ -61,12 +59,6 @@ def normal_log_prob(x: Tensor, mean: Tensor, variance: float | Tensor) -> Tensor
     log_variance = variance.log() if isinstance(variance, Tensor) else math.log(variance)
     quadratic = (x - mean).square().sum(-1) / variance
     return -0.5 * (quadratic + x.shape[-1] * (LOG_2PI + log_variance))
-
-
-def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
-    r"""Return :math:`\sum_j x_j \log \hat x_j + (1 - x_j) \log(1 - \hat x_j)` per row, (b,), from logits (b, f)."""
-    # softplus(l) - x l is the same as torch's cross-entropy with logits in half as many passes over (b, f).
-    return (x * logits - F.softplus(logits)).sum(-1)
 
 
 def normal_entropy(log_var: Tensor) -> Tensor:
