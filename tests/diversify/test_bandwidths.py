@@ -55,7 +55,7 @@ def test_identical_particles_have_a_positive_finite_bandwidth(name, m):
     h = RULES[name](torch.full((m, 3), 1e3))
     assert h.shape == ()
     assert 0 < float(h) < math.inf
-    sums = RBF(name).sums(torch.full((m, 3), 1e3), torch.ones(m, 3))
+    sums = RBF(name).sums(torch.full((m, 3), 1e3), torch.ones(m, 3), mass=True)
     assert all(bool(torch.isfinite(s).all()) for s in sums)
 
 

@@ -17,7 +17,7 @@ def error(got, expected):
 @pytest.mark.parametrize("m", SIZES)
 def test_sums_equal_autograd_of_the_kernel(normal, name, m):
     theta, ascent = normal(m, 3), normal(m, 3)
-    found = LIBRARY[name](1.2).sums(theta, ascent)
+    found = LIBRARY[name](1.2).sums(theta, ascent, mass=True)
     for got, expected in zip(found, kernel_sums(KERNELS[name], theta, ascent, 1.2)):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-10)
 
@@ -28,7 +28,9 @@ def test_sums_equal_autograd_of_the_kernel(normal, name, m):
 def test_float32_errs_by_less_than_a_hundred_thousandth(normal, name, m, far):
     theta, ascent = normal(m, 4, dtype=torch.float32) + far, normal(m, 4, dtype=torch.float32)
     kernel = LIBRARY[name]("median")
-    for got, expected in zip(kernel.sums(theta, ascent), kernel.sums(theta.double(), ascent.double())):
+    for got, expected in zip(
+        kernel.sums(theta, ascent, mass=True), kernel.sums(theta.double(), ascent.double(), mass=True)
+    ):
         assert got.dtype == torch.float32
         assert error(got, expected) < 1e-5
 
@@ -38,10 +40,13 @@ def test_float32_errs_by_less_than_a_hundred_thousandth(normal, name, m, far):
 def test_memory_layout_does_not_matter(normal, name, m):
     theta, ascent = normal(m, 6), normal(m, 6)
     kernel = LIBRARY[name](0.9)
-    expected = kernel.sums(theta[:, ::2].contiguous(), ascent[:, ::2].contiguous())
+    expected = kernel.sums(theta[:, ::2].contiguous(), ascent[:, ::2].contiguous(), mass=True)
     column_major = theta[:, ::2].T.contiguous().T
     assert not column_major.is_contiguous()
-    for found in (kernel.sums(theta[:, ::2], ascent[:, ::2]), kernel.sums(column_major, ascent[:, ::2])):
+    for found in (
+        kernel.sums(theta[:, ::2], ascent[:, ::2], mass=True),
+        kernel.sums(column_major, ascent[:, ::2], mass=True),
+    ):
         for got, want in zip(found, expected):
             torch.testing.assert_close(got, want)
 
@@ -51,9 +56,9 @@ def test_memory_layout_does_not_matter(normal, name, m):
 def test_leading_axes_equal_separate_calls(normal, name, m):
     theta, ascent = normal(2, 2, m, 3), normal(2, 2, m, 3)
     kernel = LIBRARY[name]("median")
-    found = kernel.sums(theta, ascent)
+    found = kernel.sums(theta, ascent, mass=True)
     for r in [(0, 0), (0, 1), (1, 0), (1, 1)]:
-        for got, want in zip(found, kernel.sums(theta[r], ascent[r])):
+        for got, want in zip(found, kernel.sums(theta[r], ascent[r], mass=True)):
             torch.testing.assert_close(got[r], want)
 
 
@@ -103,7 +108,7 @@ def test_memory_is_linear_in_the_number_of_particles(normal, kernel):
 
 def test_the_identity_kernel_passes_the_direction_on(normal):
     theta, ascent = normal(2, 5, 3), normal(2, 5, 3)
-    smoothed, away, mass = Identity().sums(theta, ascent)
+    smoothed, away, mass = Identity().sums(theta, ascent, mass=True)
     assert torch.equal(smoothed, ascent)
     assert not away.any()
     assert mass.eq(1).all()

@@ -28,19 +28,19 @@ class KernelSums(NamedTuple):
         :math:`\sum_j k_{ij} g_j`.
     repulsion : Tensor (*r, m, p)
         :math:`\sum_j \nabla_{\theta_j} k(\theta_j, \theta_i)`; added, it points away from neighbours.
-    mass : Tensor (*r, m, 1)
-        :math:`\sum_j k_{ij}`.
+    mass : Tensor (*r, m, 1) or None
+        :math:`\sum_j k_{ij}`, if it was asked for.
     """
 
     smoothed: Tensor
     repulsion: Tensor
-    mass: Tensor
+    mass: Tensor | None = None
 
 
 class Kernel(Protocol):
     """What a diversifier asks of a kernel."""
 
-    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
         """Return the sums for particles `theta` (*r, m, p) and directions `ascent` (*r, m, p)."""
         ...
 
@@ -58,19 +58,19 @@ class _Radial(Configuration, ABC):
         centred = theta - theta.mean(-2, keepdim=True)
         return self._profile(squared_distances(centred, centred), as_bandwidth(self.bandwidth)(theta))
 
-    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
         """Return the sums, for many particles computed in blocks of rows so that memory is O(m p)."""
         h = as_bandwidth(self.bandwidth)(theta)
         if theta.shape[-2] <= DIRECT_LIMIT:
             near = about_first(theta)
-            return self._block(near, near, ascent, h)
+            return KernelSums(*self._block(near, near, ascent, h))
         centred = theta - theta.mean(-2, keepdim=True)
         parts = [self._block(rows, centred, ascent, h) for rows in centred.split(BLOCK_ROWS, dim=-2)]
-        return parts[0] if len(parts) == 1 else KernelSums(*(torch.cat(p, dim=-2) for p in zip(*parts)))
+        return KernelSums(*(torch.cat(p, dim=-2) for p in zip(*parts)))
 
-    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: float | Tensor) -> KernelSums:
+    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         k, w = self._profile(squared_distances(rows, theta), h)
-        return KernelSums(k @ ascent, repulsion(w, rows, theta), k.sum(-1, keepdim=True))
+        return k @ ascent, repulsion(w, rows, theta), k.sum(-1, keepdim=True)
 
     @abstractmethod
     def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -90,9 +90,9 @@ class RBF(_Radial):
     def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         return rbf(squared, h)
 
-    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
         """Return the sums; memory is O(m p)."""
-        return KernelSums(*rbf_sums(theta, ascent, as_bandwidth(self.bandwidth)(theta)))
+        return KernelSums(*rbf_sums(theta, ascent, as_bandwidth(self.bandwidth)(theta), mass))
 
 
 @dataclass
@@ -114,7 +114,7 @@ class IMQ(_Radial):
 class Identity(Configuration):
     """The neutral kernel: K = I, no repulsion. NSVGD with it is the undiversified method."""
 
-    def sums(self, theta: Tensor, ascent: Tensor) -> KernelSums:
+    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
         """Return `ascent`, zero and one."""
         return KernelSums(ascent, torch.zeros_like(ascent), torch.ones_like(ascent[..., :1]))
 

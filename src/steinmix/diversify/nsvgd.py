@@ -86,7 +86,7 @@ class NSVGD(Configuration):
         strength = alpha_factor(self.alpha, theta) / theta.shape[-2]
         if self.prior is not None:
             ascent = ascent + strength * self.prior.score(theta)
-        smoothed, repulsion, mass = self.kernel.sums(theta, ascent)
+        smoothed, repulsion, mass = self.kernel.sums(theta, ascent, self.row_normalised)
         plain = isinstance(strength, float)  # then one operation does, of the ten that few particles cost
         phi = torch.add(smoothed, repulsion, alpha=strength) if plain else smoothed + strength * repulsion
-        return phi / mass if self.row_normalised else phi
+        return phi / mass if self.row_normalised and mass is not None else phi

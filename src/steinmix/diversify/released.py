@@ -10,6 +10,7 @@ optimiser descend on the result, so that the term that should push particles apa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor
 
@@ -45,5 +46,5 @@ class ReleasedNSVGD(Configuration):
             If the temperature is negative or not finite.
         """
         check_alpha(self.temperature, "temperature")
-        smoothed, repulsion, mass = RBF("median_squared_with_zeros").sums(theta, ascent)
-        return (smoothed - alpha_factor(self.temperature, theta) * repulsion) / mass
+        found = RBF("median_squared_with_zeros").sums(theta, ascent, mass=True)
+        return (found.smoothed - alpha_factor(self.temperature, theta) * found.repulsion) / cast(Tensor, found.mass)

@@ -127,8 +127,10 @@ def repulsion(weights: Tensor, rows: Tensor, theta: Tensor) -> Tensor:
     return weights.sum(-1, keepdim=True) * rows - weights @ theta
 
 
-def rbf_sums(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Return, with the Gaussian kernel, :math:`\sum_j k_{ij} g_j`, the repulsion and :math:`\sum_j k_{ij}`.
+def rbf_sums(
+    theta: Tensor, ascent: Tensor, h: float | Tensor, with_mass: bool = False
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    r"""Return, with the Gaussian kernel, :math:`\sum_j k_{ij} g_j`, the repulsion and, if asked, :math:`\sum_j k_{ij}`.
 
     Here W = K / h^2, so K alone gives all three.
 
@@ -136,15 +138,17 @@ def rbf_sums(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, 
     ----------
     theta, ascent : Tensor (*r, m, p)
     h : float or Tensor (*r,)
+    with_mass : bool, default=False
+        For ten particles it is a twelfth of all operations.
 
     Returns
     -------
     smoothed, away : Tensor (*r, m, p)
-    mass : Tensor (*r, m, 1)
+    mass : Tensor (*r, m, 1) or None
     """
     (m, p), h = theta.shape[-2:], _matrix(h)
     if m * m * p <= FEW_ENTRIES:
-        return _of_few(theta, ascent, h)
+        return _of_few(theta, ascent, h, with_mass)
     if m <= DIRECT_LIMIT:
         near = about_first(theta)
         k = squared_distances(near, near).div_(-2 * h**2).exp_()
@@ -153,11 +157,11 @@ def rbf_sums(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, 
     return _of_many((theta - theta.mean(-2, keepdim=True)) / h, ascent, h)
 
 
-def _of_few(theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _of_few(theta: Tensor, ascent: Tensor, h: float | Tensor, with_mass: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     difference = theta.unsqueeze(-2) - theta.unsqueeze(-3)
     k = difference.square().sum(-1).div_(-2 * h**2).exp_()
     away = difference.mul_(k.unsqueeze(-1)).sum(-2).div_(h**2)
-    return k @ ascent, away, k.sum(-1, keepdim=True)
+    return k @ ascent, away, k.sum(-1, keepdim=True) if with_mass else None
 
 
 def _of_many(scaled: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
