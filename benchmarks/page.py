@@ -20,7 +20,12 @@ benchmark means that other work ran beside it, and that its times are upper boun
 `Training(precision="auto")` takes bf16 where the hardware has it, for convolutions and for dense networks of half a
 million parameters or more. In fp32 such networks multiply in oneDNN, not MKL, if a product measured once shows no more
 than rounding: on AMD processors that is 1.1 to 1.4 x for the product. NSVGD among many particles forms its kernel by
-tiles of 256 x 256, each with its mirror image.
+tiles of 256 x 256, each with its mirror image, and smoothing and repulsion come from one product with it.
+
+Some functions have a gradient written by hand (`numerics.fused`): on a CPU torch's tanh takes four times as long as the
+same by a sigmoid, and the Bernoulli likelihood and the residuals of DAGMM twice as many passes over memory as they need.
+Layers of a few outputs over the same features are one product; so are convolutions with a kernel as large as the image.
+Where all axes but that of the rows are short, that one is last.
 
 What did not help: bf16 on processors without bf16 instructions (0.3 to 0.5 x); stacking restarts of large networks;
 torch's own pairwise distances for long rows; linear layers as 1 x 1 convolutions (half the speed).
@@ -52,7 +57,11 @@ def section(path: Path) -> str:
     """Return the part of the page for one record."""
     record = json.loads(path.read_text())
     machine = record.pop("machine", {})
-    lists = {name: value for name, value in record.items() if isinstance(value, list) and value}
+    lists = {
+        name: value
+        for name, value in record.items()
+        if isinstance(value, list) and value and isinstance(value[0], dict)
+    }
     single = {name: value for name, value in record.items() if name not in lists}
     said = ", ".join(f"{name} {value}" for name, value in machine.items() if value not in (None, ""))
     parts = [f"## {path.stem.replace('_', ' ')}", said]

@@ -55,8 +55,8 @@ def test_identical_particles_have_a_positive_finite_bandwidth(name, m):
     h = RULES[name](torch.full((m, 3), 1e3))
     assert h.shape == ()
     assert 0 < float(h) < math.inf
-    sums = RBF(name).sums(torch.full((m, 3), 1e3), torch.ones(m, 3), mass=True)
-    assert all(bool(torch.isfinite(s).all()) for s in sums)
+    for normalised in (False, True):
+        assert torch.isfinite(RBF(name).direction(torch.full((m, 3), 1e3), torch.ones(m, 3), 1.0, normalised)).all()
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -99,10 +99,10 @@ def test_names_numbers_and_rules():
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'mode'.*median, median_log, median_squared_with_zeros"):
-        RBF("mode").sums(torch.zeros(2, 1), torch.zeros(2, 1))
+        RBF("mode").direction(torch.zeros(2, 1), torch.zeros(2, 1), 1.0)
 
 
 @pytest.mark.parametrize("h", [0.0, -1.0, math.inf, math.nan])
 def test_a_bandwidth_that_is_no_length_is_refused(h):
     with pytest.raises(ConfigError, match="length > 0"):
-        RBF(h).sums(torch.zeros(2, 1), torch.zeros(2, 1))
+        RBF(h).direction(torch.zeros(2, 1), torch.zeros(2, 1), 1.0)

@@ -9,6 +9,12 @@ LIBRARY = {"rbf": RBF, "imq": IMQ}
 SIZES = [1, 2, 10, 64, 65, 256, 257, 700]
 
 
+def sums(kernel, theta, ascent):
+    """The smoothed gradients alone, the repulsion alone, and both together over the kernel's mass."""
+    smoothed, away = kernel.direction(theta, ascent, 0.0), kernel.direction(theta, torch.zeros_like(ascent), 1.0)
+    return smoothed, away, kernel.direction(theta, ascent, 1.0, normalised=True)
+
+
 def error(got, expected):
     return float((got.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
 
@@ -17,8 +23,9 @@ def error(got, expected):
 @pytest.mark.parametrize("m", SIZES)
 def test_sums_equal_autograd_of_the_kernel(normal, name, m):
     theta, ascent = normal(m, 3), normal(m, 3)
-    found = LIBRARY[name](1.2).sums(theta, ascent, mass=True)
-    for got, expected in zip(found, kernel_sums(KERNELS[name], theta, ascent, 1.2)):
+    found = sums(LIBRARY[name](1.2), theta, ascent)
+    smoothed, away, mass = kernel_sums(KERNELS[name], theta, ascent, 1.2)
+    for got, expected in zip(found, (smoothed, away, (smoothed + away) / mass)):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-10)
 
 
@@ -28,9 +35,7 @@ def test_sums_equal_autograd_of_the_kernel(normal, name, m):
 def test_float32_errs_by_less_than_a_hundred_thousandth(normal, name, m, far):
     theta, ascent = normal(m, 4, dtype=torch.float32) + far, normal(m, 4, dtype=torch.float32)
     kernel = LIBRARY[name]("median")
-    for got, expected in zip(
-        kernel.sums(theta, ascent, mass=True), kernel.sums(theta.double(), ascent.double(), mass=True)
-    ):
+    for got, expected in zip(sums(kernel, theta, ascent), sums(kernel, theta.double(), ascent.double())):
         assert got.dtype == torch.float32
         assert error(got, expected) < 1e-5
 
@@ -40,12 +45,12 @@ def test_float32_errs_by_less_than_a_hundred_thousandth(normal, name, m, far):
 def test_memory_layout_does_not_matter(normal, name, m):
     theta, ascent = normal(m, 6), normal(m, 6)
     kernel = LIBRARY[name](0.9)
-    expected = kernel.sums(theta[:, ::2].contiguous(), ascent[:, ::2].contiguous(), mass=True)
+    expected = sums(kernel, theta[:, ::2].contiguous(), ascent[:, ::2].contiguous())
     column_major = theta[:, ::2].T.contiguous().T
     assert not column_major.is_contiguous()
     for found in (
-        kernel.sums(theta[:, ::2], ascent[:, ::2], mass=True),
-        kernel.sums(column_major, ascent[:, ::2], mass=True),
+        sums(kernel, theta[:, ::2], ascent[:, ::2]),
+        sums(kernel, column_major, ascent[:, ::2]),
     ):
         for got, want in zip(found, expected):
             torch.testing.assert_close(got, want)
@@ -56,9 +61,9 @@ def test_memory_layout_does_not_matter(normal, name, m):
 def test_leading_axes_equal_separate_calls(normal, name, m):
     theta, ascent = normal(2, 2, m, 3), normal(2, 2, m, 3)
     kernel = LIBRARY[name]("median")
-    found = kernel.sums(theta, ascent, mass=True)
+    found = sums(kernel, theta, ascent)
     for r in [(0, 0), (0, 1), (1, 0), (1, 1)]:
-        for got, want in zip(found, kernel.sums(theta[r], ascent[r], mass=True)):
+        for got, want in zip(found, sums(kernel, theta[r], ascent[r])):
             torch.testing.assert_close(got[r], want)
 
 
@@ -108,10 +113,8 @@ def test_memory_is_linear_in_the_number_of_particles(normal, kernel):
 
 def test_the_identity_kernel_passes_the_direction_on(normal):
     theta, ascent = normal(2, 5, 3), normal(2, 5, 3)
-    smoothed, away, mass = Identity().sums(theta, ascent, mass=True)
-    assert torch.equal(smoothed, ascent)
-    assert not away.any()
-    assert mass.eq(1).all()
+    for strength, normalised in ((0.0, False), (2.0, False), (2.0, True)):
+        assert torch.equal(Identity().direction(theta, ascent, strength, normalised), ascent)
     k, w = Identity().matrices(theta)
     assert torch.equal(k, torch.eye(5).double().expand(2, 5, 5))
     assert not w.any()

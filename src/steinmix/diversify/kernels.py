@@ -1,47 +1,39 @@
-"""Kernels on particles, as objects that return the sums a diversifier needs."""
+"""Kernels on particles, as objects that return the direction a diversifier is made of."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .._params import Configuration
-from ..numerics.kernels import DIRECT_LIMIT, about_first, imq, rbf, rbf_sums, repulsion, squared_distances
+from ..numerics.kernels import DIRECT_LIMIT, about_first, imq, rbf, rbf_direction, repulsion, squared_distances
 from .bandwidths import Bandwidth, as_bandwidth
 
-__all__ = ["IMQ", "RBF", "Identity", "Kernel", "KernelSums"]
+__all__ = ["IMQ", "RBF", "Identity", "Kernel"]
 
 BLOCK_ROWS = 256
 """Rows of the kernel matrix held at once: memory stays O(m p) and a block stays near the cache."""
 
 
-class KernelSums(NamedTuple):
-    r"""The three sums over j, for every particle i.
-
-    Attributes
-    ----------
-    smoothed : Tensor (*r, m, p)
-        :math:`\sum_j k_{ij} g_j`.
-    repulsion : Tensor (*r, m, p)
-        :math:`\sum_j \nabla_{\theta_j} k(\theta_j, \theta_i)`; added, it points away from neighbours.
-    mass : Tensor (*r, m, 1) or None
-        :math:`\sum_j k_{ij}`, if it was asked for.
-    """
-
-    smoothed: Tensor
-    repulsion: Tensor
-    mass: Tensor | None = None
-
-
 class Kernel(Protocol):
     """What a diversifier asks of a kernel."""
 
-    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
-        """Return the sums for particles `theta` (*r, m, p) and directions `ascent` (*r, m, p)."""
+    def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
+        r"""Return :math:`\sum_j [k_{ij} g_j + s \nabla_{\theta_j} k(\theta_j, \theta_i)]` for every particle i.
+
+        Parameters
+        ----------
+        theta, ascent : Tensor (*r, m, p)
+            Particles, and the g of each.
+        strength : float or Tensor (*r, 1, 1)
+            s; where it is positive the second sum points away from neighbours.
+        normalised : bool, default=False
+            Whether to divide by :math:`\sum_j k_{ij}`.
+        """
         ...
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,19 +50,16 @@ class _Radial(Configuration, ABC):
         centred = theta - theta.mean(-2, keepdim=True)
         return self._profile(squared_distances(centred, centred), as_bandwidth(self.bandwidth)(theta))
 
-    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
-        """Return the sums, for many particles computed in blocks of rows so that memory is O(m p)."""
-        h = as_bandwidth(self.bandwidth)(theta)
-        if theta.shape[-2] <= DIRECT_LIMIT:
-            near = about_first(theta)
-            return KernelSums(*self._block(near, near, ascent, h))
-        centred = theta - theta.mean(-2, keepdim=True)
-        parts = [self._block(rows, centred, ascent, h) for rows in centred.split(BLOCK_ROWS, dim=-2)]
-        return KernelSums(*(torch.cat(p, dim=-2) for p in zip(*parts)))
-
-    def _block(self, rows: Tensor, theta: Tensor, ascent: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        k, w = self._profile(squared_distances(rows, theta), h)
-        return k @ ascent, repulsion(w, rows, theta), k.sum(-1, keepdim=True)
+    def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
+        """Return the direction (*r, m, p), of many particles computed in blocks of rows so that memory is O(m p)."""
+        h, few = as_bandwidth(self.bandwidth)(theta), theta.shape[-2] <= DIRECT_LIMIT
+        near = about_first(theta) if few else theta - theta.mean(-2, keepdim=True)
+        found = []
+        for rows in near.split(BLOCK_ROWS, dim=-2):
+            k, w = self._profile(squared_distances(rows, near), h)
+            phi = k @ ascent + strength * repulsion(w, rows, near)
+            found.append(phi / k.sum(-1, keepdim=True) if normalised else phi)
+        return torch.cat(found, dim=-2)
 
     @abstractmethod
     def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -90,9 +79,9 @@ class RBF(_Radial):
     def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         return rbf(squared, h)
 
-    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
-        """Return the sums; memory is O(m p)."""
-        return KernelSums(*rbf_sums(theta, ascent, as_bandwidth(self.bandwidth)(theta), mass))
+    def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
+        """Return the direction (*r, m, p); memory is O(m p)."""
+        return rbf_direction(theta, ascent, as_bandwidth(self.bandwidth)(theta), strength, normalised)
 
 
 @dataclass
@@ -114,9 +103,9 @@ class IMQ(_Radial):
 class Identity(Configuration):
     """The neutral kernel: K = I, no repulsion. NSVGD with it is the undiversified method."""
 
-    def sums(self, theta: Tensor, ascent: Tensor, mass: bool = False) -> KernelSums:
-        """Return `ascent`, zero and one."""
-        return KernelSums(ascent, torch.zeros_like(ascent), torch.ones_like(ascent[..., :1]))
+    def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
+        """Return `ascent`."""
+        return ascent
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return I and 0."""

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from .._params import Configuration
@@ -86,7 +85,4 @@ class NSVGD(Configuration):
         strength = alpha_factor(self.alpha, theta) / theta.shape[-2]
         if self.prior is not None:
             ascent = ascent + strength * self.prior.score(theta)
-        smoothed, repulsion, mass = self.kernel.sums(theta, ascent, self.row_normalised)
-        plain = isinstance(strength, float)  # then one operation does, of the ten that few particles cost
-        phi = torch.add(smoothed, repulsion, alpha=strength) if plain else smoothed + strength * repulsion
-        return phi / mass if self.row_normalised and mass is not None else phi
+        return self.kernel.direction(theta, ascent, strength, self.row_normalised)

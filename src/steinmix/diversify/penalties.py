@@ -37,7 +37,8 @@ class Pairwise(Configuration):
         """Return the gradient of the penalised objective, (*r, m, p)."""
         check_alpha(self.alpha)
         # k_ij depends on theta_i twice, as (i, j) and as (j, i): hence the 2.
-        return ascent + 2 * alpha_factor(self.alpha, theta) * self.kernel.sums(theta, ascent).repulsion
+        strength = 2 * alpha_factor(self.alpha, theta)
+        return ascent + self.kernel.direction(theta, torch.zeros_like(ascent), strength)
 
 
 @dataclass

@@ -10,7 +10,6 @@ optimiser descend on the result, so that the term that should push particles apa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 from torch import Tensor
 
@@ -46,5 +45,5 @@ class ReleasedNSVGD(Configuration):
             If the temperature is negative or not finite.
         """
         check_alpha(self.temperature, "temperature")
-        found = RBF("median_squared_with_zeros").sums(theta, ascent, mass=True)
-        return (found.smoothed - alpha_factor(self.temperature, theta) * found.repulsion) / cast(Tensor, found.mass)
+        attraction = -1 * alpha_factor(self.temperature, theta)
+        return RBF("median_squared_with_zeros").direction(theta, ascent, attraction, normalised=True)

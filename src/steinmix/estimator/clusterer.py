@@ -23,7 +23,7 @@ from .watching import diagnosing
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
 
-START_BYTES = 2**24
+START_BYTES = 2**23
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
 
 ROWS_LIMIT = 20_000

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from ..diversify import NSVGD
@@ -233,15 +234,14 @@ def _full_mixture(task: Task, seed: int) -> Any:
     return _gaussian_mixture(task, seed, "full")
 
 
-def deep(kind: type, epochs: int | None = None, **settings: Any) -> Callable[[Task, int], Answer]:
-    """Return a deep clusterer with its defaults but for `settings`; its accuracy is followed over the epochs."""
+def deep(kind: type, training: Training | None = None, **settings: Any) -> Callable[[Task, int], Answer]:
+    """Return a deep clusterer with its defaults but for these; its accuracy is followed over the epochs."""
 
     def method(task: Task, seed: int) -> Answer:
-        chosen = {**settings, "random_state": seed}
-        model = kind(task.n_clusters, training=Training(epochs=epochs), **chosen)
+        plain = kind(task.n_clusters, training=training, random_state=seed, **settings)
+        model = clone(plain).set_params(training=replace(training or Training()))
         watch = ByEpoch(task.rows, model)
         model.set_params(training__callbacks=(watch,)).fit(task.rows)
-        plain = kind(task.n_clusters, training=None if epochs is None else Training(epochs=epochs), **chosen)
         return Answer(model.labels_, model.initial_labels_, model.score(task.rows), _said(plain), watch)
 
     return method
@@ -262,12 +262,13 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "k-means": _pixels,
     "gmm": _mixture,
     "graph": _graph,
-    "untrained": deep(VaDE, 0, **UNTRAINED),
+    "untrained": deep(VaDE, Training(epochs=0), **UNTRAINED),
     "dense-ae+k-means": _coded(Autoencoder, _k_means),
     "ae+gmm": _coded(Autoencoder, _gaussian_mixture),
     "ae+gmm-full": _coded(Autoencoder, _full_mixture),
     "vae+gmm": _coded(VAE, _gaussian_mixture),
     "vade": deep(VaDE),
+    "vade-fp32": deep(VaDE, Training(precision="fp32")),
     "vade-unguided": deep(VaDE, guidance=0.0),
     "vade-unsmoothed": deep(VaDE, smoothing_epochs=0),
     "vade+nsvgd": deep(VaDE, diversifier=NSVGD(alpha=0.5)),

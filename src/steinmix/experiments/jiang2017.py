@@ -34,6 +34,7 @@ DEVIATIONS = {
     "ae+gmm-full": "not in the paper; the same with full covariances",
     "vae+gmm": "each seed's own VAE; diagonal covariances",
     "vade": OWN_START,
+    "vade-fp32": f"not in the paper; float32 where the defaults take bf16; {OWN_START}",
     "vade-unguided": f"not in the paper; guidance=0; {OWN_START}",
     "vade-unsmoothed": "not in the paper; smoothing_epochs=0: the start's labels as they are, and no guidance",
     "vade+nsvgd": f"not in the paper; NSVGD(alpha=0.5) on the components, no prior on them; {OWN_START}",

@@ -68,8 +68,8 @@ def _table_1_rows() -> list[Row]:
                 depict.run,
                 [null] if name.startswith("ae") else [null, f"{data}/ae+k-means"],
             )
-            said = f"{deviations}; {BUDGET}"
-            found.append(Row(f"{data}/{name}", run, clustering.load_task, seen, tuple(beside), said, 4 * cost))
+            said, coder = f"{deviations}; {BUDGET}", f"{data}/autoencoder"
+            found.append(Row(f"{data}/{name}", run, clustering.load_task, seen, tuple(beside), said, 4 * cost, coder))
     return [*found, Row("mnist/dec", protocol=IMAGES), Row("mnist/jule", protocol=IMAGES)]
 
 
