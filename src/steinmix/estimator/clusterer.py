@@ -26,6 +26,9 @@ __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
 START_BYTES = 2**23
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
 
+ROWS_BYTES = 2**25
+"""Memory for the rows a graph start looks at beside the codes; larger ones are left out."""
+
 ROWS_LIMIT = 20_000
 """Up to this many rows a graph start also looks at the rows themselves. It costs O(n^2 f), and of more rows the codes
 are the better space: on the 70,000 rows of MNIST the edge information is 2.13 nats for codes and 2.06 for pixels."""
@@ -221,7 +224,7 @@ class MixtureShell(DeepEstimator):
         loader, mixture = context.loader, module.mixture
         index, points = self._start_points(module, loader)
         rows = None
-        if self._coded and len(index) <= ROWS_LIMIT and 4 * len(index) * loader.source.n_features <= 2 * START_BYTES:
+        if self._coded and len(index) <= ROWS_LIMIT and 4 * len(index) * loader.source.n_features <= ROWS_BYTES:
             rows = torch.from_numpy(map_chunks(lambda x: x, loader, index))
         labels = start_mixture(name, mixture, points, context.streams, rows)
         if len(index) < loader.n_rows:
