@@ -23,7 +23,7 @@ than rounding: on AMD processors that is 1.1 to 1.4 x for the product. NSVGD amo
 tiles of 256 x 256, each with its mirror image, and smoothing and repulsion come from one product with it.
 
 Some functions have a gradient written by hand (`numerics.fused`): on a CPU torch's tanh takes four times as long as the
-same by a sigmoid, and the Bernoulli likelihood and the residuals of DAGMM twice as many passes over memory as they need.
+same by a sigmoid, and the Bernoulli likelihood and DAGMM's residuals twice as many passes over memory as they need.
 Layers of a few outputs over the same features are one product; so are convolutions with a kernel as large as the image.
 Where all axes but that of the rows are short, that one is last.
 
