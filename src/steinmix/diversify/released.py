@@ -45,5 +45,5 @@ class ReleasedNSVGD(Configuration):
             If the temperature is negative or not finite.
         """
         check_alpha(self.temperature, "temperature")
-        attraction = -1 * alpha_factor(self.temperature, theta)
+        attraction = -alpha_factor(self.temperature, theta)
         return RBF("median_squared_with_zeros").direction(theta, ascent, attraction, normalised=True)
