@@ -9,9 +9,10 @@ import torch
 from steinmix import ConfigError, Training, VaDE
 from steinmix.data import as_source
 from steinmix.estimator import FitContext, Pretraining, Smoother, smoothing_epochs, without_smoother
-from steinmix.estimator.smoothing import LAMBDA, MU, smoothing_phases
+from steinmix.estimator.smoothing import LAMBDA, MU, smoothing_phases, trial
 from steinmix.metrics import clustering_accuracy
 from steinmix.numerics.adversarial import adversarial_step
+from steinmix.numerics.graphs import edge_information, knn_graph
 from steinmix.objective import Batch
 from steinmix.random import Streams
 from steinmix.training import Loader, run
@@ -93,16 +94,22 @@ def smoothed(x, labels, epochs=60):
     return module.start_labels.numpy(), history
 
 
+def clouds(rng, n=800):
+    """Two long clouds side by side, and which cloud a row is in."""
+    truth = np.repeat([0, 1], n // 2)
+    x = rng.normal(size=(n, 2)) * [1, 0.15]
+    x[:, 1] += truth
+    return x.astype(np.float32), truth
+
+
 @pytest.mark.parametrize("mistake", ["a slant border", "some rows"])
 def test_a_border_moves_to_where_rows_are_sparse(rng, mistake):
-    """Two long clouds side by side; the start has divided them aslant, or mistaken a row in ten."""
-    x = rng.normal(size=(800, 2)) * [1, 0.15]
-    truth = np.repeat([0, 1], 400)
-    x[:, 1] += truth
+    """The start has divided the clouds aslant, or mistaken a row in ten."""
+    x, truth = clouds(rng)
     slant = (x[:, 1] - 0.5 + 0.3 * x[:, 0] > 0).astype(int)
     start = slant if mistake == "a slant border" else np.where(rng.random(800) < 0.1, 1 - truth, truth)
     assert clustering_accuracy(truth, start) < 0.975
-    found, history = smoothed(x.astype(np.float32), start)
+    found, history = smoothed(x, start)
     assert clustering_accuracy(truth, found) > 0.985
     assert [record["phase"] for record in history] == ["labels"] * 6 + ["smoothing"] * 54
 
@@ -113,6 +120,42 @@ def test_clusters_keep_their_sizes(rng):
     x = rng.normal(size=(600, 3)) + 6 * truth[:, None]
     found, _ = smoothed(x.astype(np.float32), truth)
     assert clustering_accuracy(truth, found) > 0.99
+
+
+def judge_of(x, epochs, n_clusters=2):
+    streams = Streams(0)
+    loader = Loader(as_source(x), torch.Tensor.float, 64, torch.device("cpu"), streams)
+    plan = {"smoothing_epochs": epochs, "n_features": x.shape[1], "n_clusters": n_clusters}
+    return trial(FitContext(loader, streams, Training(), plan), torch.arange(len(x)))
+
+
+def test_a_border_among_dense_rows_does_not_stand_trial(rng):
+    """Cut across, the clouds tell nearly as much of neighbours as told apart; made smooth, much less."""
+    x, truth = clouds(rng)
+    across, graph = (x[:, 0] > 0).astype(int), knn_graph(x)
+    judge = judge_of(x, 60)
+    right, wrong = judge(truth), judge(across)
+    assert clustering_accuracy(truth, right) > 0.99
+    assert edge_information(graph, right, 2, 4) > edge_information(graph, wrong, 2, 4) + 0.03
+
+
+def test_a_trial_is_the_same_again_and_seeds_nothing(rng):
+    x, truth = clouds(rng, 120)
+    before = torch.get_rng_state()
+    one, two = judge_of(x, 1)(truth), judge_of(x, 1)(truth)
+    np.testing.assert_array_equal(one, two)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_fit_asks_the_judge_about_partitions_that_are_nearly_equal(rng, monkeypatch):
+    """Four groups in three clusters: two of them are one, and the graph cannot say which."""
+    corner = np.arange(1200) % 4
+    x = 3 * np.stack([corner // 2, corner % 2], axis=1) + 0.6 * rng.normal(size=(1200, 2))
+    heard = []
+    monkeypatch.setattr("steinmix.estimator.clusterer.trial", lambda context, index: lambda y: heard.append(y) or y)
+    VaDE(3, training=Training(epochs=1, progress=False), random_state=0).fit(x)
+    assert len(heard) > 1
+    assert {labels.shape for labels in heard} == {(1200,)}
 
 
 def test_what_loses_a_cluster_is_not_believed(rng):

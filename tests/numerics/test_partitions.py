@@ -131,6 +131,56 @@ def test_chosen_settings_are_kept():
     assert [q for q, _ in start.candidates] == [4]
 
 
+def square(n: int = 400):
+    """Four equal groups at the corners of a square: in three clusters, any side can be one of them."""
+    rng = np.random.default_rng(0)
+    corner = np.arange(n) % 4
+    return 3 * np.stack([corner // 2, corner % 2], axis=1) + 0.6 * rng.standard_normal((n, 2)), corner
+
+
+def test_partitions_that_tell_nearly_as_much_are_kept():
+    x, corner = square()
+    start = graph_clusters(x, 3, Streams(0))
+    partitions_found = [start.labels, *start.rivals]
+    assert 1 <= len(start.rivals) <= partitions.RIVALS
+    for number, one in enumerate(partitions_found):
+        assert start.score - partitions.CLOSE < start.information(one) <= start.score
+        assert not any(partitions._alike(one, other, 3) for other in partitions_found[:number])
+    assert start.information(start.labels) == start.score > start.information(corner % 2)
+    assert not graph_clusters(blobs(90, 3)[0], 3, Streams(0)).rivals
+
+
+@pytest.mark.parametrize("max_rows", [100, 200_000])
+def test_rivals_are_labels_of_all_rows(max_rows):
+    x = np.repeat(square(400)[0], 2, axis=0)
+    start = graph_clusters(x, 3, Streams(0), max_rows=max_rows)
+    assert start.rivals
+    for rival in start.rivals:
+        assert_array_equal(rival[::2], rival[1::2])
+        assert start.information(rival) > 0.5
+
+
+def test_the_judge_settles():
+    start = graph_clusters(square()[0], 3, Streams(0))
+    wanted, heard = start.rivals[0], []
+
+    def judge(labels: np.ndarray) -> np.ndarray:
+        heard.append(labels)
+        return labels if labels is wanted else np.zeros_like(labels)
+
+    assert start.settled(judge) is wanted
+    assert len(heard) == 1 + len(start.rivals)
+    alone = graph_clusters(blobs(90, 3)[0], 3, Streams(0))
+    assert alone.settled(judge) is alone.labels
+
+
+def test_names_of_clusters_do_not_make_partitions_differ():
+    labels = np.arange(100) % 3
+    moved = np.where(np.arange(100) < 4, 0, (labels + 1) % 3)
+    assert partitions._alike(labels, moved, 3)
+    assert not partitions._alike(labels, np.minimum(labels, 1), 3)
+
+
 def test_small_groups_far_away_leave_the_clusters_whole():
     x, _ = blobs(600, 3, 2, spread=0.8)
     far = 60 + 40 * np.arange(8)[:, None] + 1e-3 * np.random.default_rng(0).standard_normal((8, 30))

@@ -11,6 +11,9 @@ S. Tokui, E. Matsumoto, M. Sugiyama, *Learning discrete representations via info
 training*, ICML 2017 (key ``hu2017``), with its :math:`\lambda`, :math:`\mu` and radius. Deviations: f are the shares of
 the start's clusters, not uniform, so that clusters may differ in size; the classifier begins with the start's labels,
 not at random; layer norms for batch norms; one radius for all rows.
+
+The same objective judges partitions (`trial`). A cluster that cuts a class in two has a border where rows are dense: it
+wanders when it is made smooth, and the labels then tell less about neighbours.
 """
 
 from __future__ import annotations
@@ -25,17 +28,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data import as_source
 from ..errors import ConfigError
 from ..nn import linear
 from ..numerics.adversarial import adversarial_step, kl_between
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
-from ..training import Cosine, Loader
+from ..training import Cosine, Loader, Training, run
 from ..training.distributed import added
 from .base import epochs_for_steps, map_chunks
 from .job import FitContext
 
-__all__ = ["Smoother", "smoothing_epochs", "smoothing_phases", "without_smoother"]
+__all__ = ["Smoother", "smoothing_epochs", "smoothing_phases", "trial", "without_smoother"]
 
 LAMBDA, MU, RADIUS, NEIGHBOUR = 0.1, 4.0, 0.25, 10
 """Of Hu et al.: weight of both entropies, of the shares within it, and the radius as a share of the distance to the
@@ -50,6 +54,9 @@ ASKED, KNOWN = 1000, 20_000
 
 STEPS, FEWEST_ROWS = 2700, 1000
 """Steps of both phases, and the rows from which they are taken unless asked for: below, neighbours are far apart."""
+
+TRIAL_WIDTH, TRIAL_STEPS, TRIAL_ROWS, TRIAL_BYTES = 256, 500, 20_000, 2**25
+"""Of a trial: width of the classifier, its steps, and the rows it sees, at most so many or in so much memory."""
 
 
 class Smoother(nn.Module):
@@ -178,21 +185,56 @@ def smoothing_phases(
         if len(labels.unique()) == len(module.start_labels.unique()):
             module.start_labels.copy_(labels)
 
+    return _phases(module.smoother, lambda: module.start_labels, streams, epochs, begin), finish
+
+
+def _phases(
+    smoother: Smoother,
+    labels: Callable[[], Tensor],
+    streams: Streams,
+    epochs: int,
+    before: Callable[[], None] | None = None,
+) -> list[Phase]:
+    """Return the phases that learn the labels (n,) and smooth them, `epochs` together."""
+
     def learn(batch: Batch) -> dict[str, Term]:
-        return module.smoother.terms(batch, streams, module.start_labels)
+        return smoother.terms(batch, streams, labels())
 
     def smooth(batch: Batch) -> dict[str, Term]:
-        return module.smoother.terms(batch, streams)
+        return smoother.terms(batch, streams)
 
-    objectives = [
-        Objective(terms, [{"params": list(module.smoother.parameters()), "lr": LR}]) for terms in (learn, smooth)
-    ]
+    objectives = [Objective(terms, [{"params": list(smoother.parameters()), "lr": LR}]) for terms in (learn, smooth)]
     first = math.ceil(LEARNING * epochs)
     phases = [
-        Phase("labels", first, objectives[:1], before=begin),
+        Phase("labels", first, objectives[:1], before=before),
         Phase("smoothing", epochs - first, objectives[1:], schedule=Cosine(0.0)),
     ]
-    return [phase for phase in phases if phase.epochs], finish
+    return [phase for phase in phases if phase.epochs]
+
+
+def trial(context: FitContext, index: Tensor) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a judge of partitions: it maps labels (n,) of the rows `index` to what a narrow smoother makes of them.
+
+    It takes some hundred steps on a part of the rows, never more epochs than the plan's ``smoothing_epochs``.
+    """
+    loader, streams, plan = context.loader, context.streams, context.plan
+    limit = min(TRIAL_ROWS, TRIAL_BYTES // (4 * plan["n_features"]))
+    part = np.sort(streams.numpy("trial").permutation(len(index))[:limit])
+    epochs = min(epochs_for_steps(TRIAL_STEPS, len(part), most=60), plan["smoothing_epochs"])
+
+    def judge(labels: np.ndarray) -> np.ndarray:
+        own = Streams(streams.integer("trial"), loader.device)
+        smoother = Smoother(plan["n_features"], TRIAL_WIDTH, plan["n_clusters"], own.torch("weights", "cpu"))
+        rows = as_source(map_chunks(lambda x: x, loader, index[part]))
+        some = Loader(rows, Tensor.float, 256, loader.device, own)
+        known = torch.from_numpy(labels[part]).to(loader.device)
+        smoother.to(loader.device).begin_(known, some, own)
+        with torch.enable_grad():
+            settings = Training(precision=context.training.precision, progress=False)
+            run(smoother, _phases(smoother, lambda: known, own, epochs), some, settings, own, LR)
+        return map_chunks(lambda x: smoother(x).argmax(-1), loader, index)
+
+    return judge
 
 
 def _neighbour_distance(loader: Loader, streams: Streams) -> float:

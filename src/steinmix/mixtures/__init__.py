@@ -3,12 +3,13 @@
 from .base import AbstractMixture
 from .conditional import Components, ConditionalMixture
 from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, UnitMixture
-from .initialise import STARTS, Start, start_from_labels, start_mixture
+from .initialise import STARTS, Backing, Start, start_from_labels, start_mixture
 from .softmax import SoftmaxMixture
 
 __all__ = [
     "COVARIANCES",
     "STARTS",
+    "Backing",
     "AbstractMixture",
     "CholeskyMixture",
     "Components",

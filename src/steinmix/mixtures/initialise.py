@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,13 +16,30 @@ from torch import Tensor
 from ..random import Streams
 from .base import AbstractMixture
 
-__all__ = ["STARTS", "Start", "em_", "separate_duplicates_", "start_from_labels", "start_mixture"]
+__all__ = ["STARTS", "Backing", "Start", "em_", "separate_duplicates_", "start_from_labels", "start_mixture"]
 
 CHUNK_ENTRIES = 2**22
 """Numbers in the largest temporary of an E-step, which differences every point with every component."""
 
-Start = Callable[[AbstractMixture, Tensor, Tensor | None, Streams], np.ndarray]
-"""(mixture, points (n, d), the rows (n, f) they stand for if others than the points, streams) -> labels (n,)."""
+
+@dataclass(frozen=True)
+class Backing:
+    """What a start may know beside its points.
+
+    Attributes
+    ----------
+    rows : Tensor (n, f), optional
+        Those whose codes the points are.
+    judge : callable, optional
+        Labels (n,) -> labels (n,), mended by what is known of the rows; settles between nearly equal partitions.
+    """
+
+    rows: Tensor | None = None
+    judge: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+Start = Callable[[AbstractMixture, Tensor, Backing, Streams], np.ndarray]
+"""(mixture, points (n, d), what stands behind them, streams) -> labels (n,)."""
 
 
 def from_labels_(mixture: AbstractMixture, z: Tensor, labels: np.ndarray | Tensor) -> None:
@@ -30,7 +48,7 @@ def from_labels_(mixture: AbstractMixture, z: Tensor, labels: np.ndarray | Tenso
     mixture.m_step_(z, one_hot)
 
 
-def random_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+def random_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """Means uniform in the box of the points, the variance of all points, equal weights (the toy study's start)."""
     low, high = z.amin(0), z.amax(0)
     uniform = torch.rand(mixture.n_components, z.shape[1], generator=streams.torch("start"), dtype=z.dtype)
@@ -38,7 +56,7 @@ def random_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, strea
     return mixture.responsibilities(z).argmax(-1).cpu().numpy()
 
 
-def kmeans_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+def kmeans_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """The moments of k-means clusters (best of ten by inertia)."""
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
@@ -52,24 +70,26 @@ def kmeans_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, strea
     return labels.astype(np.int64)
 
 
-def em_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+def em_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """Expectation maximisation from k-means."""
-    kmeans_start(mixture, z, rows, streams)
+    kmeans_start(mixture, z, backing, streams)
     em_(mixture, z)
     return mixture.responsibilities(z).argmax(-1).cpu().numpy()
 
 
-def graph_start(mixture: AbstractMixture, z: Tensor, rows: Tensor | None, streams: Streams) -> np.ndarray:
+def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """The moments of the spectral clusters of a nearest-neighbour graph.
 
     Where rows stand behind the points, the graph of either is tried and the one whose clusters tell more about their
-    neighbours' is kept: few rows make poor codes, many make better ones than raw rows.
+    neighbours' is kept: few rows make poor codes, many make better ones than raw rows. Where others tell nearly as
+    much, the judge has the last word.
     """
     from ..numerics.partitions import graph_clusters
 
-    spaces = [z] if rows is None else [z, rows]
+    spaces = [z] if backing.rows is None else [z, backing.rows]
     found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]
-    labels = max(found, key=lambda start: start.score).labels
+    best = max(found, key=lambda start: start.score)
+    labels = best.labels if backing.judge is None else best.settled(backing.judge)
     from_labels_(mixture, z, labels)
     return labels
 
@@ -126,10 +146,10 @@ def start_from_labels(mixture: AbstractMixture, z: Tensor, labels: Tensor, strea
 
 
 def start_mixture(
-    name: str, mixture: AbstractMixture, z: Tensor, streams: Streams, rows: Tensor | None = None
+    name: str, mixture: AbstractMixture, z: Tensor, streams: Streams, backing: Backing | None = None
 ) -> np.ndarray:
-    """Start `mixture` from points `z` (n, d), codes of `rows` (n, f) if given, in the way `name`; return labels."""
+    """Start `mixture` from points `z` (n, d) in the way `name`; return labels."""
     with torch.no_grad():
-        labels = STARTS[name](mixture, z, rows, streams)
+        labels = STARTS[name](mixture, z, backing or Backing(), streams)
         separate_duplicates_(mixture, streams.torch("separate"))
     return labels
