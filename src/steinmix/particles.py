@@ -21,7 +21,7 @@ class Particles:
 
     Parameters
     ----------
-    parameters : iterable of Tensor (*r, m, ...)
+    parameters : iterable of Tensor ``(*r, m, ...)``
         Leaf tensors whose first axis (after `batch_dims` leading ones) counts the components: means,
         log-variances, Cholesky factors. They are kept by reference.
     batch_dims : int, default=0
@@ -66,7 +66,7 @@ class Particles:
         return f"Particles(m={len(self)}, p={sum(self._lengths())})"
 
     def rows(self) -> Tensor:
-        """Return the particles as a new matrix (*r, m, p), detached."""
+        """Return the particles as a new matrix ``(*r, m, p)``, detached."""
         return self._matrix(p.detach() for p in self.parameters)
 
     def diversify_(self, diversifier: Callable[[Tensor, Tensor], Tensor]) -> None:

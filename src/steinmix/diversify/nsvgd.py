@@ -48,7 +48,7 @@ class NSVGD(Configuration):
 
     Parameters
     ----------
-    alpha : float or Tensor (*r,), default=1.0
+    alpha : float or Tensor ``(*r,)``, default=1.0
         Strength of the entropy, as in the paper. With 0 the gradients are still smoothed over components.
     kernel : Kernel, default=RBF(bandwidth="median")
     prior : Prior, optional
@@ -74,7 +74,7 @@ class NSVGD(Configuration):
     row_normalised: bool = False
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
-        """Return phi (*r, m, p) for particles `theta` (*r, m, p) and gradient `ascent` (*r, m, p) of F.
+        """Return phi ``(*r, m, p)`` for particles `theta` ``(*r, m, p)`` and gradient `ascent` ``(*r, m, p)`` of F.
 
         Raises
         ------

@@ -26,7 +26,7 @@ class Pairwise(Configuration):
 
     Parameters
     ----------
-    alpha : float or Tensor (*r,), default=1.0
+    alpha : float or Tensor ``(*r,)``, default=1.0
     kernel : Kernel, default=RBF(bandwidth="median")
     """
 
@@ -34,7 +34,7 @@ class Pairwise(Configuration):
     kernel: Kernel = field(default_factory=RBF)
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
-        """Return the gradient of the penalised objective, (*r, m, p)."""
+        """Return the gradient of the penalised objective, ``(*r, m, p)``."""
         check_alpha(self.alpha)
         # k_ij depends on theta_i twice, as (i, j) and as (j, i): hence the 2.
         strength = 2 * alpha_factor(self.alpha, theta)
@@ -49,7 +49,7 @@ class LogDet(Configuration):
 
     Parameters
     ----------
-    alpha : float or Tensor (*r,), default=1.0
+    alpha : float or Tensor ``(*r,)``, default=1.0
     kernel : Kernel, default=RBF(bandwidth="median")
     jitter : float, default=1e-4
         :math:`\epsilon`; without it K is singular as soon as two particles meet.
@@ -60,7 +60,7 @@ class LogDet(Configuration):
     jitter: float = 1e-4
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
-        """Return the gradient of the penalised objective, (*r, m, p)."""
+        """Return the gradient of the penalised objective, ``(*r, m, p)``."""
         check_alpha(self.alpha)
         wide = theta.double()
         k, w = self.kernel.matrices(wide)

@@ -16,7 +16,7 @@ class Prior(Protocol):
     """A density p0 on particles, known by its score."""
 
     def score(self, theta: Tensor) -> Tensor:
-        r"""Return :math:`\nabla_\theta \log p_0(\theta)`, (*r, m, p)."""
+        r"""Return :math:`\nabla_\theta \log p_0(\theta)`, ``(*r, m, p)``."""
         ...
 
 
