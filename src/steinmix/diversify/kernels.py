@@ -27,9 +27,9 @@ class Kernel(Protocol):
 
         Parameters
         ----------
-        theta, ascent : Tensor (*r, m, p)
+        theta, ascent : Tensor ``(*r, m, p)``
             Particles, and the g of each.
-        strength : float or Tensor (*r, 1, 1)
+        strength : float or Tensor ``(*r, 1, 1)``
             s; where it is positive the second sum points away from neighbours.
         normalised : bool, default=False
             Whether to divide by :math:`\sum_j k_{ij}`.
@@ -37,7 +37,7 @@ class Kernel(Protocol):
         ...
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return K and W, both (*r, m, m)."""
+        """Return K and W, both ``(*r, m, m)``."""
         ...
 
 
@@ -46,12 +46,12 @@ class _Radial(Configuration, ABC):
     bandwidth: float | str | Bandwidth = "median"
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return K and W, both (*r, m, m)."""
+        """Return K and W, both ``(*r, m, m)``."""
         centred = theta - theta.mean(-2, keepdim=True)
         return self._profile(squared_distances(centred, centred), as_bandwidth(self.bandwidth)(theta))
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
-        """Return the direction (*r, m, p), of many particles computed in blocks of rows so that memory is O(m p)."""
+        """Return the direction ``(*r, m, p)``; of many particles in blocks of rows, so that memory is O(m p)."""
         h, few = as_bandwidth(self.bandwidth)(theta), theta.shape[-2] <= DIRECT_LIMIT
         near = about_first(theta) if few else theta - theta.mean(-2, keepdim=True)
         found = []
@@ -80,7 +80,7 @@ class RBF(_Radial):
         return rbf(squared, h)
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
-        """Return the direction (*r, m, p); memory is O(m p)."""
+        """Return the direction ``(*r, m, p)``; memory is O(m p)."""
         return rbf_direction(theta, ascent, as_bandwidth(self.bandwidth)(theta), strength, normalised)
 
 

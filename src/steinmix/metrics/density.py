@@ -26,13 +26,13 @@ def mode_recovering_error(true_means: ArrayLike, means: ArrayLike) -> float | np
 
     Parameters
     ----------
-    true_means : array-like or Tensor (*r, k, d)
-    means : array-like or Tensor (*r, m, d)
+    true_means : array-like or Tensor ``(*r, k, d)``
+    means : array-like or Tensor ``(*r, m, d)``
         Leading dimensions broadcast against those of `true_means`.
 
     Returns
     -------
-    float or ndarray (*r,)
+    float or ndarray ``(*r,)``
 
     Raises
     ------
@@ -66,15 +66,15 @@ def total_variance(
 
     Parameters
     ----------
-    means : array-like or Tensor (*r, m, d)
-    variances : array-like or Tensor (*r, m, d), or anything that broadcasts to it
+    means : array-like or Tensor ``(*r, m, d)``
+    variances : array-like or Tensor ``(*r, m, d)``, or anything that broadcasts to it
         :math:`\sigma^2`, not its logarithm. A number holds for every component and dimension.
-    weights : array-like or Tensor (*r, m), optional
+    weights : array-like or Tensor ``(*r, m)``, optional
         Probabilities; uniform if not given.
 
     Returns
     -------
-    float or ndarray (*r,)
+    float or ndarray ``(*r,)``
 
     Raises
     ------
@@ -112,18 +112,18 @@ def variance_ratio(
 
     Parameters
     ----------
-    true_means : array-like or Tensor (*r, k, d)
-    means : array-like or Tensor (*r, m, d)
-    variances : array-like or Tensor (*r, m, d), or anything that broadcasts to it
+    true_means : array-like or Tensor ``(*r, k, d)``
+    means : array-like or Tensor ``(*r, m, d)``
+    variances : array-like or Tensor ``(*r, m, d)``, or anything that broadcasts to it
         :math:`\sigma^2`, not its logarithm.
-    weights : array-like or Tensor (*r, m), optional
+    weights : array-like or Tensor ``(*r, m)``, optional
         Uniform if not given.
     true_variances, true_weights : array-like or Tensor, optional
         Of the true mixture; unit variances and uniform weights unless given.
 
     Returns
     -------
-    float or ndarray (*r,)
+    float or ndarray ``(*r,)``
 
     Raises
     ------
@@ -162,7 +162,7 @@ def _points(x: ArrayLike, name: str) -> np.ndarray:
 
 
 def _weights(weights: ArrayLike | None, m: int) -> np.ndarray:
-    """Return probabilities (*r, m)."""
+    """Return probabilities ``(*r, m)``."""
     if weights is None:
         return np.full(m, 1 / m)
     w = real(weights, "weights")
