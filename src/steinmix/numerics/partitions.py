@@ -31,8 +31,8 @@ FIT_ROWS = 20_000  # rows that suffice to place the centres of k-means
 MOVES = 20  # rounds of local moves
 WALK = 4  # steps of the walk by which partitions are compared
 CLOSE = 0.04  # nats by which a rival may stand behind the best partition
-ALIKE = 0.95  # share of the rows of one partition that another predicts, from which they count as one
-RIVALS = 2  # rivals of the best partition that are kept
+ALIKE = 0.5  # share of a cluster of mean size by which partitions that count as one may differ
+RIVALS = 3  # rivals of the best partition that are kept
 TINY = 1e-12
 
 
@@ -227,9 +227,9 @@ def _podium(places: list[_Place], n_clusters: int) -> list[_Place]:
 
 
 def _alike(a: np.ndarray, b: np.ndarray, n_clusters: int) -> bool:
-    """Say whether each of two partitions predicts nearly all of the other."""
+    """Say whether each of two partitions predicts the other but for less than a part of a cluster."""
     table = np.bincount(a * n_clusters + b, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
-    return min(table.max(axis=0).sum(), table.max(axis=1).sum()) >= ALIKE * len(a)
+    return min(table.max(axis=0).sum(), table.max(axis=1).sum()) > (1 - ALIKE / n_clusters) * len(a)
 
 
 def _moved(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarray:
