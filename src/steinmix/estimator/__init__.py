@@ -4,7 +4,7 @@ from .base import DeepEstimator, FitContext, check_choice, check_count, check_wi
 from .clusterer import MixtureShell, empty_labels
 from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior, check_at_least
 from .detector import DetectorShell
-from .embedder import EmbedderShell, coder_arguments, coder_plan
+from .embedder import EmbedderShell, coder_arguments, coder_plan, image_layout
 from .persistence import load
 from .preparation import Preparation
 from .pretraining import Pretraining, pretraining_phases
@@ -31,6 +31,7 @@ __all__ = [
     "coder_plan",
     "empty_labels",
     "epochs_for_steps",
+    "image_layout",
     "load",
     "map_chunks",
     "pretraining_phases",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from .._typing import Source
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import DeepEstimator, check_width, epochs_for_steps
+from .base import DeepEstimator, check_choice, check_width, epochs_for_steps
 
-__all__ = ["EmbedderShell", "coder_arguments", "coder_plan"]
+__all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout"]
 
 PAPER_HIDDEN = (500, 500, 2000)
 """The layout of DEC and VaDE, made for 60,000 images; a net for a few thousand rows must be smaller."""
+
+SMALLEST_IMAGE = 8
+"""Side from which rows in [0, 1] whose number of features is a square are taken for images."""
 
 
 def network_sizes(n_rows: int) -> tuple[int, ...]:
@@ -81,6 +85,30 @@ def _likelihood(wanted: str | Likelihood, prepared: tuple[float, float], unbound
             f"[{prepared[0]:.4g}, {prepared[1]:.4g}]. Use scaling='range' or likelihood='gaussian'."
         )
     return LIKELIHOODS[wanted]()
+
+
+def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | None:
+    """Return [h, w, c] of the image in a row, or None for tables; "auto" takes square rows in [0, 1] for images.
+
+    Raises
+    ------
+    ConfigError
+        If `wanted` is no shape of `n_features` numbers.
+    """
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        check_choice("image_shape", wanted, ["auto"])
+        side = isqrt(n_features)
+        return [side, side, 1] if bounded and side >= SMALLEST_IMAGE and side * side == n_features else None
+    shape = [int(side) for side in wanted]
+    shape += [1] * (len(shape) == 2)
+    if len(shape) != 3 or min(shape) < 1 or prod(shape) != n_features:
+        raise ConfigError(
+            f"image_shape is {tuple(wanted)}; expected (height, width) or (height, width, channels) whose product is "
+            f"the number of features, {n_features}."
+        )
+    return shape
 
 
 class EmbedderShell(TransformerMixin, DeepEstimator):

@@ -41,7 +41,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import isqrt, prod
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -64,6 +63,7 @@ from ..estimator import (
     coder_plan,
     empty_labels,
     epochs_for_steps,
+    image_layout,
     map_chunks,
     smoothing_epochs,
     without_smoother,
@@ -85,9 +85,6 @@ REFINED = ("mixture", "undiversified")
 """Phases in which the targets are the head's own."""
 
 Terms = Callable[[Batch], dict[str, Term]]
-
-SMALLEST_IMAGE = 8
-"""Side from which rows in [0, 1] whose number of features is a square are taken for images."""
 
 
 class DEPICTModule(nn.Module):
@@ -319,7 +316,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
             "latent_dim": int(latent_dim),  # a code may be wider than a table
             "n_clusters": n_clusters,
             "bounded": bounded,
-            "image_shape": _image_shape(self.image_shape, source.n_features, bounded),
+            "image_shape": image_layout(self.image_shape, source.n_features, bounded),
             "pretraining_epochs": plan["epochs"],
             "epochs": epochs_for_steps(4000, source.n_rows, most=60),
         }
@@ -386,21 +383,3 @@ def _over(part: nn.Module, terms: Terms) -> Objective:
 def _begin(module: DEPICTModule, start: Callable[[], None]) -> None:
     start()
     module.labels.copy_(module.start_labels)
-
-
-def _image_shape(wanted: Any, n_features: int, bounded: bool) -> list[int] | None:
-    """Return [h, w, c], or None for tables."""
-    if wanted is None:
-        return None
-    if isinstance(wanted, str):
-        check_choice("image_shape", wanted, ["auto"])
-        side = isqrt(n_features)
-        return [side, side, 1] if bounded and side >= SMALLEST_IMAGE and side * side == n_features else None
-    shape = [int(side) for side in wanted]
-    shape += [1] * (len(shape) == 2)
-    if len(shape) != 3 or min(shape) < 1 or prod(shape) != n_features:
-        raise ConfigError(
-            f"image_shape is {tuple(wanted)}; expected (height, width) or (height, width, channels) whose product is "
-            f"the number of features, {n_features}."
-        )
-    return shape
