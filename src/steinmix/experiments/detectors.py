@@ -15,7 +15,7 @@ from ..diversify import NSVGD, RBF
 from ..diversify.released import ReleasedNSVGD
 from ..methods import DAGMM
 from ..random import Streams
-from ..training import Training
+from ..training import Cosine, Training
 
 __all__ = ["ROWS", "Row"]
 
@@ -83,7 +83,7 @@ def isolation_forest(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarr
     return -forest.fit(train).score_samples(rows)
 
 
-def _dagmm(epochs: int = 50, lr: float = 4e-4, training: Mapping[str, Any] | None = None, **settings: Any) -> Score:
+def _dagmm(epochs: int, lr: float = 1e-4, training: Mapping[str, Any] | None = None, **settings: Any) -> Score:
     def score(train: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
         how = {"batch_size": 1024, "distinct_rows": True, "progress": False} | dict(training or {})
         detector = DAGMM(scaling="none", training=Training(epochs=epochs, lr=lr, **how), random_state=seed)
@@ -104,7 +104,7 @@ def _stein(alpha: float) -> NSVGD:
 
 GRADIENT: dict[str, Any] = {"epochs": 3, "weights": (1.0, 3e-4), "joint": False, "lr": 1e-4}
 FULL: dict[str, Any] = {"epochs": 200, "lr": 1e-4}
-"""The budget of both papers. The rows without it have about a quarter of the epochs, at a higher rate."""
+"""The budget of both papers. The rows without it have fewer epochs, at a higher rate."""
 
 FREE: dict[str, Any] = {"n_components": 16, "mixture": "free", "start": "em"}
 
@@ -123,10 +123,13 @@ NULLS = {
     "isolation-forest": Row(isolation_forest, "zscore38", "200 trees of 4,096 rows"),
 }
 
+SHORT: dict[str, Any] = {"epochs": 25, "lr": 4e-4, "training": {"schedule": Cosine()}}
+"""An eighth of the budget, at four times the rate, which falls along a cosine."""
+
 PAPERS = {
-    "dagmm": Row(_dagmm(), "minmax31", "DAGMM as in Zong et al. (2018); 50 epochs for 200, at 4 times the rate"),
-    "dagmm-p": Row(_dagmm(pretraining_epochs=20), "minmax31", "the same after 20 epochs of pretraining"),
-    "dagmm-nvi": Row(_dagmm(mixture="nvi"), "minmax31", "the same with the variational energy"),
+    "dagmm": Row(_dagmm(**SHORT), "minmax31", "DAGMM as in Zong et al. (2018); 25 epochs for 200, at 4 times the rate"),
+    "dagmm-p": Row(_dagmm(**SHORT, pretraining_epochs=20), "minmax31", "the same after 20 epochs of pretraining"),
+    "dagmm-nvi": Row(_dagmm(**SHORT, mixture="nvi"), "minmax31", "the same with the variational energy"),
     "free": Row(_released(), "minmax31", "free particles, plain gradient; 60 epochs for 200, at twice the rate"),
     "released-sign": Row(
         _released(diversifier=ReleasedNSVGD(0.5)),
