@@ -170,6 +170,7 @@ def test_the_judge_settles():
 
     assert start.settled(judge) is wanted
     assert len(heard) == 1 + len(start.rivals)
+    assert start.settled(lambda labels: labels) is start.labels
     alone = graph_clusters(blobs(90, 3)[0], 3, Streams(0))
     assert alone.settled(judge) is alone.labels
 

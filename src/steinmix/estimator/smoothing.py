@@ -55,7 +55,7 @@ ASKED, KNOWN = 1000, 20_000
 STEPS, FEWEST_ROWS = 2700, 1000
 """Steps of both phases, and the rows from which they are taken unless asked for: below, neighbours are far apart."""
 
-TRIAL_WIDTH, TRIAL_STEPS, TRIAL_ROWS, TRIAL_BYTES = 256, 500, 20_000, 2**25
+TRIAL_WIDTH, TRIAL_STEPS, TRIAL_ROWS, TRIAL_BYTES = 256, 1000, 20_000, 2**25
 """Of a trial: width of the classifier, its steps, and the rows it sees, at most so many or in so much memory."""
 
 
@@ -215,7 +215,7 @@ def _phases(
 def trial(context: FitContext, index: Tensor) -> Callable[[np.ndarray], np.ndarray]:
     """Return a judge of partitions: it maps labels (n,) of the rows `index` to what a narrow smoother makes of them.
 
-    It takes some hundred steps on a part of the rows, never more epochs than the plan's ``smoothing_epochs``.
+    It takes a thousand steps on a part of the rows, never more epochs than the plan's ``smoothing_epochs``.
     """
     loader, streams, plan = context.loader, context.streams, context.plan
     limit = min(TRIAL_ROWS, TRIAL_BYTES // (4 * plan["n_features"]))

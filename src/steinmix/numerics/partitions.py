@@ -32,7 +32,7 @@ MOVES = 20  # rounds of local moves
 WALK = 4  # steps of the walk by which partitions are compared
 CLOSE = 0.04  # nats by which a rival may stand behind the best partition
 ALIKE = 0.5  # share of a cluster of mean size by which partitions that count as one may differ
-RIVALS = 3  # rivals of the best partition that are kept
+RIVALS = 2  # rivals of the best partition that are kept
 TINY = 1e-12
 
 
@@ -71,10 +71,10 @@ class GraphStart:
         return edge_information(self.graph, labels[self.nodes], int(labels.max()) + 1, WALK)
 
     def settled(self, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return `labels` or the rival that scores highest after `judge`, which maps labels (n,) to labels (n,)."""
+        """Return `labels` or a rival, whichever scores highest in the sum of before and after `judge` mapped it."""
         if not self.rivals:
             return self.labels
-        return max((self.labels, *self.rivals), key=lambda labels: self.information(judge(labels)))
+        return max((self.labels, *self.rivals), key=lambda y: self.information(y) + self.information(judge(y)))
 
 
 def graph_clusters(
