@@ -188,3 +188,12 @@ def test_information_of_a_walk_is_the_definition(steps):
     joint = member.T @ (degree[:, None] * walk) @ member / degree.sum()
     share = joint.sum(axis=1)
     assert_allclose(edge_information(graph, labels, 3, steps), (joint * np.log(joint / np.outer(share, share))).sum())
+
+
+def test_probabilities_of_labels_may_be_told_in_their_place():
+    x, labels = blobs(60, 3)
+    graph = knn_graph(x)
+    sure = np.eye(3)[labels]
+    assert edge_information(graph, sure, 3, 4) == pytest.approx(edge_information(graph, labels, 3, 4), abs=1e-12)
+    unsure = 0.8 * sure + 0.2 / 3
+    assert 0 < edge_information(graph, unsure, 3, 4) < edge_information(graph, labels, 3, 4)

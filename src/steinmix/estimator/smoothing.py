@@ -13,7 +13,7 @@ the start's clusters, not uniform, so that clusters may differ in size; the clas
 not at random; layer norms for batch norms; one radius for all rows.
 
 The same objective judges partitions (`trial`). A cluster that cuts a class in two has a border where rows are dense: it
-wanders when it is made smooth, and the labels then tell less about neighbours.
+wanders when it is made smooth and stays unsure, and the probabilities then tell less about neighbours.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _phases(
 
 
 def trial(context: FitContext, index: Tensor) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a judge of partitions: it maps labels (n,) of the rows `index` to what a narrow smoother makes of them.
+    """Return a judge of partitions: from labels (n,) of the rows `index` a narrow smoother makes probabilities (n, m).
 
     It takes a thousand steps on a part of the rows, never more epochs than the plan's ``smoothing_epochs``.
     """
@@ -232,7 +232,7 @@ def trial(context: FitContext, index: Tensor) -> Callable[[np.ndarray], np.ndarr
         with torch.enable_grad():
             settings = Training(precision=context.training.precision, progress=False)
             run(smoother, _phases(smoother, lambda: known, own, epochs), some, settings, own, LR)
-        return map_chunks(lambda x: smoother(x).argmax(-1), loader, index)
+        return map_chunks(lambda x: smoother(x).exp(), loader, index)
 
     return judge
 

@@ -31,7 +31,7 @@ class Backing:
     rows : Tensor (n, f), optional
         Those whose codes the points are.
     judge : callable, optional
-        Labels (n,) -> labels (n,), mended by what is known of the rows; settles between nearly equal partitions.
+        Labels (n,) -> probabilities (n, m), mended by what is known of the rows; settles between near equals.
     """
 
     rows: Tensor | None = None

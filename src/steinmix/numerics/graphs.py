@@ -138,7 +138,8 @@ def edge_information(graph: Any, labels: np.ndarray, n_clusters: int, steps: int
     Parameters
     ----------
     graph : sparse matrix (n, n)
-    labels : ndarray (n,)
+    labels : ndarray (n,) of int, or (n, n_clusters) of float
+        Labels, or the probabilities of each.
     n_clusters : int
     steps : int
         Length of the walk; 1 is an edge.
@@ -155,13 +156,15 @@ def edge_information(graph: Any, labels: np.ndarray, n_clusters: int, steps: int
 def cluster_weights(graph: Any, labels: np.ndarray, n_clusters: int, steps: int = 1) -> np.ndarray:
     """Return the weight that flows between every two clusters in a walk of some steps, (n_clusters, n_clusters).
 
-    For one step it is the weight of the edges between them.
+    For one step it is the weight of the edges between them. Labels are (n,), or probabilities (n, n_clusters).
     """
     from scipy.sparse import csr_matrix
 
-    n = len(labels)
-    member = csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, n_clusters))
-    ends = graph @ member.toarray()
+    n, member, ends = len(labels), labels, labels
+    if labels.ndim == 1:
+        member = csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, n_clusters))
+        ends = member.toarray()
+    ends = graph @ ends
     if steps > 1:
         degree = np.asarray(graph.sum(axis=1))
         degree[degree == 0] = 1

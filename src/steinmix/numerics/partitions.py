@@ -33,6 +33,7 @@ WALK = 4  # steps of the walk by which partitions are compared
 CLOSE = 0.04  # nats by which a rival may stand behind the best partition
 ALIKE = 0.5  # share of a cluster of mean size by which partitions that count as one may differ
 RIVALS = 2  # rivals of the best partition that are kept
+BEFORE = 2.0  # weight of a rival's own score beside that after it was judged, which spreads about twice as much
 TINY = 1e-12
 
 
@@ -67,14 +68,15 @@ class GraphStart:
     rivals: tuple[np.ndarray, ...] = ()
 
     def information(self, labels: np.ndarray) -> float:
-        """Return the score of any labels (n,)."""
-        return edge_information(self.graph, labels[self.nodes], int(labels.max()) + 1, WALK)
+        """Return the score of any labels (n,), or of probabilities (n, m)."""
+        m = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+        return edge_information(self.graph, labels[self.nodes], m, WALK)
 
     def settled(self, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return `labels` or a rival, whichever scores highest in the sum of before and after `judge` mapped it."""
+        """Return `labels` or the rival that scores highest together with what `judge` makes of it, (n,) or (n, m)."""
         if not self.rivals:
             return self.labels
-        return max((self.labels, *self.rivals), key=lambda y: self.information(y) + self.information(judge(y)))
+        return max((self.labels, *self.rivals), key=lambda y: BEFORE * self.information(y) + self.information(judge(y)))
 
 
 def graph_clusters(
