@@ -152,9 +152,12 @@ def test_a_fit_asks_the_judge_about_partitions_that_are_nearly_equal(rng, monkey
     """Four groups in three clusters: two of them are one, and the graph cannot say which."""
     corner = np.arange(1200) % 4
     x = 3 * np.stack([corner // 2, corner % 2], axis=1) + 0.6 * rng.normal(size=(1200, 2))
-    heard = []
+    heard, model = [], VaDE(3, training=Training(epochs=1, progress=False), random_state=0)
     monkeypatch.setattr("steinmix.estimator.clusterer.trial", lambda context, index: lambda y: heard.append(y) or y)
-    VaDE(3, training=Training(epochs=1, progress=False), random_state=0).fit(x)
+    model.fit(x)
+    assert not heard  # too few rows
+    monkeypatch.setattr("steinmix.estimator.clusterer.TRIAL_FEWEST", 1200)
+    model.fit(x)
     assert len(heard) > 1
     assert {labels.shape for labels in heard} == {(1200,)}
 

@@ -18,7 +18,7 @@ from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator, FitContext, evaluating, map_chunks
-from .smoothing import smoothing_phases, trial
+from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
 
 __all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
@@ -226,7 +226,8 @@ class MixtureShell(DeepEstimator):
         rows = None
         if self._coded and len(index) <= ROWS_LIMIT and 4 * len(index) * loader.source.n_features <= ROWS_BYTES:
             rows = torch.from_numpy(map_chunks(lambda x: x, loader, index))
-        judge = trial(context, index) if context.plan.get("smoothing_epochs") else None
+        tried = context.plan.get("smoothing_epochs") and loader.n_rows >= TRIAL_FEWEST
+        judge = trial(context, index) if tried else None
         labels = start_mixture(name, mixture, points, context.streams, Backing(rows, judge))
         if len(index) < loader.n_rows:
             labels = map_chunks(lambda x: mixture.responsibilities(module.embed(x)).argmax(-1), loader)
