@@ -74,7 +74,7 @@ def products(batch: int) -> Callable[[], None]:
     return go
 
 
-class _Torchvision(Loader_, MetaPathFinder):
+class Torchvision(Loader_, MetaPathFinder):
     """Stands in for torchvision, which ClustPy imports and its VaDE does not use: any name is an empty class."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -92,7 +92,7 @@ def _empty_class(name: str) -> type:
 
 def clustpy(x: np.ndarray, batch: int):
     """Return a function that runs one epoch of ClustPy's own training loop."""
-    sys.meta_path.append(_Torchvision())
+    sys.meta_path.append(Torchvision())
     from clustpy.deep import get_dataloader
     from clustpy.deep.vade import _VaDE_Module, _VaDE_VAE
 

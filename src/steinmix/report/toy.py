@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +69,14 @@ def _panels(
 
 
 def ingredients(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return a table in Markdown: recipes down, points across, mean mode error (95 % half width) and variance ratio."""
-    found = sorted(records, key=lambda r: r["method"])
-    points = list(dict.fromkeys(Point(**r["point"]) for r in found))
-    lines = ["recipe", *(f"{p.grid}, m = {p.m}, Δ = {p.delta:g}" for p in points)]
-    table = [lines, ["---"] * len(lines)]
-    for method, group in groupby(found, key=lambda r: r["method"]):
-        cells = {Point(**r["point"]): _cell(r) for r in group}
-        table.append([method, *(cells.get(p, "") for p in points)])
+    """Return a table in Markdown: points down, recipes across, mean mode error (95 % half width) and variance ratio."""
+    cells = {(Point(**r["point"]), r["method"]): _cell(r) for r in records}
+    points = sorted({point for point, _ in cells}, key=lambda p: (p.grid, p.m, p.delta))
+    methods = sorted({method for _, method in cells})
+    table = [["grid", "m", "Δ", *methods], ["---"] * (3 + len(methods))]
+    for point in points:
+        row = [point.grid, str(point.m), f"{point.delta:g}", *(cells.get((point, method), "") for method in methods)]
+        table.append(row)
     return "\n".join("| " + " | ".join(line) + " |" for line in table)
 
 
