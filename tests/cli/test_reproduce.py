@@ -9,7 +9,7 @@ from steinmix.cli import entry
 from steinmix.experiments import available, find
 from steinmix.experiments.runner import records_of
 
-ROWS = ("--row", "digits/k-means", "digits/gmm")
+ROWS = ("--row", "digits/k-means", "--row", "digits/gmm")
 
 
 @pytest.fixture

@@ -259,8 +259,12 @@ def _say(text: str) -> None:
 def _parser() -> Parser:
     parser = Parser("reproduce", _DESCRIPTION)
     parser.add_argument("table", nargs="?", metavar="PAPER/TABLE")
-    parser.add_argument("--row", nargs="+", metavar="PATTERN", help="rows by name, such as digits/vade or 'mnist/*'")
-    parser.add_argument("--metric", nargs="+", metavar="NAME", help="columns, in place of those the paper has")
+    parser.add_argument(
+        "--row", nargs="+", action="extend", metavar="PATTERN", help="rows by name, such as digits/vade or 'mnist/*'"
+    )
+    parser.add_argument(
+        "--metric", nargs="+", action="extend", metavar="NAME", help="columns, in place of those the paper has"
+    )
     parser.add_argument("--seeds", metavar="0-9", help="seeds to run; as many as a claim needs unless given")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="run only what has no record; this is also the default")
