@@ -134,3 +134,20 @@ def test_wrong_p_values_and_no_calibration():
         metrics.false_discovery_control([0.1, 1.2])
     with pytest.raises(DataError, match="calibration"):
         metrics.conformal_pvalues([0.1], [])
+
+
+def test_consensus_is_the_mean_in_units_of_each_detectors_spread(rng):
+    reference = rng.exponential(size=(3, 400))
+    scores = rng.normal(size=(3, 7))
+    expected = np.zeros(7)
+    for one, seen in zip(scores, reference):
+        expected += (one - np.median(seen)) / (np.percentile(seen, 99) - np.median(seen)) / 3
+    np.testing.assert_allclose(metrics.consensus_scores(scores, reference), expected)
+    # neither the unit nor the zero of a detector matters
+    scale, shift = np.array([[0.1], [3.0], [1e3]]), np.array([[5.0], [-2.0], [0.0]])
+    moved = metrics.consensus_scores(scale * scores + shift, scale * reference + shift)
+    np.testing.assert_allclose(moved, expected)
+    with pytest.raises(DataError, match=r"detectors \[1\]"):
+        metrics.consensus_scores(scores, reference * [[1.0], [0.0], [1.0]])
+    with pytest.raises(DataError, match="reference"):
+        metrics.consensus_scores(scores, reference[:2])
