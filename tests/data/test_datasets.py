@@ -26,12 +26,14 @@ SIZES = {
     "toy": (12_000, 1, 6),
     "usps": (9298, 256, 10),
 }
+NOT_HERE = ("har", "reuters", "stl10", "svhn")
 FILES = {
     "arrhythmia": "odds/arrhythmia.mat",
     "har_recomputed": "har/har_561_recomputed.npz",
     "kddcup99": "kddcup99/kddcup.data_10_percent.gz",
     "mnist": "mnist/train-images-idx3-ubyte.gz",
     "rcv1": "rcv1/rcv1_10k_2000.npz",
+    "svhn": "svhn/train_32x32.mat",
 }
 
 
@@ -55,7 +57,7 @@ def kddcup99():
 
 
 def test_every_loader_is_available():
-    assert sorted(datasets.available()) == sorted([*SIZES, "har"])
+    assert sorted(datasets.available()) == sorted([*SIZES, *NOT_HERE])
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -77,7 +79,7 @@ def test_published_sizes_and_cards(name, request):
     assert as_source(found.data).n_rows == n
 
 
-@pytest.mark.parametrize("name", [*SIZES, "har"])
+@pytest.mark.parametrize("name", [*SIZES, *NOT_HERE])
 def test_docstrings_say_source_licence_and_size(name):
     text = inspect.getdoc(datasets.available()[name])
     for part in ("Source:", "Licence:", "Size:", "Parameters\n-", "Returns\n-"):
@@ -199,6 +201,8 @@ def test_generated_sets_follow_their_seed_only(load):
         (datasets.load_arcs, {"n_samples": 3}),
         (datasets.load_har, {"features": "other"}),
         (datasets.load_mnist, {"subset": "half"}),
+        (datasets.load_rcv1, {"subset": "test"}),
+        (datasets.load_svhn, {"subset": "half"}),
         (datasets.load_toy, {"grid": "round"}),
         (datasets.load_toy, {"n_components": 0}),
         (datasets.load_usps, {"subset": "half"}),
@@ -209,7 +213,7 @@ def test_wrong_parameters(load, wrong):
         load(**wrong)
 
 
-@pytest.mark.parametrize("name", ["arrhythmia", "har", "kddcup99", "mnist", "usps"])
+@pytest.mark.parametrize("name", ["arrhythmia", "har", "kddcup99", "mnist", "reuters", "svhn", "usps"])
 def test_no_download_unless_allowed(name, no_files):
     with pytest.raises(DataError, match=r"download_if_missing=True"):
         datasets.available()[name](download_if_missing=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import ChecksumError, ConfigError, DataError
 from ._common import missing_extra
 
-__all__ = ["ENVIRONMENT_VARIABLE", "cache_folder", "locate", "verify"]
+__all__ = ["ENVIRONMENT_VARIABLE", "cache_folder", "find", "locate", "verify"]
 
 ENVIRONMENT_VARIABLE = "STEINMIX_DATA"
 
@@ -55,12 +55,17 @@ def locate(
         If a download needs pooch and it is not installed.
     """
     urls = (urls,) if isinstance(urls, str) else tuple(urls)
-    for folder in _folders():
-        if (folder / relative_path).is_file():
-            return verify(folder / relative_path, sha256)
+    found = find(relative_path)
+    if found is not None:
+        return verify(found, sha256)
     if not urls or not download:
         raise DataError(_missing(relative_path, urls))
     return _download(relative_path, urls, sha256)
+
+
+def find(relative_path: str) -> Path | None:
+    """Return the path of a data file in the named folder or the cache; None if it is in neither. Nothing is read."""
+    return next((folder / relative_path for folder in _folders() if (folder / relative_path).is_file()), None)
 
 
 def verify(path: Path, sha256: str | None) -> Path:

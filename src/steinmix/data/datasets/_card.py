@@ -12,9 +12,9 @@ import scipy.sparse as sp
 from sklearn.utils import Bunch
 
 from ...errors import ConfigError, DataError
-from ..fetch import locate
+from ..fetch import ENVIRONMENT_VARIABLE, find, locate
 
-__all__ = ["Card", "Remote", "check_counts", "check_shape", "choice", "hand_out"]
+__all__ = ["Card", "Remote", "absence", "check_counts", "check_shape", "choice", "hand_out"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,15 @@ class Card:
         rows = ("source", "licence", "size", "preparation", "citation")
         lines = [f"{row.capitalize()}: {getattr(self, row)}" for row in rows]
         return "\n".join([self.title, "=" * len(self.title), "", *lines])
+
+
+def absence(name: str, remotes: Sequence[Remote]) -> str:
+    """Return which file of a data set is not here and how to get it; empty if all are. Nothing is read."""
+    gone = next((remote for remote in remotes if find(remote.path) is None), None)
+    if gone is None:
+        return ""
+    how = f"steinmix data get {name}" if gone.urls else f"no public home; put it below {ENVIRONMENT_VARIABLE}"
+    return f"{gone.path} not present ({how})"
 
 
 def hand_out(

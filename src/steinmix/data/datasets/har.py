@@ -11,9 +11,9 @@ import numpy as np
 
 from ...errors import DataError
 from .._common import reading
-from ._card import Card, Remote, check_counts, check_shape, choice, hand_out
+from ._card import Card, Remote, absence, check_counts, check_shape, choice, hand_out
 
-__all__ = ["load_har", "load_har_recomputed"]
+__all__ = ["absent", "load_har", "load_har_recomputed"]
 
 _CITATION = (
     "D. Anguita, A. Ghio, L. Oneto, X. Parra, J.-L. Reyes-Ortiz. A public domain dataset for human activity "
@@ -146,6 +146,11 @@ def load_har_recomputed(*, return_X_y: bool = False, as_frame: bool = False) -> 
         subject=found["subject"].astype(np.int64),
         split=found["split"].astype(np.int64),
     )
+
+
+def absent() -> str:
+    """Return why the recomputed features are not here; empty if they are."""
+    return absence(_RECOMPUTED.name, [_REMOTE_RECOMPUTED])
 
 
 def _published(path: Path) -> dict[str, Any]:
