@@ -81,6 +81,36 @@ def test_list(reproduce):
     assert gmm["seconds"] < 10  # seven times the median of the records, not the estimate
 
 
+def test_data_that_are_not_here(reproduce, tmp_path, monkeypatch):
+    """The list, the table and the page say what is not here and how to get it; nothing is loaded for that."""
+    monkeypatch.setenv("STEINMIX_DATA", str(tmp_path))
+    monkeypatch.setattr("steinmix.data.fetch.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("steinmix.experiments.clustering.load_task", None)
+    said = {
+        "stl10/vade": "not run here: stl10/features.npz not present (help(steinmix.datasets.load_stl10)",
+        "reuters/vade": "not run here: rcv1/rcv1-v2.topics.qrels.gz not present (steinmix data get reuters)",
+        "har/vade": "not run here: har/har_561_recomputed.npz not present (no public home",
+    }
+    found = json.loads(reproduce("--list", "jiang2017/table2", "--json")[0])["rows"]
+    states = {row["row"]: row["state"] for row in found}
+    assert all(states[row].startswith(reason) for row, reason in said.items())
+    assert (states["digits/vade"], states["stl10/dec"]) == ("to do", "no runner in this version")
+    out, _ = reproduce("--list", "jiang2017/table2")
+    (line,) = re.findall(r"^jiang2017/table2 +stl10/vade +0 +10 +- +not run here: .*$", out, re.MULTILINE)
+    assert "how to make it" in line
+    out, _ = reproduce("--list")
+    assert re.search(
+        r"svhn \(4 rows\) .* not run here: svhn/train_32x32.mat not present \(steinmix data get svhn\)", out
+    )
+    shown = [reproduce("jiang2017/table2", "--row", *said, *how)[0] for how in ([], ["--show"])]
+    assert all(out.count("not run here") == 6 and all(reason in out for reason in said.values()) for out in shown)
+    assert list(tmp_path.iterdir()) == []
+    reproduce("jiang2017/table2", "--row", "digits/gmm", "--seeds", "0", "--quiet")
+    reproduce("jiang2017/table2", "--show", "--quiet")
+    page = (tmp_path / "jiang2017-table2.html").read_text()
+    assert page.count("rcv1/rcv1-v2.topics.qrels.gz not present") == 12
+
+
 def test_figures_from_records(reproduce, tmp_path):
     assert "nothing was drawn" in reproduce("--figures")[0]
     lines = [

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from steinmix.data import datasets
+from steinmix.errors import DataError
 from steinmix.experiments import clustering, find, neighbours
 from steinmix.experiments.clustering import METHODS, make_task, run, unit_rows
 from steinmix.random import Streams
@@ -138,3 +140,32 @@ def test_tasks_of_published_sets():
     task = clustering.load_task("digits")
     assert (task.rows.shape, task.n_clusters) == ((1797, 64), 10)
     assert find("jiang2017/table2").row("digits/vade").load is clustering.load_task
+
+
+@pytest.mark.parametrize("name", clustering.LOCAL)
+def test_sets_that_a_table_does_not_fetch(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("STEINMIX_DATA", str(tmp_path))
+    monkeypatch.setattr("steinmix.data.fetch.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("steinmix.data.fetch._download", None)
+    assert "not present" in clustering.absent(name)
+    with pytest.raises(DataError, match=r"not found|not present"):
+        clustering.load_task(name)
+
+
+def test_the_corpus_is_a_task_like_its_sample(monkeypatch):
+    """Rows of unit length, times the root of the number of columns; sparse all the way."""
+    rows, labels = sp.csr_matrix(np.tile(np.eye(4, dtype=np.float32), (5, 1))), np.tile(np.arange(4), 5)
+
+    def loader(*, return_X_y, download_if_missing):
+        assert not download_if_missing
+        return rows, labels
+
+    monkeypatch.setattr(datasets, "available", lambda: {"reuters": loader})
+    task = clustering.load_task("reuters")
+    assert np.array_equal(task.rows.toarray(), 2 * rows.toarray())
+    assert task.n_clusters == 4
+    assert run("reuters/k-means", 0, task)["accuracy"] == 1
+
+
+def test_sets_that_a_table_fetches_are_not_asked_for():
+    assert clustering.absent("mnist") == clustering.absent("digits") == ""

@@ -9,7 +9,7 @@ import pytest
 from steinmix.errors import DataError, DivergedError
 from steinmix.experiments import Row, Study
 from steinmix.experiments.records import append
-from steinmix.experiments.runner import complete, missing, records_of, unavailable
+from steinmix.experiments.runner import complete, missing, records_of, unavailable, why_not
 
 
 def test_only_what_is_missing_is_run(tmp_path, experiment, calls, record):
@@ -93,6 +93,17 @@ def test_why_a_row_is_not_run(experiment):
     rows = (*experiment.rows, replace(experiment.rows[0], name="gone/row", load=absent))
     reasons = unavailable(experiment, rows)
     assert reasons == {"set/other": "no runner in this version", "gone/row": "no data: no file of gone"}
+
+
+def test_data_that_are_not_here_are_not_loaded(experiment):
+    def never(name):
+        raise AssertionError(f"{name} was loaded")
+
+    gone = replace(experiment.rows[0], name="gone/row", load=never, absent=lambda name: f"{name}.npz not present")
+    reason = "not run here: gone.npz not present"
+    assert unavailable(experiment, [gone]) == {"gone/row": reason}
+    assert why_not(experiment, gone) == reason
+    assert why_not(experiment, replace(gone, absent=lambda name: "")) == ""
 
 
 def test_a_study_has_records_of_its_own_and_runs_rows_at_once(tmp_path, experiment, record):

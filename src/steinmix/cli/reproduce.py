@@ -13,8 +13,8 @@ from typing import Any
 from ..errors import ConfigError
 from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
 from ..experiments.records import Key, RunRecord
-from ..experiments.runner import Cell, complete, missing, records_of, unavailable
-from ..experiments.tables import lines
+from ..experiments.runner import NO_RUNNER, Cell, complete, missing, records_of, unavailable, why_not
+from ..experiments.tables import by_row, lines, records_of_row
 from .parsing import Parser, add_common_options, suggestion
 from .records import command_line
 from .show import print_json, print_pairs, print_rows
@@ -57,13 +57,15 @@ def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
     seeds = _seeds(options.seeds) if options.seeds else range(experiment.seeds)
     reasons = {} if options.show else _run(options, experiment, rows, seeds, folder)
     records = records_of(experiment, folder)
+    reasons = _unrun(experiment, rows, records) | reasons
     table = lines(experiment, records, rows, metrics)
     page = _page(experiment, table, records, rows, folder, command, reasons)
     from ..report.evidence import line_record, table_cells
 
     if options.json:
         written = None if page is None else str(page)
-        print_json({"experiment": experiment.id, "rows": [line_record(line) for line in table], "report": written})
+        found = {"experiment": experiment.id, "rows": [line_record(line) for line in table]}
+        print_json(found | {"not_run": reasons, "report": written})
     elif not options.quiet:
         print(f"{experiment.source}: {experiment.title}")
         print_rows(table_cells(experiment, table))
@@ -90,6 +92,13 @@ def _run(
         _say("interrupted; finished seeds are kept, and the same command goes on")
         raise SystemExit(130) from None
     return reasons
+
+
+def _unrun(experiment: Experiment, rows: Iterable[Row], records: Mapping[Key, RunRecord]) -> dict[str, str]:
+    """Return why the rows without a record cannot be run here, where that is known without their data."""
+    groups = by_row(records.values())
+    reasons = {row.name: why_not(experiment, row) for row in rows if not records_of_row(groups, row)}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _announce(
@@ -147,7 +156,8 @@ def _list(options: argparse.Namespace, folder: Path) -> None:
     if not options.table:
         found = _by_data(found)
     heading = ["table", "row" if options.table else "data", "done", "asked", "to do", "state"]
-    print_rows([heading, *([e["experiment"], e["row"], e["done"], e["asked"], _cost(e), e["state"]] for e in found)])
+    rows = ([e["experiment"], e["row"], e["done"], e["asked"], _cost(e), e["state"]] for e in found)
+    print_rows([heading, *rows], left=(0, 1, len(heading) - 1))
 
 
 def _status(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
@@ -156,7 +166,8 @@ def _status(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     found = []
     for row in experiment.rows:
         done = sum((r.row, r.protocol) == (row.name, row.protocol) for r in records.values())
-        left = max(0, experiment.seeds - done) if experiment.runs(row) else 0
+        state = "done" if done >= experiment.seeds else why_not(experiment, row) or "to do"
+        left = experiment.seeds - done if state == "to do" else 0
         seconds = costs.get(row.name)
         found.append(
             {
@@ -165,21 +176,17 @@ def _status(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
                 "done": done,
                 "asked": experiment.seeds,
                 "seconds": None if seconds is None else left * seconds,
-                "state": "done"
-                if done >= experiment.seeds
-                else "to do"
-                if experiment.runs(row)
-                else "no runner in this version",
+                "state": state,
             }
         )
     return found
 
 
 def _by_data(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one entry for the rows of an experiment that share data set and runner."""
+    """Return one entry for the rows of an experiment that share a data set, and another for those without a runner."""
     groups: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
     for entry in found:
-        ours = entry["state"] != "no runner in this version"
+        ours = entry["state"] != NO_RUNNER
         groups.setdefault((entry["experiment"], entry["row"].partition("/")[0], ours), []).append(entry)
     return [
         {
@@ -188,9 +195,9 @@ def _by_data(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "done": sum(entry["done"] for entry in entries),
             "asked": sum(entry["asked"] for entry in entries),
             "seconds": sum(entry["seconds"] or 0.0 for entry in entries),
-            "state": "to do" if ours and any(e["state"] == "to do" for e in entries) else entries[0]["state"],
+            "state": next((entry["state"] for entry in entries if entry["state"] != "done"), "done"),
         }
-        for (experiment, data, ours), entries in groups.items()
+        for (experiment, data, _), entries in groups.items()
     ]
 
 

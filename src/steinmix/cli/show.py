@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .records import finite
@@ -23,16 +23,16 @@ def print_pairs(pairs: Mapping[str, Any]) -> None:
     print("\n".join(f"{name:<{width}}  {value}" for name, value in kept.items()))
 
 
-def print_rows(rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table after an empty line: the first column to the left, the others to the right; nothing for no rows."""
+def print_rows(rows: Sequence[Sequence[Any]], left: Collection[int] = (0,)) -> None:
+    """Print a table after an empty line: the columns `left` to the left, others to the right; nothing for no rows."""
     if not rows:
         return
     cells = [[_text(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
     print()
     for row in cells:
-        rest = (f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:]))
-        print("  ".join([f"{row[0]:<{widths[0]}}", *rest]))
+        padded = [f"{cell:{'<' if i in left else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))]
+        print("  ".join(padded).rstrip())
 
 
 def _text(value: Any) -> str:

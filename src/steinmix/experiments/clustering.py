@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,25 @@ from ..metrics import clustering_accuracy, clustering_scores
 from ..random import Streams
 from ..training import Callback, RunState, Training
 
-__all__ = ["METHODS", "Answer", "Scorer", "Task", "deep", "judged", "load_task", "make_task", "run", "unit_rows"]
+__all__ = [
+    "METHODS",
+    "Answer",
+    "Scorer",
+    "Task",
+    "absent",
+    "deep",
+    "judged",
+    "load_task",
+    "make_task",
+    "run",
+    "unit_rows",
+]
+
+LOCAL = {"har": "har_recomputed", "rcv1": "rcv1", "reuters": "reuters", "stl10": "stl10"}
+"""Data sets of the tables that these do not fetch, and the names of their loaders."""
+
+SCALED = ("rcv1", "reuters")
+"""DEC and VaDE train on stories whose mean square per column is one."""
 
 WATCHED_ROWS = 10_000
 """Rows on which accuracy by epoch is measured, at most."""
@@ -115,10 +134,17 @@ def load_task(name: str) -> Task:
     """
     from ..data import datasets
 
-    loader = {"har": datasets.load_har_recomputed}.get(name) or datasets.available()[name]
-    rows, labels = loader(return_X_y=True)
-    # DEC and VaDE train on stories whose mean square per column is one.
-    return make_task(name, rows * np.float32(np.sqrt(rows.shape[1])) if name == "rcv1" else rows, labels)
+    loader = datasets.available()[LOCAL.get(name, name)]
+    local = name in LOCAL and "download_if_missing" in signature(loader).parameters
+    rows, labels = loader(return_X_y=True, **({"download_if_missing": False} if local else {}))
+    return make_task(name, rows * np.float32(np.sqrt(rows.shape[1])) if name in SCALED else rows, labels)
+
+
+def absent(name: str) -> str:
+    """Return why a data set that the tables do not fetch is not here; empty if it is, or will be fetched."""
+    from ..data import datasets
+
+    return datasets.absent(LOCAL[name]) if name in LOCAL else ""
 
 
 def run(row: str, seed: int, data: Task) -> dict[str, Any]:

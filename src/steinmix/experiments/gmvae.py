@@ -33,7 +33,7 @@ from .arguments import seeds
 from .runner import complete, missing
 from .spec import Experiment, Row
 
-__all__ = ["CELLS", "Split", "load", "main", "row_name", "rows", "run"]
+__all__ = ["CELLS", "Split", "judged", "load", "main", "row_name", "rows", "run"]
 
 CELLS = (*product((1,), (10, 16), (1, 10)), *product((2,), (10, 16, 30), (1, 10)))
 """(version, K, M), as far as the papers have them."""
@@ -101,13 +101,14 @@ def run(row: str, seed: int, data: Split, epochs: int | None = None) -> dict[str
     settings = settings_of(version, network, free=bool(named["free"]))
     model = kind(int(named["k"]), n_samples=int(named["m"]), random_state=seed, **settings)
     model.set_params(training=training_of(network, epochs))
+    return judged(model, data)
+
+
+def judged(model: Any, data: Split) -> dict[str, Any]:
+    """Fit a model to the images to train on, judge it on the others, and return the metrics and its settings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)  # said by the number of components
         model.fit(data.train)
-    return _judged(model, data) | {"settings": {"estimator": " ".join(repr(model).split()), "rows": len(data.train)}}
-
-
-def _judged(model: Any, data: Split) -> dict[str, Any]:
     proba = model.predict_proba(data.test)
     said, scores = diagnose(proba), clustering_scores(data.labels, proba.argmax(1))
     return {
@@ -116,6 +117,7 @@ def _judged(model: Any, data: Split) -> dict[str, Any]:
         "objective": model.score(data.train),
         **{name: said[name] for name in ("effective_components", "distinct_components", "ambiguity")},
         "loss_by_epoch": [round(record["loss"], 3) for record in model.history_],
+        "settings": {"estimator": " ".join(repr(model).split()), "rows": len(data.train)},
     }
 
 

@@ -15,7 +15,9 @@ from ..errors import CollapseError, DataError, DivergedError
 from .records import Key, RunRecord, append, by_key, read
 from .spec import Experiment, Load, Row
 
-__all__ = ["Cell", "complete", "missing", "records_of", "unavailable"]
+__all__ = ["NO_RUNNER", "Cell", "complete", "missing", "records_of", "unavailable", "why_not"]
+
+NO_RUNNER = "no runner in this version"
 
 
 class Cell(NamedTuple):
@@ -45,12 +47,20 @@ def missing(experiment: Experiment, rows: Iterable[Row], seeds: Sequence[int], f
     ]
 
 
+def why_not(experiment: Experiment, row: Row) -> str:
+    """Return why a row cannot be run here, as far as that is known before its data are read; empty if it can."""
+    if not experiment.runs(row):
+        return NO_RUNNER
+    gone = "" if row.absent is None else row.absent(row.data)
+    return gone and f"not run here: {gone}"
+
+
 def unavailable(experiment: Experiment, rows: Iterable[Row]) -> dict[str, str]:
     """Return, by name, why rows cannot be run here: no runner, or no data."""
     reasons = {}
     for row in rows:
-        if not experiment.runs(row):
-            reasons[row.name] = "no runner in this version"
+        if reason := why_not(experiment, row):
+            reasons[row.name] = reason
         elif row.load is not None:
             try:
                 _data(row.load, row.data)

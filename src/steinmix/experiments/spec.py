@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METRICS", "Claim", "Curve", "Experiment", "Load", "Metric", "Row", "Run", "Study", "Sweep"]
+__all__ = ["METRICS", "Absent", "Claim", "Curve", "Experiment", "Load", "Metric", "Row", "Run", "Study", "Sweep"]
 
 Run = Callable[[str, int, Any], Mapping[str, Any]]
 Load = Callable[[str], Any]
+Absent = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,9 @@ class Row:
         Seconds for one seed on two cores, roughly; the median of the records replaces it.
     shared : str
         Neighbouring rows of one such name share what is trained on a seed, so that they belong in one process.
+    absent : callable, optional
+        Says which data are not here and how to get them, "" if all are, reading none of them; for data that `load`
+        does not fetch.
     """
 
     name: str
@@ -137,6 +141,7 @@ class Row:
     deviations: str = ""
     cost: float | None = None
     shared: str = ""
+    absent: Absent | None = None
 
     @property
     def data(self) -> str:
