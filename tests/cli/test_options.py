@@ -55,6 +55,16 @@ def test_config_and_command_line_give_the_same_run(fit, write, tmp_path):
     assert (first / "predictions.parquet").read_bytes() == (second / "predictions.parquet").read_bytes()
 
 
+def test_annealing_and_kernels_at_features_are_named_as_others(cli):
+    inner = ("--diversifier.diversifier", "NSVGD", "--diversifier.diversifier.kernel", "Wasserstein")
+    family = ("--diversifier.diversifier.kernel.family", "full")
+    options = ("--diversifier", "Annealed", *inner, *family, "--diversifier.schedule", "Fade")
+    code, text, _ = cli("fit", "--method", "dagmm", *options, "--print-config")
+    diversifier = yaml.safe_load(text)["diversifier"]
+    assert (code, diversifier["class_path"]) == (0, "Annealed")
+    assert diversifier["init_args"]["diversifier"]["init_args"]["kernel"]["init_args"]["family"] == "full"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import steinmix as sm
+from steinmix.training import Annealed
 
 from .conftest import build, parameters, same
 
@@ -77,7 +78,13 @@ def test_neutral_diversifiers_change_nothing(mixture, X, neutral):
 
 
 @pytest.mark.parametrize(
-    "diversifier", [sm.NSVGD(0.5, prior=sm.NormalPrior(0.0, 3.0)), sm.Pairwise(0.1), sm.LogDet(0.1)]
+    "diversifier",
+    [
+        sm.NSVGD(0.5, prior=sm.NormalPrior(0.0, 3.0)),
+        sm.Pairwise(0.1),
+        sm.LogDet(0.1),
+        Annealed(sm.Pairwise(0.1)),
+    ],
 )
 def test_diversifiers_are_felt_and_saved(mixture, X, diversifier, tmp_path):
     plain, apart = build(mixture).fit(X), build(mixture, diversifier=diversifier).fit(X)

@@ -10,7 +10,7 @@ from torch import nn
 from steinmix import NSVGD, DivergedError, LogDet, Particles, Training
 from steinmix.objective import Objective, Phase, Term
 from steinmix.random import StackedStreams, Streams, restart_seed
-from steinmix.training import Callback, Cosine, EarlyStopping, run
+from steinmix.training import Annealed, Callback, Cosine, EarlyStopping, run
 from steinmix.training.checkpoint import Checkpoint
 from steinmix.training.loader import StackedLoader
 from steinmix.training.loop import RunState
@@ -141,7 +141,7 @@ def test_a_stack_is_its_restarts_run_apart(alone, stacked, optimizer):
     assert_alike(alone(training), stacked(training))
 
 
-@pytest.mark.parametrize("diversifier", [NSVGD(2.0), LogDet(0.5)])
+@pytest.mark.parametrize("diversifier", [NSVGD(2.0), LogDet(0.5), Annealed(NSVGD(2.0))])
 def test_diversifiers_act_within_each_restart(alone, stacked, diversifier):
     plain, one = alone(settings()), alone(settings(), diversifier=diversifier)
     assert not torch.allclose(plain[0][0].theta, one[0][0].theta, atol=1e-3)

@@ -24,6 +24,7 @@ _CONFIGURATIONS = (
     "diversify.released",
     "estimator.pretraining",
     "nn.likelihoods",
+    "training.annealing",
     "training.config",
     "training.schedules",
 )

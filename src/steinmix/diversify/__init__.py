@@ -2,6 +2,7 @@
 
 from .bandwidths import Fixed, Median, MedianLog, MedianSquaredWithZeros
 from .base import Diversifier, NoDiversity
+from .features import MeansOnly, Standardised, Wasserstein
 from .kernels import IMQ, RBF, Identity
 from .nsvgd import NSVGD
 from .penalties import LogDet, Pairwise
@@ -15,10 +16,13 @@ __all__ = [
     "Fixed",
     "Identity",
     "LogDet",
+    "MeansOnly",
     "Median",
     "MedianLog",
     "MedianSquaredWithZeros",
     "NoDiversity",
     "NormalPrior",
     "Pairwise",
+    "Standardised",
+    "Wasserstein",
 ]

@@ -25,6 +25,7 @@ CONFIGURATIONS = (
     "diversify",
     "diversify.released",
     "nn.likelihoods",
+    "training.annealing",
     "training.callbacks",
     "training.config",
     "training.schedules",

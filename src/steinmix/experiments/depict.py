@@ -23,13 +23,13 @@ import numpy as np
 import torch
 
 from ..data.fetch import cache_folder
-from ..diversify import NSVGD, RBF
+from ..diversify import NSVGD, RBF, Pairwise
 from ..diversify.released import ReleasedNSVGD
 from ..errors import ConfigError, UnboundedWarning
 from ..estimator import Pretraining, load
 from ..estimator.persistence import plain_params
 from ..methods import DEPICT
-from ..training import Callback, Cosine, RunState, Training
+from ..training import Annealed, Callback, Cosine, RunState, Training
 from . import clustering
 
 __all__ = ["ROWS", "hyphened", "run", "run_row", "settings_of"]
@@ -60,6 +60,13 @@ ROWS: dict[str, dict[str, Any]] = {
     "gaussian": GAUSSIAN | {"anchor_epochs": ANCHOR},
     "gaussian + stein, alpha 0": GAUSSIAN | {"anchor_epochs": ANCHOR, "diversifier": NSVGD(0.0)},
     "gaussian + stein, paper sign": GAUSSIAN | {"anchor_epochs": ANCHOR, "diversifier": NSVGD(TEMPERATURE)},
+    "gaussian + stein, alpha 5": GAUSSIAN | {"anchor_epochs": ANCHOR, "diversifier": NSVGD(10 * TEMPERATURE)},
+    "gaussian + stein, annealed": GAUSSIAN | {"anchor_epochs": ANCHOR, "diversifier": Annealed(NSVGD(TEMPERATURE))},
+    "gaussian + stein, median_log": GAUSSIAN
+    | {"anchor_epochs": ANCHOR, "diversifier": NSVGD(TEMPERATURE, RBF("median_log"))},
+    "gaussian + stein, annealed, median_log": GAUSSIAN
+    | {"anchor_epochs": ANCHOR, "diversifier": Annealed(NSVGD(TEMPERATURE, RBF("median_log")))},
+    "gaussian + pairwise": GAUSSIAN | {"anchor_epochs": ANCHOR, "diversifier": Pairwise(TEMPERATURE / N_CLUSTERS / 2)},
     "gaussian + stein, released sign": GAUSSIAN
     | {"anchor_epochs": ANCHOR, "diversifier": ReleasedNSVGD(TEMPERATURE / N_CLUSTERS)},
     "code, no stein step": GAUSSIAN | FROM_KMEANS,

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..diversify import NSVGD, RBF
+from ..diversify import NSVGD, RBF, MeansOnly, NormalPrior, Pairwise, Standardised, Wasserstein
 from ..diversify.released import ReleasedNSVGD
 from ..methods import DAGMM
 from ..metrics import consensus_scores
 from ..random import Streams, restart_seed
-from ..training import Cosine, Training
+from ..training import Annealed, Cosine, Training
 
 __all__ = ["ROWS", "Row"]
 
@@ -108,9 +108,12 @@ def _released(epochs: int = 60, lr: float = 2e-4, **settings: Any) -> Score:
     return _dagmm(epochs, lr, {"optimizer": "tf_rmsprop", "clip_norm": 5.0}, mixture="free", **settings)
 
 
-def _stein(alpha: float) -> NSVGD:
+RELEASED_KERNEL = RBF("median_squared_with_zeros")
+
+
+def _stein(alpha: float, kernel: Any = RELEASED_KERNEL, **settings: Any) -> NSVGD:
     """The released code's kernel and normalisation with the paper's sign."""
-    return NSVGD(alpha, RBF("median_squared_with_zeros"), row_normalised=True)
+    return NSVGD(alpha, kernel, row_normalised=True, **settings)
 
 
 GRADIENT: dict[str, Any] = {"epochs": 3, "weights": (1.0, 3e-4), "joint": False, "lr": 1e-4}
@@ -170,6 +173,23 @@ SIGNED = {
     for alpha in (0.0, 0.02, 0.2, 0.5, 2.0)
 }
 
+REPELLED = {
+    name: Row(_released(diversifier=diversifier), "minmax31", f"nsvgd-0.5 {what}")
+    for name, diversifier, what in (
+        ("nsvgd-0.5-standardised", _stein(0.5, Standardised(RELEASED_KERNEL, "full")), "on standardised blocks"),
+        ("nsvgd-0.5-wasserstein", _stein(0.5, Wasserstein(RELEASED_KERNEL, "full")), "on means and Cholesky factors"),
+        ("nsvgd-0.5-means-only", _stein(0.5, MeansOnly(RELEASED_KERNEL, "full")), "on means, factors left alone"),
+        ("nsvgd-0.5-annealed", Annealed(_stein(0.5)), "that fades until half of the epochs, then plain gradient"),
+        ("nsvgd-0.5-prior", _stein(0.5, prior=NormalPrior()), "with a standard normal prior on particles"),
+        (
+            "pairwise-0.0625",
+            Pairwise(1 / 16, RELEASED_KERNEL),
+            "as a penalty: no smoothing, the repulsion unnormalised",
+        ),
+    )
+}
+"""What might make repulsion help: other kernels, an end to it, a bound."""
+
 OURS = {
     name: Row(_ours(**settings), "zscore38", what)  # pyright: ignore[reportArgumentType]
     for name, settings, what in (
@@ -181,4 +201,4 @@ OURS = {
     )
 }
 
-ROWS: dict[str, Row] = NULLS | PAPERS | SIGNED | OURS
+ROWS: dict[str, Row] = NULLS | PAPERS | SIGNED | REPELLED | OURS

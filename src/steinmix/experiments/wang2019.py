@@ -45,6 +45,11 @@ DEPICT_ROWS = {
     "gaussian": "as depict with a Gaussian head instead of softmax, no Stein step",
     "gaussian+stein-alpha-0": "the kernel smooths gradients over components, no repulsion",
     "gaussian+stein-paper-sign": "F = -R, the paper's sign, alpha = 0.5",
+    "gaussian+stein-alpha-5": "the paper's sign, ten times the strength",
+    "gaussian+stein-annealed": "the paper's sign, alpha = 0.5 that fades until half of the epochs, then none",
+    "gaussian+stein-median_log": "the paper's sign, alpha = 0.5, a bandwidth that is half as wide",
+    "gaussian+stein-annealed-median_log": "both",
+    "gaussian+pairwise": "as much repulsion, by a penalty: gradients are not smoothed over components",
     "gaussian+stein-released-sign": "F = -R, the released sign, which attracts",
     "code-no-stein-step": "the released code's start and head",
     "code-T-0": "likelihood force, T = 0",
@@ -114,13 +119,18 @@ KDD_ROWS = {  # in the paper's protocol and its like; ours in all
     "rows": ("dagmm", "dagmm-consensus", "dagmm-p", "dagmm-nvi", "ours", "ours+network"),
     "normal": ("free", "released-sign", "nsvgd-0.5", "ours"),
 }
+KDD_REPELLED = tuple(detectors.REPELLED)
 KDD_ABLATION = {
-    "rows": ("dagmm-full", "free", "released-sign", "nsvgd-0.5", "ours+joint", "ours+free", "ours+nsvgd"),
+    "rows": (
+        *("dagmm-full", "free", "released-sign", "nsvgd-0.5", *KDD_REPELLED),
+        *("ours+joint", "ours+free", "ours+nsvgd"),
+    ),
     "normal": (
         "dagmm",
         "free-full",
         "released-sign-full",
         *(f"nsvgd-{alpha}" for alpha in ("0", "0.02", "0.2", "2")),
+        *KDD_REPELLED,
         "ours+joint",
         "ours+free",
         "ours+nsvgd",

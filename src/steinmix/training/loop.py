@@ -154,6 +154,7 @@ def _run_phase(
         if phase.before_epoch is not None:
             phase.before_epoch(state.epoch)
         set_rates(state.optimizers, bases, (phase.schedule or training.schedule)(state.epoch, phase.epochs))
+        stepper.anneal(state.epoch)
         _run_epoch(state, stepper, loader, training)
         state.epoch += 1
         stop = [bool(callback.on_epoch_end(state)) for callback in callbacks]

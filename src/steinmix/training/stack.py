@@ -240,6 +240,7 @@ class _StackedRun:
                     hook(journal.epoch)
             schedule = phase.schedule or self.training.schedule
             set_rates(journal.optimizers, bases, schedule(journal.epoch, phase.epochs))
+            stepper.anneal(journal.epoch)
             self._epoch(stepper)
         self._living()
 

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..diversify import Diversifier
 from ..numerics.precision import onednn_products
-from ..objective import Batch, Objective, Phase, Term
+from ..objective import Batch, Phase, Term
+from ..particles import Particles
+from .annealing import in_epoch
 from .config import Training, is_large
 from .distributed import add_gradients_, added, world_size
 from .loader import Loader
@@ -76,12 +79,17 @@ class Stepper:
     ) -> None:
         self.phase, self.training, self.stacked = phase, training, member is not None
         self._parts = [(o, optimizer, o.parameters()) for o, optimizer in zip(phase.objectives, optimizers)]
+        self.anneal(0)
         self._only = [_targets(module, params) for _, _, params in self._parts]
         single = module if member is None else member
         dtype = training.autocast_dtype(single, device)
         self._autocast = torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
         routed = dtype is None and device.type == "cpu" and is_large(single)
         self._products = onednn_products if routed else contextlib.nullcontext
+
+    def anneal(self, epoch: int) -> None:
+        """Take the diversifiers of `epoch` of the phase, counted from 0."""
+        self._diversifiers = [in_epoch(o.diversifier, epoch, self.phase.epochs) for o in self.phase.objectives]
 
     def epoch(self, loader: Loader) -> Logged:
         """Take every batch of an epoch."""
@@ -103,7 +111,7 @@ class Stepper:
 
     def _batch(self, batch: Batch, weight: float, last: bool) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {}
-        for (objective, optimizer, params), only in zip(self._parts, self._only):
+        for (objective, optimizer, params), only, diversifier in zip(self._parts, self._only, self._diversifiers):
             with self._autocast:
                 terms = objective.terms(batch)
             loss = _weighted(terms, batch)
@@ -114,13 +122,19 @@ class Stepper:
                 values[name] = term.value.detach()
             values["loss"] = loss.detach() + values["loss"] if "loss" in values else loss.detach()
             if last:
-                self._step(objective, optimizer, params)
+                self._step(objective.particles, diversifier, optimizer, params)
         return values
 
-    def _step(self, objective: Objective, optimizer: torch.optim.Optimizer, params: list[nn.Parameter]) -> None:
+    def _step(
+        self,
+        particles: Particles | None,
+        diversifier: Diversifier | None,
+        optimizer: torch.optim.Optimizer,
+        params: list[nn.Parameter],
+    ) -> None:
         add_gradients_(params)
-        if objective.particles is not None and objective.diversifier is not None:
-            objective.particles.diversify_(objective.diversifier)
+        if particles is not None and diversifier is not None:
+            particles.diversify_(diversifier)
         if self.training.clip_norm is not None:
             clip = clip_each_ if self.stacked else nn.utils.clip_grad_norm_
             clip(params, self.training.clip_norm)
