@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from steinmix import NSVGD
+from steinmix import NSVGD, RBF
+from steinmix.diversify import Standardised
 from steinmix.experiments import annealing, toy
-from steinmix.experiments.annealing import PARTS, RECIPES, Recipe, main, run_recipe
+from steinmix.experiments.annealing import KERNELS, PARTS, RECIPES, Recipe, main, run_recipe
 from steinmix.experiments.toy import Point
 from steinmix.training.study import Study
 
@@ -21,6 +22,14 @@ def test_each_ablation_changes_one_thing():
         differing = [f for f in vars(Recipe()) if getattr(RECIPES[name], f) != getattr(RECIPES["ours"], f)]
         assert len(differing) == 1
     assert {name for _, name in PARTS["ablation"]} == set(RECIPES)
+
+
+def test_each_kernel_changes_one_thing(data):
+    base = KERNELS["one strength"]
+    for name, recipe in KERNELS.items():
+        differing = [f for f in vars(base) if getattr(base, f) != getattr(recipe, f)]
+        assert len(differing) == {"one strength": 0, "no diversity": 2}.get(name, 1)
+    assert KERNELS["one strength, standardised"].diversifier(data).kernel == Standardised(RBF("median"))
 
 
 def test_competitors_get_as_many_runs():

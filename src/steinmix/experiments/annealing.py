@@ -16,7 +16,8 @@ The paper's start, model and budget of steps, no truth in any choice. In the ord
 5. *selected*: of three strengths from three starts, the run with the best likelihood of held-out rows.
 
 A fifth of the paper's steps is enough. Each competitor gets the same number of runs, optimiser, polishing, selection.
-``python -m steinmix.experiments.annealing --part ablation`` runs the recipe without each ingredient in turn.
+``python -m steinmix.experiments.annealing --part ablation`` runs the recipe without each ingredient in turn;
+``--part kernels`` runs what is without all of them, with one thing more in turn.
 """
 
 from __future__ import annotations
@@ -24,15 +25,26 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from ..diversify import NSVGD, RBF, Diversifier, LogDet, NoDiversity, NormalPrior, Pairwise
+from ..diversify import (
+    NSVGD,
+    RBF,
+    Diversifier,
+    LogDet,
+    MeansOnly,
+    NoDiversity,
+    NormalPrior,
+    Pairwise,
+    Standardised,
+    Wasserstein,
+)
 from ..mixtures import DiagonalMixture, start_mixture
 from ..random import Streams
 from ..training.schedules import Constant, Cosine, Fade
@@ -60,10 +72,13 @@ class Recipe:
     polish: str = "sgd"
     selected: bool = True
     start: str = "paper"
+    kernel: Callable[[Any], Any] | None = None
+    """Made of the Gaussian kernel, if it is not that itself."""
 
     def diversifier(self, data: Sequence[Data]) -> Diversifier:
         """Return the diversifier for the trials of `data`, `STARTS` problems each."""
         kernel = RBF(self.bandwidth)
+        kernel = kernel if self.kernel is None else self.kernel(kernel)
         if self.method == "nsvgd":
             return NSVGD(kernel=kernel, prior=None if self.prior == "none" else self._prior(data))
         return {"gmm": NoDiversity(), "gmm-pt": Pairwise(kernel=kernel), "gmm-logdet": LogDet(kernel=kernel)}[
@@ -95,6 +110,20 @@ RECIPES: dict[str, Recipe] = {
 }
 """The recipe, the recipe without each ingredient, its competitors under the same terms, and a start that needs none."""
 
+PAPER = Recipe(alphas=(1.0,), bandwidth="median", prior="none", annealed=False, polish="")
+KERNELS: dict[str, Recipe] = {
+    "one strength": PAPER,
+    "one strength, means only": replace(PAPER, kernel=MeansOnly),
+    "one strength, wasserstein": replace(PAPER, kernel=Wasserstein),
+    "one strength, standardised": replace(PAPER, kernel=Standardised),
+    "one strength, median_log": replace(PAPER, bandwidth="median_log"),
+    "one strength, prior": replace(PAPER, prior="shares"),
+    "one strength, annealed": replace(PAPER, annealed=True),
+    "one strength, pairwise": replace(PAPER, method="gmm-pt"),
+    "no diversity": replace(PAPER, method="gmm", alphas=(0.0,)),
+}
+"""NSVGD at alpha = 1 without any of the recipe but its three starts, and with one thing more in turn."""
+
 _HARD = [
     Point("code", 6, 5.0),
     Point("code", 10, 5.0),
@@ -107,6 +136,7 @@ PARTS: dict[str, list[tuple[Point, str]]] = {
     "ablation": [(point, name) for point in _HARD for name in RECIPES],
     "all": [(p, n) for p in _ALL for n in ("ours", "gmm", "gmm-pt", "gmm-logdet", "gmm from k-means")],
     "ours": [(point, "ours") for point in _ALL],
+    "kernels": [(point, name) for point in _HARD for name in KERNELS],
 }
 
 
@@ -146,7 +176,7 @@ def _problem(one: Data, trial: int, number: int, start: str) -> Problem:
 def record(point: Point, name: str, trials: int, steps: int, compiled: bool) -> dict[str, Any]:
     """Run a recipe at a point and return its record: scores of the selected runs, lists over trials."""
     data = [draw(point, trial) for trial in range(trials)]
-    scores, best = run_recipe(RECIPES[name], data, steps, compiled)
+    scores, best = run_recipe((RECIPES | KERNELS)[name], data, steps, compiled)
     chosen = {
         metric: [scores[run][metric][trial] for trial, run in enumerate(best)]
         for metric in ("mode_error", "variance_ratio", "held_out")
