@@ -107,7 +107,7 @@ def test_starts(started, X, start):
 
 
 def test_an_unknown_start_names_the_known(started, X):
-    with pytest.raises(sm.ConfigError, match="em, graph, kmeans, random"):
+    with pytest.raises(sm.ConfigError, match="em, graph, kmeans, linkage, random"):
         build(started, start="magic").fit(X)
 
 

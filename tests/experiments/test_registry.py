@@ -66,8 +66,8 @@ def test_other_data_are_not_compared():
 
 def test_names():
     table = find("jiang2017/table2")
-    found = [row.name for row in chosen_rows(table, ["usps/vade-*"])]
-    assert found == ["usps/vade-fp32", "usps/vade-unguided", "usps/vade-unsmoothed"]
+    found = [row.name for row in chosen_rows(table, ["usps/vade-un*"])]
+    assert found == ["usps/vade-unguided", "usps/vade-unsmoothed"]
     assert len(chosen_rows(table, [])) == len(table.rows)
     with pytest.raises(ConfigError, match="did you mean 'jiang2017/table2'"):
         find("jiang2017/tabel2")

@@ -159,3 +159,9 @@ def test_a_singular_group_gets_a_usable_covariance(family):
     assert bool(torch.isfinite(mixture.log_prob(torch.zeros(2, 3))).all())
     mixture.set_moments_(torch.zeros(1, 3), torch.zeros(1, 3, 3))
     assert bool(torch.isfinite(mixture.log_prob(torch.zeros(2, 3))).all())
+
+
+@FAMILY
+def test_the_variance_of_a_mixture_is_that_of_torch(normal, family):
+    mixture = random_mixture(family, 4, 3, normal)
+    torch.testing.assert_close(mixture.variance(), whole(mixture).variance, rtol=1e-9, atol=1e-9)

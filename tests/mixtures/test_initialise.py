@@ -3,11 +3,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.cluster.hierarchy import fcluster, ward
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
 from oracles.mixtures import FAMILIES
-from steinmix.mixtures import STARTS, start_mixture
+from steinmix.mixtures import STARTS, initialise, start_mixture
 from steinmix.mixtures.initialise import em_, from_labels_, separate_duplicates_
 from steinmix.random import Streams
 
@@ -134,7 +135,7 @@ def test_starts_return_a_label_per_point_and_leave_a_sound_mixture(blobs, family
     assert all(torch.equal(p, q) for p, q in zip(mixture.parameters(), again.parameters()))
 
 
-@pytest.mark.parametrize("name", ["em", "graph", "kmeans"])
+@pytest.mark.parametrize("name", ["em", "graph", "kmeans", "linkage"])
 def test_starts_find_well_separated_groups(rng, name):
     truth = np.repeat(np.arange(3), 60)
     x = rng.normal(size=(180, 2)) + 12 * np.array([[0, 0], [1, 0], [0, 1]])[truth]
@@ -150,6 +151,17 @@ def test_em_starts_where_em_from_k_means_ends(blobs):
     labels = start_mixture("em", by_name, z, Streams(0))
     assert torch.equal(by_hand.means, by_name.means)
     assert np.array_equal(labels, by_name.responsibilities(z).argmax(-1).numpy())
+
+
+@pytest.mark.parametrize("limit", [4000, 50], ids=["all pairs", "neighbours only"])
+def test_linkage_cuts_the_tree_of_ward(rng, limit, monkeypatch):
+    """Four spots, so that the graph of neighbours is in four parts; the tree is SciPy's."""
+    monkeypatch.setattr(initialise, "LINKAGE_ROWS", limit)
+    x = rng.normal(scale=0.05, size=(80, 2)) + np.repeat([[0, 0], [2, 0], [0, 9], [2, 9]], 20, axis=0)
+    labels = start_mixture("linkage", FAMILIES["diag"](2, 2), torch.from_numpy(x), Streams(0))
+    expected = fcluster(ward(x), 2, "maxclust")
+    assert len(set(zip(labels.tolist(), expected.tolist()))) == 2
+    assert len(set(labels.tolist())) == 2
 
 
 def test_random_start_lies_in_the_box_of_the_points(blobs):

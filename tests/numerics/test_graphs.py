@@ -13,6 +13,7 @@ from steinmix.errors import ConfigError, DataError
 from steinmix.numerics import graphs, neighbours
 from steinmix.numerics.graphs import (
     edge_information,
+    joined,
     knn_graph,
     normalized_cut,
     spectral_embedding,
@@ -197,3 +198,14 @@ def test_probabilities_of_labels_may_be_told_in_their_place():
     assert edge_information(graph, sure, 3, 4) == pytest.approx(edge_information(graph, labels, 3, 4), abs=1e-12)
     unsure = 0.8 * sure + 0.2 / 3
     assert 0 < edge_information(graph, unsure, 3, 4) < edge_information(graph, labels, 3, 4)
+
+
+def test_parts_are_joined_where_they_are_nearest() -> None:
+    x = np.array([[0.0], [1.0], [2.0], [5.0], [6.0], [-9.0], [-8.0], [-12.0]])
+    ends = np.array([[0, 1], [1, 2], [3, 4], [5, 6]]).T
+    graph = csr_matrix((np.ones(4), tuple(ends)), shape=(8, 8))
+    graph = graph + graph.T
+    ties = (joined(graph, x) - graph).tocoo()
+    found = {(int(i), int(j)) for i, j in zip(ties.row, ties.col)}
+    assert found == {(2, 3), (3, 2), (0, 6), (6, 0), (5, 7), (7, 5)}
+    assert joined(cliques(3), x[:3]).nnz == 6

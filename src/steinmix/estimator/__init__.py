@@ -2,13 +2,16 @@
 
 from .base import DeepEstimator, FitContext, check_choice, check_count, check_width, epochs_for_steps, map_chunks
 from .clusterer import MixtureShell, empty_labels
+from .collapse import check_posterior
 from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior, check_at_least
 from .detector import DetectorShell
 from .embedder import EmbedderShell, coder_arguments, coder_plan, image_layout
+from .neighbourhood import Neighbourhood
 from .persistence import load
 from .preparation import Preparation
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
+from .warming import WarmedUp
 
 __all__ = [
     "ConditionalModule",
@@ -19,13 +22,16 @@ __all__ = [
     "EmbedderShell",
     "FitContext",
     "MixtureShell",
+    "Neighbourhood",
     "Posterior",
     "Preparation",
     "Pretraining",
     "Smoother",
+    "WarmedUp",
     "check_at_least",
     "check_choice",
     "check_count",
+    "check_posterior",
     "check_width",
     "coder_arguments",
     "coder_plan",

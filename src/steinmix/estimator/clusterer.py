@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -12,12 +11,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from ..errors import CollapseError, CollapseWarning, ConfigError
+from ..errors import ConfigError
 from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixture
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext, evaluating, map_chunks
+from .base import DeepEstimator, FitContext, check_choice, evaluating, map_chunks
+from .collapse import COLLAPSE, check_start
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
 
@@ -184,15 +184,14 @@ class MixtureShell(DeepEstimator):
     def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
         """Return (b, m) numbers whose softmax is the assignment of prepared rows, by `module` or the fitted one."""
         module = self.module_ if module is None else module
-        return module.mixture.joint_log_prob(module.embed(x))
+        return module.mixture.assignment_log_prob(module.embed(x))
 
     def _log_unit(self) -> float:
         """What turns a log-density of prepared rows into one of raw rows."""
         return self.preparation_.log_jacobian()
 
     def _watchers(self, module: MixtureModule, context: FitContext) -> list[Callback]:
-        if self.collapse not in ("ignore", "raise", "warn"):
-            raise ConfigError(f"collapse is {self.collapse!r}; expected 'ignore', 'raise' or 'warn'.")
+        check_choice("collapse", self.collapse, COLLAPSE)
 
         def groups(x: Tensor) -> tuple[Tensor, Tensor]:
             with evaluating(module):
@@ -232,6 +231,8 @@ class MixtureShell(DeepEstimator):
         if len(index) < loader.n_rows:
             labels = map_chunks(lambda x: mixture.responsibilities(module.embed(x)).argmax(-1), loader)
         module.start_labels.copy_(torch.as_tensor(labels))
+        if self._coded:
+            check_start(labels, mixture.n_components, self.collapse)
 
     def _labels_of(self, module: MixtureModule, loader: Loader) -> np.ndarray:
         return map_chunks(lambda x: self._log_joint(x, module).argmax(-1), loader)
@@ -242,11 +243,8 @@ class MixtureShell(DeepEstimator):
         self.diagnostics_ = [r["diagnostics"] for r in self.history_ if "diagnostics" in r]
         m = self.module_.mixture.n_components
         self.n_active_ = len(np.unique(self.labels_))
-        if self.n_active_ < m and self.collapse != "ignore":
+        if self.n_active_ < m:
             empty = sorted(set(range(m)) - set(self.labels_.tolist()))
-            text = (
+            COLLAPSE[self.collapse](
                 f"{len(empty)} of {m} components have no row after training: {empty[:10]}; use a diversifier or fewer."
             )
-            if self.collapse == "raise":
-                raise CollapseError(text)
-            warnings.warn(text, CollapseWarning, stacklevel=4)

@@ -30,6 +30,7 @@ from ..random import Streams
 from .base import FitContext, check_count, epochs_for_steps, evaluating, map_chunks
 from .clusterer import MixtureShell, empty_labels
 from .embedder import coder_arguments, coder_plan
+from .warming import WarmedUp
 
 __all__ = ["ConditionalModule", "ConditionalShell", "Draws", "Posterior", "check_at_least"]
 
@@ -57,7 +58,7 @@ class Draws(NamedTuple):
     components: Components
 
 
-class ConditionalModule(Coder):
+class ConditionalModule(WarmedUp, Coder):
     """Recognition network with two pairs of heads, `ConditionalMixture`, decoder.
 
     Parameters
@@ -71,8 +72,6 @@ class ConditionalModule(Coder):
 
     mixture: ConditionalMixture
     start_labels: Tensor
-    prior_weight = 1.0
-    """Weight of the three terms that are divergences from priors; a warm-up raises it to 1."""
 
     def __init__(
         self,
@@ -149,8 +148,7 @@ class ConditionalModule(Coder):
         The mean of the clusters' prior counts from `free_bits` on. What it was is kept as ``z_information``.
         """
         terms = {
-            name: Term(value.mean(-1), weights.get(name, 1.0) * (name == "reconstruction" or self.prior_weight))
-            for name, value in bound.items()
+            name: Term(value.mean(-1), weights.get(name, 1.0) * self.warmed(name)) for name, value in bound.items()
         }
         information, weight = terms["z_prior"]
         constrained = Term(information.clamp(min=free_bits), weight)
@@ -226,14 +224,10 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
             module.start_labels.copy_(torch.as_tensor(labels))
 
         warm_up = context.epochs // 2 if self.warm_up is None else self.warm_up
-
-        def before_epoch(epoch: int) -> None:
-            module.prior_weight = min(1.0, (epoch + 1) / (warm_up + 1))  # never 0, which would leave out gradients
-
         free_bits = FREE_SHARE * math.log(self.n_clusters) if self.free_bits is None else float(self.free_bits)
         bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits)
         objective = Objective(bound, list(module.parameters()), module.mixture.particles(), self.diversifier)
-        return [Phase("mixture", context.epochs, [objective], before=before, before_epoch=before_epoch)]
+        return [Phase("mixture", context.epochs, [objective], before=before, before_epoch=module.warming(warm_up))]
 
 
 def check_at_least(name: str, value: Any, least: float) -> None:

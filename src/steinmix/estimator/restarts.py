@@ -70,8 +70,9 @@ def _stackable(estimator: DeepEstimator, job: Job, module: nn.Module) -> bool:
     """Say whether to stack: a step is to cost more in calls than in arithmetic, and to keep restarts apart.
 
     Optimisers by name act element by element; of others nothing is known. Processes share out the rows of one restart.
+    Averages of weights are those of one module.
     """
-    if world_size() > 1:
+    if world_size() > 1 or job.training.ema is not None:
         return False
     size = sum(p.numel() for p in module.parameters()) * job.training.batch_size
     return size < estimator._stack_limit and job.training.optimizer in OPTIMIZERS and job.source.random_access

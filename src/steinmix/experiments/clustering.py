@@ -284,6 +284,11 @@ UNTRAINED: dict[str, Any] = {
     "anchor_epochs": 0,
 }
 
+PLAIN: dict[str, Any] = {"smoothing_epochs": 0, "guidance": 0.0, "anchor_epochs": 0}
+"""The paper's bound from the graph start, and nothing of ours between or beside."""
+
+WARM_UP = 20
+
 METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "k-means": _pixels,
     "gmm": _mixture,
@@ -298,5 +303,15 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "vade-unguided": deep(VaDE, guidance=0.0),
     "vade-unsmoothed": deep(VaDE, smoothing_epochs=0),
     "vade+nsvgd": deep(VaDE, diversifier=NSVGD(alpha=0.5)),
+    "vade-plain": deep(VaDE, **PLAIN),
+    "vade-linkage": deep(VaDE, start="linkage", smoothing_epochs=0),
+    "vade+released-responsibilities": deep(VaDE, responsibilities="released"),
+    "vade+neighbours": deep(VaDE, neighbour_weight=1.0),
+    "vade+warm-up": deep(VaDE, warm_up_epochs=WARM_UP),
+    "vade+ema": deep(VaDE, Training(ema=0.999)),
+    "vade-plain+released-responsibilities": deep(VaDE, responsibilities="released", **PLAIN),
+    "vade-plain+neighbours": deep(VaDE, neighbour_weight=1.0, **PLAIN),
+    "vade-plain+warm-up": deep(VaDE, warm_up_epochs=WARM_UP, **PLAIN),
+    "vade-plain+ema": deep(VaDE, Training(ema=0.999), **PLAIN),
 }
 """Name -> method. The settings are the estimators' defaults; what is not, stands here."""

@@ -20,6 +20,16 @@ OWN_START = (
     "p(c|z) guided by what smoothed them; mean over all seeds"
 )
 
+PLAIN = "the bound alone from the graph start of each seed's own: no smoothing, anchor phase or guidance"
+
+OPTIONS = {
+    "released-responsibilities": "weights to the power J in p(c|z), as the released code has them",
+    "neighbours": "not in the paper; neighbour_weight=1, the graph term of DGG",
+    "warm-up": "not in the paper; warm_up_epochs=20",
+    "ema": "not in the paper; mean of the weights over steps, Training(ema=0.999)",
+}
+"""Options of VaDE, beside its defaults and beside the bound alone."""
+
 DATA = {
     "mnist": 900.0,
     "usps": 120.0,
@@ -47,6 +57,12 @@ DEVIATIONS = {
     "vade-unguided": f"not in the paper; guidance=0; {OWN_START}",
     "vade-unsmoothed": "not in the paper; smoothing_epochs=0: the start's labels as they are, and no guidance",
     "vade+nsvgd": f"not in the paper; NSVGD(alpha=0.5) on the components, no prior on them; {OWN_START}",
+    "vade-plain": PLAIN,
+    "vade-linkage": "not in the paper; Ward's start, its labels as they are, and no guidance",
+} | {
+    f"{base}+{name}": f"{said}; {start}"
+    for base, start in (("vade", OWN_START), ("vade-plain", PLAIN))
+    for name, said in OPTIONS.items()
 }
 
 PROTOCOLS = {

@@ -20,20 +20,27 @@ paper                                         here
 :math:`K`, :math:`J`, :math:`L`               `n_clusters`, `latent_dim`, one sample
 ============================================  ==================================================
 
-Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does. Weights
-are a softmax and variances exponentials, so neither can leave its domain. Real-valued data have one fixed variance, as
-in the code, or, by default, one that is learnt. Components start no narrower than a share of the codes' variance. At
-evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
-:math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before gamma is set free; the
-paper has no such phase (0 leaves it out). Before that a classifier smooths the labels of a graph start
-(``smoothing_epochs``, `steinmix.estimator.smoothing`), and in both phases p(c|z) pays ``guidance`` times its divergence
-from that classifier's p(c|x), beside Eq. 9: the bound alone does not keep what neighbours say of a
-row. No label of the data is used anywhere.
+Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does, unless
+``responsibilities="released"``. Weights are a softmax and variances exponentials, so neither can leave its domain.
+Real-valued data have one fixed variance, as in the code, or, by default, one that is learnt. Components start no
+narrower than a share of the codes' variance. At evaluation gamma is taken at the mean code. Between start and training,
+``anchor_epochs`` hold :math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before
+gamma is set free; the paper has no such phase (0 leaves it out). Before that a classifier smooths the labels of a graph
+start (``smoothing_epochs``, `steinmix.estimator.smoothing`), and in both phases p(c|z) pays ``guidance`` times its
+divergence from that classifier's p(c|x), beside Eq. 9: the bound alone does not keep what neighbours say of a row. No
+label of the data is used anywhere.
+
+``neighbour_weight`` adds the divergence between the posteriors of neighbours, after L. Yang, N.-M. Cheung, J. Li,
+J. Fang, *Deep clustering by Gaussian mixture variational autoencoders with graph embedding*, ICCV 2019 (DGG, key
+``yang2019``). Theirs is the Jensen-Shannon divergence, which normals have in no closed form; here it is its bound
+:math:`\mathrm{JS}(p, q) \le \tfrac14 (\mathrm{KL}(p\|q) + \mathrm{KL}(q\|p))` for
+:math:`q(z|x)\, p(c|\tilde\mu(x))`, and the graph is that of the 10 nearest rows with equal weights, of which one is
+drawn for each row and step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,13 +52,18 @@ from torch.nn import functional as F
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
+from ..errors import ConfigError
 from ..estimator import (
     FitContext,
     MixtureShell,
+    Neighbourhood,
     Pretraining,
     Smoother,
+    WarmedUp,
+    check_at_least,
     check_choice,
     check_count,
+    check_posterior,
     coder_arguments,
     coder_plan,
     empty_labels,
@@ -63,7 +75,7 @@ from ..estimator import (
 from ..mixtures import STARTS, DiagonalMixture
 from ..nn import Coder, Likelihood
 from ..numerics.adversarial import kl_between
-from ..numerics.densities import normal_entropy
+from ..numerics.densities import normal_entropy, normal_kl
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Training
@@ -75,17 +87,31 @@ NARROWEST = 0.05
 vary within a cluster; components as narrow as that make the first free steps throw rows from one to the next."""
 
 
-class VaDEModule(Coder):
+RESPONSIBILITIES: dict[str, Callable[[int], float]] = {
+    "paper": lambda latent_dim: 1.0,
+    "released": float,
+}
+"""Whose p(c|z) -> power of the weights in it, from J: the released code multiplies them in once per coordinate."""
+
+
+class VaDEModule(WarmedUp, Coder):
     """The two networks, the mixture between them, and the bound."""
 
     mixture: DiagonalMixture
     start_labels: Tensor
 
     def __init__(
-        self, n_clusters: int, n_rows: int, n_latent: int, smoother: Smoother | None = None, **coder: Any
+        self,
+        n_clusters: int,
+        n_rows: int,
+        n_latent: int,
+        smoother: Smoother | None = None,
+        weight_power: float = 1.0,
+        **coder: Any,
     ) -> None:
         super().__init__(n_latent=n_latent, variational=True, **coder)
         self.mixture, self.smoother = DiagonalMixture(n_clusters, n_latent), smoother
+        self.mixture.weight_power = weight_power
         self.register_buffer("start_labels", empty_labels(n_rows))
 
     def embed(self, x: Tensor) -> Tensor:
@@ -105,19 +131,40 @@ class VaDEModule(Coder):
             "cluster_entropy": (gamma * log_gamma).sum(-1),
         }
 
-    def terms(self, batch: Batch, streams: Streams, anchored: bool = False, guidance: float = 0.0) -> dict[str, Term]:
-        """Minus Eq. 9 as a mean over rows and, with `guidance`, the divergence of p(c|z) from the smoother's p(c|x)."""
+    def terms(
+        self,
+        batch: Batch,
+        streams: Streams,
+        anchored: bool = False,
+        guidance: float = 0.0,
+        neighbours: Callable[[Batch], Tensor] | None = None,
+        neighbour_weight: float = 0.0,
+    ) -> dict[str, Term]:
+        """Minus Eq. 9 as a mean over rows and, as asked, two divergences.
+
+        With `guidance`, that of p(c|z) from the smoother's p(c|x); with `neighbour_weight`, that of the posteriors from
+        those of other rows (*r, b, f), which `neighbours` gives.
+        """
         mean, log_var = map(batch.expand, self.encode_normal(batch.x))
         z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
         log_p_c = self.mixture.log_responsibilities(z)
         log_gamma = self.anchor(batch.index) if anchored else log_p_c
         bound = self.bound_terms(batch.expand(batch.x), z, mean, log_var, log_gamma)
-        terms = {name: Term(value.mean(-1)) for name, value in bound.items()}
+        terms = {name: Term(value.mean(-1), self.warmed(name)) for name, value in bound.items()}
         if guidance and self.smoother is not None:
             with torch.no_grad():
                 guide = batch.expand(self.smoother(batch.x))
             terms["guidance"] = Term(kl_between(guide, log_p_c).mean(-1), guidance)
+        if neighbour_weight and neighbours is not None:
+            other = self.encode_normal(neighbours(batch))
+            terms["neighbours"] = Term(self.divergence((mean, log_var), other).mean(-1), neighbour_weight)
         return terms
+
+    def divergence(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+        """Return a quarter of KL(p||q) + KL(q||p), (b,), of p = q(z|x) p(c|mean) at two rows, each as mean, log-var."""
+        log_p, log_q = (self.mixture.log_responsibilities(mean) for mean, _ in (first, second))
+        clusters = kl_between(log_p, log_q) + kl_between(log_q, log_p)
+        return 0.25 * (normal_kl(*first, *second) + normal_kl(*second, *first) + clusters)
 
     def anchor(self, index: Tensor) -> Tensor:
         """Return log q(c|x), (b, m), held at the labels of the start."""
@@ -144,23 +191,31 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         Widths of the encoder's hidden layers; None sizes them by the number of rows (500-500-2000 from 20,000 up).
     likelihood : {"auto", "bernoulli", "gaussian"} or Likelihood, default="auto"
         "auto" takes Bernoulli for prepared data inside [0, 1], else Gaussian.
-    start : {"graph", "em", "kmeans", "random"}, default="graph"
-        How the mixture is started.
+    start : {"graph", "em", "kmeans", "linkage", "random"}, default="graph"
+        How the mixture is started; "linkage" is Ward's.
     smoothing_epochs : int, optional
         Epochs in which a classifier makes the labels of the start smooth; None takes some after a graph start of 1,000
         rows or more, 0 leaves it out.
     guidance : float, default=10.0
         Nats a row that p(c|z) pays for a divergence from what that classifier says; without it nothing is paid.
+    neighbour_weight : float, default=0.0
+        Nats a row pays for a nat of divergence of its posterior from that of a near row; 0 leaves it out. It costs
+        one more pass through the encoder, needs rows that can be taken singly, and O(n^2 f) time to find neighbours.
+    responsibilities : {"paper", "released"}, default="paper"
+        Whether p(c|z) has the weights as printed, or to the power `latent_dim` as in the released code.
     diversifier : Diversifier, optional
         Acts on the mixture's components: `NSVGD(alpha=...)` keeps them apart.
     pretraining : Pretraining, optional
         Epochs, layer-wise epochs and noise of the denoising pretraining.
     anchor_epochs : int, optional
         Epochs with q(c|x) held at the start's labels; None takes as many as the main phase has.
+    warm_up_epochs : int, default=0
+        Epochs, from the anchor phase on, over which the weight of the four terms beside the reconstruction rises to 1.
     scaling : {"auto", "none", "standard", "range"}, default="auto"
         How columns are scaled on the way in; "auto" looks at their type and range.
     collapse : {"warn", "raise", "ignore"}, default="warn"
-        What to do when a cluster ends without a row.
+        What to do when a cluster ends without a row, when the start or the anchor phase leaves all rows in one, or
+        when codes no longer tell rows apart before the mixture phase.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
         ``training.epochs`` counts the epochs of the main phase, and of the phases before it where nothing else is set.
@@ -188,7 +243,6 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     Jiang et al. (2017), key ``jiang2017``.
     """
 
-    _stack_limit = 5_000_000
     _knows_distinct_rows = True
     module_: VaDEModule
     _mixture_phases = ("anchor", "mixture")
@@ -204,9 +258,12 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         start: str = "graph",
         smoothing_epochs: int | None = None,
         guidance: float = 10.0,
+        neighbour_weight: float = 0.0,
+        responsibilities: str = "paper",
         diversifier: Diversifier | None = None,
         pretraining: Pretraining | None = None,
         anchor_epochs: int | None = None,
+        warm_up_epochs: int = 0,
         scaling: str = "auto",
         collapse: str = "warn",
         training: Training | None = None,
@@ -222,9 +279,12 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         self.start = start
         self.smoothing_epochs = smoothing_epochs
         self.guidance = guidance
+        self.neighbour_weight = neighbour_weight
+        self.responsibilities = responsibilities
         self.diversifier = diversifier
         self.pretraining = pretraining
         self.anchor_epochs = anchor_epochs
+        self.warm_up_epochs = warm_up_epochs
         self.scaling = scaling
         self.collapse = collapse
         self.training = training
@@ -238,43 +298,66 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         return self._map(lambda x: self.module_.embed(x).double(), X)
 
     @property
+    def _stack_limit(self) -> int:
+        return 0 if self.warm_up_epochs else 5_000_000  # the weight of a warm-up is each module's own
+
+    @property
     def _n_features_out(self) -> int:
         return self.plan_["latent_dim"]
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
         check_choice("start", self.start, STARTS)
+        check_choice("responsibilities", self.responsibilities, RESPONSIBILITIES)
+        check_at_least("warm_up_epochs", self.warm_up_epochs, 0)
+        check_at_least("neighbour_weight", self.neighbour_weight, 0.0)
+        if self.neighbour_weight and not (source.random_access and source.n_rows > 1):
+            raise ConfigError("neighbour_weight needs two rows or more that can be taken singly; use 0 or a .npy file.")
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
         epochs = epochs_for_steps(4000, source.n_rows, most=60)
         chosen = None if self.training is None else self.training.epochs
         smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen)
         resolved = {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
-        return plan | resolved | {"smoothing_epochs": smoothing}
+        power = RESPONSIBILITIES[self.responsibilities](plan["latent_dim"])
+        return plan | resolved | {"smoothing_epochs": smoothing, "weight_power": power}
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> VaDEModule:
         generator = streams.torch("weights", "cpu")
         smoother = Smoother.planned(plan, generator)
-        coder = coder_arguments(plan)
-        return VaDEModule(plan["n_clusters"], plan["n_rows"], smoother=smoother, **coder, generator=generator)
+        coder, power = coder_arguments(plan), plan.get("weight_power", 1.0)  # models saved before have none
+        sizes = plan["n_clusters"], plan["n_rows"]
+        return VaDEModule(*sizes, smoother=smoother, weight_power=power, **coder, generator=generator)
 
     def _phases(self, module: VaDEModule, context: FitContext) -> list[Phase]:
-        settings, streams = self.pretraining or Pretraining(), context.streams
         anchor_epochs = context.epochs if self.anchor_epochs is None else self.anchor_epochs
         chosen = context.training.epochs
         pretraining_epochs = context.plan["pretraining_epochs"] if chosen is None else chosen
-
+        pretraining = pretraining_phases(module, self.pretraining or Pretraining(), pretraining_epochs, context.streams)
         smoothing, start = self._started(module, context)
 
         def begin() -> None:
             start()
             module.mixture.widen_(NARROWEST)
 
-        def phase(name: str, epochs: int, anchored: bool) -> Phase:
-            terms = partial(module.terms, streams=streams, anchored=anchored, guidance=self.guidance)
-            objective = Objective(terms, without_smoother(module), module.mixture.particles(), self.diversifier)
-            return Phase(name, epochs, [objective], after_step=module.mixture.project_)
+        def guard() -> None:
+            check_posterior(module, context.loader, self.collapse)
 
-        anchor, mixture = phase("anchor", anchor_epochs, True), phase("mixture", context.epochs, False)
-        (anchor if anchor_epochs else mixture).before = begin
-        pretraining = pretraining_phases(module, settings, pretraining_epochs, streams)
-        return [*pretraining, *smoothing, *([anchor] if anchor_epochs else []), mixture]
+        phase = self._bound(module, context)
+        if not anchor_epochs:
+            return [*pretraining, *smoothing, phase("mixture", context.epochs, begin, 0)]
+        anchor = phase("anchor", anchor_epochs, begin, 0, anchored=True)
+        return [*pretraining, *smoothing, anchor, phase("mixture", context.epochs, guard, anchor_epochs)]
+
+    def _bound(self, module: VaDEModule, context: FitContext) -> Callable[..., Phase]:
+        """Return what makes a phase over the bound, which begins when `done` epochs over it are past."""
+        streams = context.streams
+        neighbours = Neighbourhood(context.loader, streams)
+        weights = {"guidance": self.guidance, "neighbour_weight": self.neighbour_weight}
+
+        def phase(name: str, epochs: int, before: Callable[[], None], done: int, anchored: bool = False) -> Phase:
+            terms = partial(module.terms, streams=streams, anchored=anchored, neighbours=neighbours.draw, **weights)
+            objective = Objective(terms, without_smoother(module), module.mixture.particles(), self.diversifier)
+            warming = module.warming(self.warm_up_epochs, done) if self.warm_up_epochs else None
+            return Phase(name, epochs, [objective], before, warming, after_step=module.mixture.project_)
+
+        return phase

@@ -27,6 +27,9 @@ class AbstractMixture(nn.Module, ABC):
         Whether the weights are parameters or stay uniform, as the Nonlinear SVGD paper has them.
     """
 
+    weight_power = 1.0
+    """Power of a weight in p(c | z): 1 by Bayes' rule, else as some released code has it. Densities ignore it."""
+
     def __init__(self, n_components: int, n_features: int, learn_weights: bool = True) -> None:
         super().__init__()
         self.n_components, self.n_features = n_components, n_features
@@ -84,17 +87,27 @@ class AbstractMixture(nn.Module, ABC):
         r"""Return :math:`\log \pi_c + \log p(z \mid c)`, (b, m)."""
         return self.component_log_prob(z) + self.log_weights().unsqueeze(-2)
 
+    def assignment_log_prob(self, z: Tensor) -> Tensor:
+        r"""Return numbers (b, m) whose softmax is :math:`p(c \mid z)`: `joint_log_prob` if `weight_power` is 1."""
+        return self.component_log_prob(z) + self.weight_power * self.log_weights().unsqueeze(-2)
+
     def log_prob(self, z: Tensor) -> Tensor:
         r"""Return :math:`\log \sum_c \pi_c\, p(z \mid c)`, (b,)."""
         return torch.logsumexp(self.joint_log_prob(z), dim=-1)
 
     def log_responsibilities(self, z: Tensor) -> Tensor:
         r"""Return :math:`\log p(c \mid z)`, (b, m)."""
-        return torch.log_softmax(self.joint_log_prob(z), dim=-1)
+        return torch.log_softmax(self.assignment_log_prob(z), dim=-1)
 
     def responsibilities(self, z: Tensor) -> Tensor:
         r"""Return :math:`p(c \mid z)`, (b, m)."""
-        return torch.softmax(self.joint_log_prob(z), dim=-1)
+        return torch.softmax(self.assignment_log_prob(z), dim=-1)
+
+    def variance(self) -> Tensor:
+        """Return the variance of each coordinate of the whole mixture, (d,)."""
+        weights, means = self.log_weights().exp().unsqueeze(-1), self.component_means()
+        within = self.covariances().diagonal(dim1=-2, dim2=-1)
+        return (weights * (within + (means - (weights * means).sum(-2, keepdim=True)).square())).sum(-2)
 
     def particles(self) -> Particles:
         """Return the components as particles: one row holds all parameters of one component, its weight aside.

@@ -70,10 +70,8 @@ class DiagonalMixture(AbstractMixture):
     @torch.no_grad()
     def widen_(self, share: float) -> None:
         """Raise every variance to at least `share` of the whole mixture's variance, averaged over coordinates."""
-        weights = self.log_weights().exp().unsqueeze(-1)
-        mean = (weights * self.means).sum(-2, keepdim=True)
-        total = (weights * (self.log_vars.exp() + (self.means - mean).square())).sum(-2).mean(-1)
-        self.log_vars.copy_(torch.maximum(self.log_vars, (share * total).log()[..., None, None]))
+        least = share * self.variance().mean(-1)
+        self.log_vars.copy_(torch.maximum(self.log_vars, least.log()[..., None, None]))
         self.project_()
 
     @torch.no_grad()

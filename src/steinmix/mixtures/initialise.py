@@ -1,4 +1,4 @@
-"""Ways to start a mixture from points: random, k-means, EM, and the graph start. No label is ever seen here.
+"""Ways to start a mixture from points: random, k-means, EM, linkage, and the graph start. No label is ever seen here.
 
 Each start sets the mixture's parameters in place and returns the hard assignment it came from.
 """
@@ -20,6 +20,10 @@ __all__ = ["STARTS", "Backing", "Start", "em_", "separate_duplicates_", "start_f
 
 CHUNK_ENTRIES = 2**22
 """Numbers in the largest temporary of an E-step, which differences every point with every component."""
+
+
+LINKAGE_ROWS = 4000
+"""Points up to which every pair may be merged: the distances of all pairs take 64 MB then."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,29 @@ def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: 
     return labels
 
 
+def linkage_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
+    """The moments of Ward's agglomerative clusters.
+
+    Of more than `LINKAGE_ROWS` points only neighbours are merged, in memory that grows with their number and not with
+    its square.
+    """
+    from sklearn.cluster import AgglomerativeClustering
+
+    from ..numerics.graphs import joined, knn_graph
+
+    points = z.cpu().double().numpy()
+    graph = joined(knn_graph(points), points) if len(points) > LINKAGE_ROWS else None
+    n_clusters = min(mixture.n_components, len(points))
+    labels = AgglomerativeClustering(n_clusters, connectivity=graph).fit_predict(points) if len(points) > 1 else [0]
+    from_labels_(mixture, z, np.asarray(labels))
+    return np.asarray(labels, dtype=np.int64)
+
+
 STARTS: dict[str, Start] = {
     "em": em_start,
     "graph": graph_start,
     "kmeans": kmeans_start,
+    "linkage": linkage_start,
     "random": random_start,
 }
 

@@ -35,6 +35,7 @@ __all__ = [
     "cluster_weights",
     "checked_rows",
     "edge_information",
+    "joined",
     "knn_graph",
     "normalized_cut",
     "spectral_embedding",
@@ -81,6 +82,32 @@ def knn_graph(x: np.ndarray, n_neighbors: int = 10) -> Any:
     weights = np.maximum(np.exp(-np.square(distances) / (scale[:, None] * scale[index])), MIN_WEIGHT)
     graph = csr_matrix((weights.ravel(), index.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n))
     return graph.maximum(graph.T).tocsr()
+
+
+def joined(graph: Any, x: np.ndarray) -> Any:
+    """Return the graph (n, n) of rows (n, f) in one part: parts are tied where they are nearest, until all are.
+
+    A tie has the least weight. There is no more memory than for a search of neighbours.
+    """
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    parts, label = connected_components(graph, directed=False)
+    while parts > 1:
+        smaller = np.argsort(np.bincount(label), kind="stable")[:-1]
+        ends = np.array([_nearest_outside(x, label == part) for part in smaller]).T
+        ties = csr_matrix((np.full(len(smaller), MIN_WEIGHT), tuple(ends)), shape=graph.shape)
+        graph = graph.maximum(ties).maximum(ties.T).tocsr()
+        parts, label = connected_components(graph, directed=False)
+    return graph
+
+
+def _nearest_outside(x: np.ndarray, member: np.ndarray) -> tuple[int, int]:
+    """Return which member (n,) of a part is nearest to a row outside, and that row."""
+    inside, outside = np.flatnonzero(member), np.flatnonzero(~member)
+    distances, nearest = nearest_rows(x[outside], x[inside], 1)
+    first = distances[:, 0].argmin()
+    return int(inside[first]), int(outside[nearest[first, 0]])
 
 
 def spectral_embedding(graph: Any, n_components: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

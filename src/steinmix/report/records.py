@@ -174,16 +174,16 @@ def _taken(source: Source, index: np.ndarray) -> np.ndarray:
 
 
 def _points(model: Any, held: Source, prepared: np.ndarray, mixture: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return codes and joint log-probabilities from one pass through the network."""
+    """Return codes and what makes their assignment from one pass through the network."""
     module = model.module_
     if not mixture:
         return model._map(module.embed, held), None
     if not has_network(model):
-        return prepared, model._map(lambda x: module.mixture.joint_log_prob(x), held)
+        return prepared, model._map(lambda x: module.mixture.assignment_log_prob(x), held)
 
     def both(x: torch.Tensor) -> torch.Tensor:
         z = module.embed(x)
-        return torch.cat([z, module.mixture.joint_log_prob(z)], dim=-1)
+        return torch.cat([z, module.mixture.assignment_log_prob(z)], dim=-1)
 
     found = model._map(both, held)
     d = module.mixture.n_features

@@ -132,7 +132,7 @@ def _untrained(model: Any, rows: Rows, streams: Streams) -> np.ndarray:
     part = torch.from_numpy(_part(len(codes), streams)).to(codes.device)
     start_mixture("kmeans", module.mixture, codes[part], streams)
     with torch.inference_mode():
-        return module.mixture.joint_log_prob(codes).argmax(-1).cpu().numpy()
+        return module.mixture.assignment_log_prob(codes).argmax(-1).cpu().numpy()
 
 
 def _kmeans(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarray]:

@@ -22,6 +22,7 @@ from torch import Tensor
 from .._files import discard_folder, read_folder, write_folder
 from ..errors import ConfigError, ModelFileError, SteinmixWarning
 from ..objective import Phase
+from .averaging import Average
 from .distributed import any_process, from_main
 from .termination import Termination
 
@@ -72,9 +73,13 @@ class Checkpoint:
         """
         tensors: dict[str, Tensor] = {f"module.{k}": v for k, v in state.module.state_dict().items()}
         optimizers = [_split(o.state_dict(), f"optimizer{i}", tensors) for i, o in enumerate(state.optimizers)]
+        if state.average is not None:
+            tensors |= {f"average.{k}": v for k, v in state.average.tensors.items()}
         position = {"phase": state.phase, "epoch": state.epoch, "step": state.step}
         meta = {"schema": SCHEMA, "torch": torch.__version__, "fingerprint": self.fingerprint}
         meta |= {"position": position, "optimizers": optimizers}
+        if state.average is not None:
+            meta["average"] = {"decay": state.average.decay, "steps": state.average.steps}
         meta |= {"streams": state.streams.state_dict(), "history": state.history}
         from_main(lambda: self._write(f"{state.epochs_done:06d}", meta, tensors))
         if self._termination is not None and any_process(self._termination.requested):
@@ -133,6 +138,9 @@ class Checkpoint:
         state.optimizers = optimizers(state.phases[state.phase])
         for i, (optimizer, plain) in enumerate(zip(state.optimizers, meta["optimizers"], strict=True)):
             optimizer.load_state_dict(_join(plain, f"optimizer{i}", tensors))
+        if "average" in meta:
+            averages = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
+            state.average = Average(state.module, **meta["average"], tensors=averages)
         state.streams.load_state_dict(meta["streams"])
         state.history.extend(meta["history"])
 

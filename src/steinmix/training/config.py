@@ -53,6 +53,9 @@ class Training(Configuration):
         Largest norm of an objective's gradient.
     accumulate : int, default=1
         Batches whose gradients are averaged for one step.
+    ema : float, optional
+        Decay, below 1, of a moving average of the weights over the steps of the last phase, which is the result in
+        place of the last weights. What is measured after each epoch is of the weights themselves.
     precision : {"auto", "fp32", "bf16"}, default="auto"
         bf16 runs matrix products under autocast; parameters stay in fp32. "auto" takes it for networks with
         convolutions or half a million parameters where the device computes in bf16 (see `has_fast_bf16`), else fp32.
@@ -75,6 +78,7 @@ class Training(Configuration):
     schedule: Schedule = field(default_factory=Constant)
     clip_norm: float | None = None
     accumulate: int = 1
+    ema: float | None = None
     precision: str = "auto"
     device: str = "auto"
     resident_bytes: int = 2**31
@@ -91,6 +95,8 @@ class Training(Configuration):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"training.{name} is {value!r}; expected a number > 0 or None.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ConfigError(f"training.ema is {self.ema!r}; expected a number between 0 and 1, or None.")
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("precision", self.precision, PRECISIONS)
         self.torch_device()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import DivergedError
 from ..objective import Phase
 from ..random import Streams
+from .averaging import Average
 from .callbacks import Callback
 from .checkpoint import Checkpoint
 from .config import Training
@@ -42,6 +43,8 @@ class RunState:
         One record per finished epoch: phase, epoch, step, loss, the raw mean of each term.
     optimizers : list of Optimizer
         Those of the current phase.
+    average : Average, optional
+        Of the last phase, where one is kept.
     """
 
     module: nn.Module
@@ -52,6 +55,7 @@ class RunState:
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
+    average: Average | None = None
 
     @property
     def phase_name(self) -> str:
@@ -119,6 +123,8 @@ def _run(
         while state.phase < len(phases):
             _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
             state.phase, state.epoch, inside = state.phase + 1, 0, False
+        if state.average is not None:
+            state.average.give_()
     finally:
         for callback in callbacks:
             callback.on_run_end(state)
@@ -148,6 +154,9 @@ def _run_phase(
             phase.before()
             align_(state.module, state.streams)
         state.optimizers = build_optimizers(phase, training, lr)
+    if training.ema is not None and state.phase == len(state.phases) - 1:
+        state.average = state.average or Average(state.module, training.ema)
+        phase = state.average.follow(phase)
     stepper = Stepper(state.module, phase, state.optimizers, training, loader.device)
     bases = base_rates(state.optimizers)
     while state.epoch < phase.epochs:

@@ -139,6 +139,7 @@ class _Journal:
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
+    average: None = None
 
     @property
     def epochs_done(self) -> int:
