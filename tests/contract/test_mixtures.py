@@ -111,6 +111,8 @@ def test_an_unknown_start_names_the_known(started, X):
         build(started, start="magic").fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:all rows are in one:steinmix.CollapseWarning")  # a start of them says so too
+@pytest.mark.filterwarnings("ignore:no latent coordinate:steinmix.CollapseWarning")
 def test_collapse_policies(mixture, X):
     one_group = {MIXTURES[mixture]: 3} | ({"start": "kmeans"} if mixture in STARTED else {})
     rows = np.repeat(X[:1], 30, axis=0)

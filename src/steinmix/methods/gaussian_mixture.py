@@ -72,7 +72,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
         Number of components.
     covariance_type : {"diag", "full", "unit"}, default="diag"
         Diagonal, full by Cholesky factors, or the identity in the units of the scaled data.
-    start : {"em", "kmeans", "graph", "random"}, default="em"
+    start : {"em", "kmeans", "graph", "linkage", "random"}, default="em"
     learn_weights : bool, default=True
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional
