@@ -3,10 +3,13 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from steinmix.cli import entry
 from steinmix.experiments import available, find
+from steinmix.experiments.pictures import gallery
+from steinmix.experiments.records import RunRecord, append
 from steinmix.experiments.runner import records_of
 
 ROWS = ("--row", "digits/k-means", "--row", "digits/gmm")
@@ -127,6 +130,17 @@ def test_figures_from_records(reproduce, tmp_path):
     text = (tmp_path / "figures/jiang2017-table2-accuracy_by_epoch-digits.svg").read_text()
     assert out.strip().endswith("digits.svg")
     assert text.startswith("<svg xmlns")
+
+
+def test_pictures_are_drawn_from_records_and_stand_on_the_page(reproduce, tmp_path):
+    table = find("jiang2017/figure6")
+    row = table.row("digits/vade-k7")
+    shown = gallery("generated", np.arange(7 * 2 * 4.0).reshape(7, 2, 4), 0, 55)
+    record = RunRecord(table.id, row.name, row.protocol, 0, {}, settings={"pictures": [shown]})
+    append(tmp_path / f"{table.stem}.jsonl", record)
+    assert reproduce("--figures")[0].strip().endswith("figures/jiang2017-figure6-gallery-digits.svg")
+    reproduce(table.id, "--row", row.name, "--show")
+    assert (tmp_path / "jiang2017-figure6.html").read_text().count("<image") == 1
 
 
 @pytest.mark.parametrize(

@@ -313,3 +313,46 @@ def test_looking_on_does_not_move_batch_norms(blobs):
 def test_wrong_settings_are_named(blobs, changes, message):
     with pytest.raises(ConfigError, match=message):
         gmvae(**changes).fit(blobs[0])
+
+
+@pytest.fixture(scope="module")
+def styled():
+    """A model whose components depend on w far more than training makes them."""
+    x = np.random.default_rng(0).random((50, 6))
+    model = GMVAE(3, latent_dim=2, w_dim=4, hidden=(8,), collapse="ignore", training=Training(epochs=1), random_state=0)
+    mixture = model.fit(x).module_.mixture
+    with torch.no_grad():
+        mixture.head_weight *= 10
+        mixture.weight[:, 1] *= 5
+        mixture.weight[:, 3] = 0
+    return model
+
+
+def expected_row(model, c, w):
+    """The row at the mean of component c given w, by naive steps in the letters of the paper."""
+    mixture = model.module_.mixture
+    with torch.no_grad():
+        hidden = torch.tanh(mixture.weight @ torch.tensor(w, dtype=torch.float32) + mixture.bias)
+        mean = (mixture.head_weight[c] @ hidden + mixture.head_bias[c])[:2]
+        prepared = torch.sigmoid(model.module_.decode(mean[None]))[0].numpy()
+    return prepared * model.preparation_.scale.numpy() + model.preparation_.shift.numpy()
+
+
+def test_a_sweep_moves_one_coordinate_over_the_quantiles_of_its_prior(styled):
+    found = styled.sweep_style(1, steps=3)
+    assert found.shape == (3, 3, 6)
+    for c in range(3):
+        for row, value in zip(found[c], (-1.959964, 0.0, 1.959964)):
+            np.testing.assert_allclose(row, expected_row(styled, c, [0, value, 0, 0]), rtol=1e-4)
+    np.testing.assert_allclose(found[0, 1], styled.interpolate(0, 1)[0], rtol=1e-5)  # a line runs at w = 0
+    for wrong in ({"coordinate": 4}, {"coordinate": -1}, {"steps": 1}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            styled.sweep_style(**wrong)
+
+
+def test_the_effect_of_a_style_is_what_it_changes(styled):
+    effects = styled.style_effects()
+    assert effects[3] == 0
+    assert effects.argmax() == 1
+    ends = [[expected_row(styled, c, [0, s * 1.959964, 0, 0]) for s in (-1, 1)] for c in range(3)]
+    assert effects[1] == pytest.approx(np.mean([(a - b) ** 2 for a, b in ends]), rel=1e-3)

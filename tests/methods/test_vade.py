@@ -6,7 +6,7 @@ import torch
 from torch import distributions as dist
 
 from oracles.vade import likelihood, monte_carlo, prior_of
-from steinmix import NSVGD, NormalPrior, Training, VaDE
+from steinmix import NSVGD, ConfigError, NormalPrior, Training, VaDE
 from steinmix.estimator import Pretraining, Smoother
 from steinmix.methods.vade import NARROWEST, VaDEModule
 from steinmix.metrics import adjusted_rand_index
@@ -301,3 +301,23 @@ def test_components_start_no_narrower_than_a_share_of_all_codes(rng):
     codes = model.transform(tight)
     variances = np.diagonal(model.covariances_, axis1=1, axis2=2)
     assert variances.min() >= NARROWEST * codes.var(0).mean() * 0.99
+
+
+def test_interpolation_is_the_decoded_line_between_two_means(rng):
+    """By hand: equal steps in the latent space, the decoder, the likelihood's mean, the units of the data."""
+    x = 5 * rng.random((60, 6)) + 2
+    model = VaDE(3, latent_dim=2, hidden=(8,), start="kmeans", collapse="ignore", scaling="range", random_state=0)
+    model.set_params(training=Training(epochs=1)).fit(x)
+    found = model.interpolate(2, 0, steps=5)
+    module, preparation = model.module_, model.preparation_
+    for i, row in enumerate(found):
+        z = (model.means_[2] * (4 - i) + model.means_[0] * i) / 4
+        with torch.no_grad():
+            prepared = torch.sigmoid(module.decode(torch.tensor(z[None], dtype=torch.float32)))[0]
+        expected = prepared.numpy() * preparation.scale.numpy() + preparation.shift.numpy()
+        np.testing.assert_allclose(row, expected, rtol=1e-5)
+    assert np.abs(found[0] - found[-1]).max() > 1e-3
+    np.testing.assert_allclose(model.interpolate(0, 2, steps=5), found[::-1], rtol=1e-5)
+    for wrong in ({"first": 3}, {"second": -1}, {"steps": 1}, {"steps": 2.0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            model.interpolate(**({"first": 0, "second": 1} | wrong))

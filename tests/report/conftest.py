@@ -31,6 +31,12 @@ def fitted(model, X):
 
 
 @pytest.fixture(scope="session")
+def quickly():
+    """Fit a model to rows in two epochs, from seed 0."""
+    return lambda model, X: fitted(model.set_params(training=QUICK, random_state=0), X)
+
+
+@pytest.fixture(scope="session")
 def mixture(blobs):
     return fitted(sm.GaussianMixture(2, training=QUICK, random_state=0), blobs[0])
 

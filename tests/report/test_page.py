@@ -132,6 +132,7 @@ def test_the_headline_is_the_first_null_row(vade, digits, pages):
 def test_images_and_tables(pages):
     assert pages["vade"].count('class="pixels"') >= 30
     assert 'class="pixels"' not in pages["mixture"]
+    assert [kind for kind in KINDS if 'id="generated"' in pages[kind]] == ["vade"]
     assert '<table class="features">' in pages["mixture"]
 
 

@@ -28,7 +28,7 @@ _DESCRIPTION = """\
   steinmix reproduce --list                   the tables: what is done, what is missing, what it costs
   steinmix reproduce jiang2017/table2         run what has no record yet, and print the table
   steinmix reproduce jiang2017/table2 --row 'digits/*' --seeds 0-1
-  steinmix reproduce --figures                draw the curves anew; nothing is run
+  steinmix reproduce --figures                draw curves and pictures anew; nothing is run
 A record, one JSON line, is kept for each finished seed in OUTPUT/PAPER-TABLE*.jsonl; stop at any time, and the same
 command goes on. Records of other machines count when their files lie there too. Labels are used for scores only."""
 
@@ -125,9 +125,9 @@ def _page(
 
     if not records or find_spec("jinja2") is None or find_spec("matplotlib") is None:
         return None
-    from ..report.evidence import draw_curves, write_table
+    from ..report.evidence import write_table
 
-    figures = draw_curves(experiment, records, rows)
+    figures = _drawn(experiment, records, rows)
     return write_table(experiment, table, folder / f"{experiment.stem}.html", command, reasons, figures)
 
 
@@ -215,17 +215,25 @@ def _cost(entry: Mapping[str, Any]) -> str | None:
 
 
 def _figures(options: argparse.Namespace, folder: Path) -> None:
-    from ..report.evidence import draw_curves, write_curves
+    from ..report.evidence import write_curves
 
     chosen = [find(options.table)] if options.table else list(available().values())
     written = []
     for experiment in chosen:
         rows = chosen_rows(experiment, options.row or ()) if options.table else experiment.rows
-        written += write_curves(draw_curves(experiment, records_of(experiment, folder), rows), folder / "figures")
+        written += write_curves(_drawn(experiment, records_of(experiment, folder), rows), folder / "figures")
     if options.json:
         print_json({"figures": [str(path) for path in written]})
     elif not options.quiet:
-        print("\n".join(map(str, written)) or f"no record in {folder} holds a curve; nothing was drawn")
+        print("\n".join(map(str, written)) or f"no record in {folder} holds a curve or a picture; nothing was drawn")
+
+
+def _drawn(experiment: Experiment, records: Mapping[Key, RunRecord], rows: Sequence[Row]) -> dict[str, str]:
+    """Return curves and pictures as SVG, by name."""
+    from ..report.evidence import draw_curves
+    from ..report.pictures import draw_pictures
+
+    return draw_curves(experiment, records, rows) | draw_pictures(experiment, records, rows)
 
 
 def _seeds(text: str) -> list[int]:
@@ -280,7 +288,7 @@ def _parser() -> Parser:
     parser.add_argument("--jobs", type=_jobs, metavar="N", help="runs at a time, one thread each; as many as cores")
     parser.add_argument("--output", "-o", default="results", metavar="DIR", help="folder of records and pages")
     parser.add_argument("--list", action="store_true", help="what is done, its cost, what is missing")
-    parser.add_argument("--figures", action="store_true", help="draw the curves from the records")
+    parser.add_argument("--figures", action="store_true", help="draw curves, maps and galleries from the records")
     add_common_options(parser)
     return parser
 

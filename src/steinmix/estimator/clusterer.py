@@ -21,7 +21,7 @@ from .collapse import COLLAPSE, check_start
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
 
-__all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
+__all__ = ["MixtureModule", "MixtureShell", "check_steps", "empty_labels"]
 
 START_BYTES = 2**23
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
@@ -37,6 +37,12 @@ are the better space: on the 70,000 rows of MNIST the edge information is 2.13 n
 def empty_labels(n_rows: int) -> Tensor:
     """Return the buffer (n,) in which a module keeps the labels it was started from; -1 until then."""
     return torch.full((n_rows,), -1, dtype=torch.int64)
+
+
+def check_steps(steps: int) -> None:
+    """Raise ConfigError unless `steps` is a whole number from 2 up: a line has two ends."""
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 2:
+        raise ConfigError(f"steps is {steps!r}; expected a whole number >= 2.")
 
 
 class MixtureModule(Protocol):
@@ -147,8 +153,8 @@ class MixtureShell(DeepEstimator):
         mixture: AbstractMixture = self.module_.mixture
         if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
             raise ConfigError(f"n_samples is {n_samples!r}; expected a whole number >= 1.")
-        if component is not None and not (0 <= component < mixture.n_components):
-            raise ConfigError(f"component is {component!r}; expected a number from 0 to {mixture.n_components - 1}.")
+        if component is not None:
+            self._check_component("component", component)
         if not 0 <= min_posterior < 1:
             raise ConfigError(f"min_posterior is {min_posterior!r}; expected a number from 0 to below 1.")
         state = self.random_state if random_state is None else random_state
@@ -156,9 +162,48 @@ class MixtureShell(DeepEstimator):
         with torch.inference_mode():
             drawn = mixture.sample_component(int(n_samples), generator)
             drawn = drawn if component is None else torch.full_like(drawn, component)
-            codes = mixture.sample(drawn, generator, min_posterior)
-            rows = self.preparation_.inverse(self.module_.generate(codes)).cpu().numpy()
+            rows = self._generated(mixture.sample(drawn, generator, min_posterior))
         return (rows, drawn.cpu().numpy()) if return_components else rows
+
+    def interpolate(self, first: int, second: int, steps: int = 9) -> np.ndarray:
+        """Generate rows along the straight line between the means of two components.
+
+        Parameters
+        ----------
+        first, second : int
+            The components, counted from 0.
+        steps : int, default=9
+            Number of rows; the first and the last stand for the means themselves.
+
+        Returns
+        -------
+        ndarray of shape (steps, f)
+            In the units of the data. For deep models the mean of p(x | z) at each z, at equal distances in the latent
+            space; where components depend on a style w, it is 0.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such component, or `steps` is below 2.
+        """
+        check_is_fitted(self)
+        self._check_component("first", first)
+        self._check_component("second", second)
+        check_steps(steps)
+        with torch.inference_mode():
+            means = self.module_.mixture.component_means()
+            way = torch.linspace(0, 1, steps, dtype=means.dtype, device=means.device).unsqueeze(-1)
+            return self._generated(torch.lerp(means[first], means[second], way))
+
+    def _check_component(self, name: str, component: int) -> None:
+        m = self.module_.mixture.n_components
+        if not 0 <= component < m:
+            raise ConfigError(f"{name} is {component!r}; expected a number from 0 to {m - 1}.")
+
+    @torch.inference_mode()
+    def _generated(self, points: Tensor) -> np.ndarray:
+        """Return the rows (n, f) expected at points (n, d) of the mixture's space, in the units of the data."""
+        return self.preparation_.inverse(self.module_.generate(points)).cpu().numpy()
 
     @property
     def weights_(self) -> np.ndarray:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from sklearn.base import ClusterMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from .._typing import Source
@@ -28,7 +29,7 @@ from ..numerics.precision import widened
 from ..objective import Objective, Phase, Term
 from ..random import Streams
 from .base import FitContext, check_count, epochs_for_steps, evaluating, map_chunks
-from .clusterer import MixtureShell, empty_labels
+from .clusterer import MixtureShell, check_steps, empty_labels
 from .embedder import coder_arguments, coder_plan
 from .warming import WarmedUp
 
@@ -39,6 +40,8 @@ FREE_SHARE = 0.7
 """Share of log K that is free unless the user says otherwise."""
 CONV_FEATURES = 500
 """Units between the convolutions and the codes, in the papers."""
+TAIL = 0.025
+"""Probability beyond each end of a sweep of w."""
 
 
 class Posterior(NamedTuple):
@@ -190,6 +193,46 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     def transform(self, X: Any):
         """Return the mean code of each row, (n, d)."""
         return self._map(lambda x: self.module_.embed(x)[:, : self._n_features_out].double(), X)
+
+    def sweep_style(self, coordinate: int = 0, steps: int = 9) -> np.ndarray:
+        """Generate what each component's mean stands for while one coordinate of the style w moves.
+
+        Parameters
+        ----------
+        coordinate : int, default=0
+            Of w; the others stay at 0. `style_effects` says which ones matter.
+        steps : int, default=9
+            Number of values: quantiles of the standard normal, at equal probabilities from 0.025 to 0.975.
+
+        Returns
+        -------
+        ndarray of shape (m, steps, f)
+            In the units of the data: the mean of p(x | z) at the component's mean given w.
+
+        Raises
+        ------
+        ConfigError
+            If w has no such coordinate, or `steps` is below 2.
+        """
+        check_is_fitted(self)
+        check_steps(steps)
+        mixture: ConditionalMixture = self.module_.mixture
+        if not 0 <= coordinate < mixture.n_style:
+            raise ConfigError(f"coordinate is {coordinate!r}; expected a number from 0 to {mixture.n_style - 1}.")
+        with torch.inference_mode():
+            w = mixture.weight.new_zeros(steps, mixture.n_style)
+            w[:, coordinate] = torch.special.ndtri(torch.linspace(TAIL, 1 - TAIL, steps)).to(w)
+            means = mixture.components(w).means.transpose(0, 1)
+            return self._generated(means.flatten(0, 1)).reshape(mixture.n_components, steps, -1)
+
+    def style_effects(self) -> np.ndarray:
+        """Return how much each coordinate of w changes what is generated, (w,).
+
+        Mean squared difference between both ends of `sweep_style`, over components and features.
+        """
+        check_is_fitted(self)
+        ends = (self.sweep_style(i, steps=2) for i in range(self.module_.mixture.n_style))
+        return np.array([np.square(rows[:, 1] - rows[:, 0], dtype=np.float64).mean() for rows in ends])
 
     @property
     def _n_features_out(self) -> int:

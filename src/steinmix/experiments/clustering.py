@@ -26,6 +26,7 @@ from ..methods import VAE, Autoencoder, VaDE
 from ..metrics import clustering_accuracy, clustering_scores
 from ..random import Streams
 from ..training import Callback, RunState, Training
+from .pictures import latent_map
 
 __all__ = [
     "METHODS",
@@ -34,6 +35,7 @@ __all__ = [
     "Task",
     "absent",
     "deep",
+    "gaussian_mixture",
     "judged",
     "load_task",
     "make_task",
@@ -69,6 +71,12 @@ class Scorer:
     def accuracy(self, labels: np.ndarray, index: np.ndarray | None = None) -> float:
         """Return the accuracy of a clustering of all rows, or of the rows `index`."""
         return clustering_accuracy(self.__truth if index is None else self.__truth[index], labels)
+
+    def latent_map(
+        self, title: str, codes: np.ndarray, labels: np.ndarray, index: np.ndarray | None = None
+    ) -> dict[str, Any]:
+        """Return the picture of codes (n, d) and clusters (n,) of all rows, or of the rows `index`."""
+        return latent_map(title, codes, labels, self.__truth if index is None else self.__truth[index])
 
 
 @dataclass(frozen=True)
@@ -208,10 +216,13 @@ class ByEpoch(Callback):
         return {"accuracy_by_epoch": accuracy, "seconds_by_epoch": self._seconds}
 
     @torch.inference_mode()
-    def _assigned(self, module: Any) -> np.ndarray:
+    def _codes(self, module: Any) -> torch.Tensor:
         preparation = self._model.preparation_
-        prepared = preparation(self._rows.to(preparation.shift.device))
-        return module.mixture.responsibilities(module.embed(prepared)).argmax(-1).cpu().numpy()
+        return module.embed(preparation(self._rows.to(preparation.shift.device)))
+
+    @torch.inference_mode()
+    def _assigned(self, module: Any) -> np.ndarray:
+        return module.mixture.responsibilities(self._codes(module)).argmax(-1).cpu().numpy()
 
 
 def _k_means(task: Task, seed: int) -> Any:
@@ -227,14 +238,14 @@ def _pixels(task: Task, seed: int) -> Answer:
     )
 
 
-def _gaussian_mixture(task: Task, seed: int, covariance_type: str = "diag") -> Any:
+def gaussian_mixture(task: Task, seed: int, covariance_type: str = "diag") -> Any:
     from sklearn.mixture import GaussianMixture
 
     return GaussianMixture(task.n_clusters, covariance_type=covariance_type, reg_covar=1e-3, random_state=seed)
 
 
 def _mixture(task: Task, seed: int) -> Answer:
-    model, rows = _gaussian_mixture(task, seed), unit_rows(task.rows).astype(np.float64)
+    model, rows = gaussian_mixture(task, seed), unit_rows(task.rows).astype(np.float64)
     return Answer(model.fit_predict(rows), objective=float(model.score(rows)), settings=_said(model))
 
 
@@ -257,7 +268,7 @@ def _coded(coder: type, clusterer: Callable[[Task, int], Any]) -> Callable[[Task
 
 
 def _full_mixture(task: Task, seed: int) -> Any:
-    return _gaussian_mixture(task, seed, "full")
+    return gaussian_mixture(task, seed, "full")
 
 
 def deep(kind: type, training: Training | None = None, **settings: Any) -> Callable[[Task, int], Answer]:
@@ -295,9 +306,9 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "graph": _graph,
     "untrained": deep(VaDE, Training(epochs=0), **UNTRAINED),
     "dense-ae+k-means": _coded(Autoencoder, _k_means),
-    "ae+gmm": _coded(Autoencoder, _gaussian_mixture),
+    "ae+gmm": _coded(Autoencoder, gaussian_mixture),
     "ae+gmm-full": _coded(Autoencoder, _full_mixture),
-    "vae+gmm": _coded(VAE, _gaussian_mixture),
+    "vae+gmm": _coded(VAE, gaussian_mixture),
     "vade": deep(VaDE),
     "vade-fp32": deep(VaDE, Training(precision="fp32")),
     "vade-unguided": deep(VaDE, guidance=0.0),

@@ -32,7 +32,7 @@ from ..methods import DEPICT
 from ..training import Annealed, Callback, Cosine, RunState, Training
 from . import clustering
 
-__all__ = ["ROWS", "hyphened", "run", "run_row", "settings_of"]
+__all__ = ["ROWS", "hyphened", "run", "run_map", "run_row", "settings_of"]
 
 N_CLUSTERS = 10
 PRETRAINING, MAIN, ANCHOR = 20, 12, 3
@@ -133,16 +133,7 @@ def _folder(task: Task, seed: int, settings: dict[str, Any]) -> Path:
 
 def run_row(row: str, seed: int, task: Task) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the labels of a row, and what its record says of the run."""
-    settings = settings_of(row)
-    epochs = settings.pop("training__epochs", MAIN)
-    weights = pretrained(task, seed)
-    model = DEPICT(N_CLUSTERS, random_state=seed, training=_training(epochs, (_Pretrained(weights),)), **settings)
-    folder = _folder(task, seed, {"row": row, "parameters": plain_params(model.get_params(deep=False), strict=False)})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnboundedWarning)
-        model.fit(task.x, checkpoint=folder, resume=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    labels = model.labels_ if epochs else model.initial_labels_
+    model, labels = fitted(row, seed, task)
     last = model.history_[-1] if model.history_ else {}
     told = {
         "parameters": plain_params(model.get_params(deep=False), strict=False),
@@ -155,12 +146,40 @@ def run_row(row: str, seed: int, task: Task) -> tuple[np.ndarray, dict[str, Any]
     return labels, told
 
 
+def fitted(row: str, seed: int, task: Task) -> tuple[DEPICT, np.ndarray]:
+    """Return the estimator of a row, trained, and its labels."""
+    settings = settings_of(row)
+    epochs = settings.pop("training__epochs", MAIN)
+    weights = pretrained(task, seed)
+    model = DEPICT(N_CLUSTERS, random_state=seed, training=_training(epochs, (_Pretrained(weights),)), **settings)
+    folder = _folder(task, seed, {"row": row, "parameters": plain_params(model.get_params(deep=False), strict=False)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnboundedWarning)
+        model.fit(task.x, checkpoint=folder, resume=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    return model, model.labels_ if epochs else model.initial_labels_
+
+
 def run(row: str, seed: int, data: clustering.Task) -> dict[str, Any]:
     """Run the row "data/NAME" of a table, its name with hyphens for blanks and commas, and judge it."""
-    name = {hyphened(name): name for name in ROWS}[row.partition("/")[2]]
-    labels, told = run_row(name, seed, Task(data.name, data.rows, cache_folder() / "pretrained"))
+    labels, told = run_row(_named(row), seed, _task(data))
     answer = clustering.Answer(labels, told.pop("start_labels"))
     return clustering.judged(answer, data.scorer) | {"settings": told}
+
+
+def run_map(row: str, seed: int, data: clustering.Task) -> dict[str, Any]:
+    """Run the same row and return a map of its codes, and its scores."""
+    model, labels = fitted(_named(row), seed, _task(data))
+    picture = data.scorer.latent_map("", model.transform(data.rows), labels)
+    return data.scorer.scores(labels) | {"settings": {"pictures": [picture]}}
+
+
+def _named(row: str) -> str:
+    return {hyphened(name): name for name in ROWS}[row.partition("/")[2]]
+
+
+def _task(data: clustering.Task) -> Task:
+    return Task(data.name, data.rows, cache_folder() / "pretrained")
 
 
 def hyphened(name: str) -> str:

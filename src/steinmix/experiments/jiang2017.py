@@ -1,4 +1,5 @@
-"""Variational deep embedding (IJCAI 2017): Table 2, accuracy; Table 3, errors of nearest neighbours; Figure 4, samples.
+"""Variational deep embedding (IJCAI 2017): Table 2, accuracy; Table 3, errors of nearest neighbours; Figure 4, samples;
+Figures 3, 5 and 6, pictures.
 
 The paper's Table 2 gives single numbers: for the deep methods the run of ten with the best objective, without a
 spread. Its Reuters-10K and "HHAR" are other rows than ours (a sample of the same corpus; recomputed features of the
@@ -8,8 +9,8 @@ are shown and not compared. Reuters and STL-10 are run where their files are.
 
 from __future__ import annotations
 
-from . import clustering, neighbours, samples
-from .spec import Claim, Curve, Experiment, Row
+from . import clustering, galleries, maps, neighbours, samples
+from .spec import Claim, Curve, Experiment, Row, Run
 
 __all__ = ["EXPERIMENTS"]
 
@@ -243,4 +244,61 @@ FIGURE_4 = Experiment(
     claims=(),
 )
 
-EXPERIMENTS = (TABLE_2, TABLE_3, FIGURE_4)
+IMAGES = ("mnist", "usps", "digits")
+
+
+def _map_row(name: str, run: Run, deviations: str, share: float = 1.0) -> tuple[Row, ...]:
+    """Return the row of each set of images."""
+    return tuple(
+        Row(f"{data}/{name}", run, clustering.load_task, PROTOCOLS[data], (), deviations, DATA[data] * share)
+        for data in IMAGES
+    )
+
+
+FIGURE_3 = Experiment(
+    id="jiang2017/figure3",
+    title="VaDE: maps of the codes in the course of training",
+    source="Jiang et al. (2017), Figure 3 (pictures on MNIST, by t-SNE; here principal axes)",
+    metrics=("accuracy", "initial_accuracy", "nmi"),
+    rows=_map_row("vade", maps.run_stages, OWN_START),
+    seeds=1,
+    always=3,
+)
+
+FIGURE_5 = Experiment(
+    id="jiang2017/figure5",
+    title="Maps of the codes of an autoencoder, a VAE and VaDE",
+    source="Jiang et al. (2017), Figure 5 (pictures on MNIST, by t-SNE; here principal axes); DEC is not here",
+    metrics=("accuracy", "nmi"),
+    rows=(
+        *_map_row("ae", maps.run, f"not in the paper; {DEVIATIONS['ae+gmm']}", SHARE["ae+gmm"]),
+        *_map_row("vae", maps.run, f"clusters by a mixture on the codes; {DEVIATIONS['vae+gmm']}", SHARE["vae+gmm"]),
+        *_map_row("vade", maps.run, OWN_START),
+    ),
+    seeds=1,
+    always=2,
+)
+
+FIGURE_6 = Experiment(
+    id="jiang2017/figure6",
+    title="VaDE with fewer and with more clusters than classes",
+    source="Jiang et al. (2017), Figure 6; the paper shows pictures and prints no number",
+    metrics=("one_class", "classes", "judge_error"),
+    rows=tuple(
+        Row(
+            f"{data}/vade-k{k}",
+            galleries.run_clusters,
+            samples.load_gallery,
+            PROTOCOLS[data],
+            (),
+            OWN_START,
+            DATA[data],
+        )
+        for data in IMAGES
+        for k in (7, 14)
+    ),
+    seeds=1,
+    always=3,
+)
+
+EXPERIMENTS = (TABLE_2, TABLE_3, FIGURE_3, FIGURE_4, FIGURE_5, FIGURE_6)

@@ -20,7 +20,7 @@ from ..methods import GaussianMixture, VaDE
 from ..random import Streams
 from .clustering import unit_rows
 
-__all__ = ["GENERATORS", "Gallery", "Judge", "load_gallery", "make_gallery", "run"]
+__all__ = ["GENERATORS", "Gallery", "Judge", "judged", "load_gallery", "make_gallery", "run"]
 
 SURE = 0.999
 """The paper shows samples with at least this posterior."""
@@ -113,10 +113,16 @@ def run(row: str, seed: int, data: Gallery) -> dict[str, float]:
     """Fit the generator that the row names after the stroke, and judge its samples."""
     kind = GENERATORS[row.partition("/")[2]]
     model = kind(data.n_clusters, collapse="ignore", random_state=seed).fit(data.rows)
-    found = data.judge.scores([model.sample(DRAWN, component) for component in range(data.n_clusters)])
+    found = judged(model, data)
     try:
         sure = [model.sample(DRAWN, component, min_posterior=SURE) for component in range(data.n_clusters)]
         found |= {f"{name}_sure": value for name, value in data.judge.scores(sure).items()}
     except ConfigError:
         pass  # a component has no such samples, which the missing number says
-    return found | {"judge_error": data.judge.error()}
+    return found
+
+
+def judged(model: Any, data: Gallery) -> dict[str, float]:
+    """Return what the judge says of samples of each component of a fitted model, and its own error."""
+    drawn = [model.sample(DRAWN, component) for component in range(model.module_.mixture.n_components)]
+    return data.judge.scores(drawn) | {"judge_error": data.judge.error()}

@@ -16,7 +16,7 @@ import numpy as np
 from .._files import write_text
 from ..errors import DataError
 from ..experiments.records import RunRecord, read
-from .figures import INK, SMALL, _dressed, _figure, _svg, mark, require, standalone
+from .figures import INK, SMALL, _dressed, _svg, mark, panels, require, scatter, standalone
 
 __all__ = ["latent_spaces", "main"]
 
@@ -39,26 +39,19 @@ def latent_spaces(records: Iterable[RunRecord]) -> str:
     shown = [record for record in records if "picture" in record.settings]
     if not shown:
         raise DataError("no record has a picture; run seed 0 of steinmix.experiments.arcs.")
-    lines = -(-len(shown) // COLUMNS)
-    figure = _figure(2.6 * COLUMNS, 2.5 * lines)
-    panels = figure.subplots(lines, COLUMNS, squeeze=False).flatten()
-    for ax, record in zip(panels, shown):
+    figure, axes = panels(len(shown), COLUMNS)
+    for ax, record in zip(axes, shown):
         _panel(_dressed(ax), record.settings["picture"])
         title = record.row.partition("/")[2]
         distinct = record.metrics["mixture_distinct_components"]
         ax.set_title(f"{title}: {distinct:.1f} distinct", fontsize=SMALL, color=INK, loc="left")
-    for ax in panels[len(shown) :]:
-        ax.set_visible(False)
     return _svg(figure, "arcs")
 
 
 def _panel(ax: Any, picture: Mapping[str, Any]) -> None:
     from matplotlib.patches import Ellipse
 
-    codes, labels = np.asarray(picture["codes"]), np.asarray(picture["labels"])
-    for component in np.unique(labels):
-        colour, marker = mark(int(component))
-        ax.scatter(*codes[labels == component].T, s=4, color=colour, marker=marker, linewidths=0)
+    scatter(ax, np.asarray(picture["codes"]), np.asarray(picture["labels"]), 4)
     for component, (mean, variance) in enumerate(zip(picture["means"], picture["variances"])):
         width, height = 4 * np.sqrt(variance)  # two standard deviations to each side
         ax.add_patch(Ellipse(tuple(mean), width, height, fill=False, color=mark(component)[0], linewidth=0.8))

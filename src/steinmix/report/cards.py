@@ -6,14 +6,13 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..data.prepare import column_statistics
 from ..data.sources import as_source
 from .figures import picture, strip
 from .records import Rows
 
-__all__ = ["CARDS", "cluster_cards", "reconstructions"]
+__all__ = ["CARDS", "cluster_cards", "grey_range", "reconstructions"]
 
 CARDS = 24
 """Clusters with a card, the largest ones; the page names the others with their sizes."""
@@ -43,7 +42,7 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
     facts = {"prototype": prototypes(model), "inside": inside, "outside": outside, "contrast": contrast}
     log_density = np.asarray(rows.log_joint) - np.log(np.maximum(model.weights_, 1e-300))
     certainty = rows.responsibilities.max(axis=1)
-    grey = float(rows.raw.min()), float(rows.raw.max())
+    grey = grey_range(rows)
     cards = []
     for c in np.argsort(-sizes, kind="stable")[:CARDS].tolist():
         members = np.flatnonzero(labels == c)
@@ -69,11 +68,14 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
     return cards
 
 
+def grey_range(rows: Rows) -> tuple[float, float]:
+    """Return what is black and what is white: the smallest and the largest value of the real rows."""
+    return float(rows.raw.min()), float(rows.raw.max())
+
+
 def prototypes(model: Any) -> np.ndarray:
     """Return the row expected at each component's mean, (m, f), in the units of the data."""
-    with torch.inference_mode():
-        means = model.module_.mixture.component_parameters()[0]
-        return model.preparation_.inverse(model.module_.generate(means)).cpu().numpy()
+    return model._generated(model.module_.mixture.component_means())
 
 
 def contrasts(rows: Rows, labels: np.ndarray, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -111,7 +113,7 @@ def _classes(truth: np.ndarray | None, members: np.ndarray) -> list[tuple[str, f
 def _pictures(
     own: dict[str, np.ndarray], nearest: np.ndarray, draws: np.ndarray, side: int, grey: tuple[float, float]
 ) -> dict[str, str]:
-    """Return the pictures of a card; black and white are the smallest and the largest value of the real rows."""
+    """Return the pictures of a card."""
     return {
         "prototype": picture(own["prototype"].reshape(side, side), *grey),
         "draws": strip(draws, side, *grey),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,13 +23,18 @@ __all__ = [
     "bands",
     "code_map",
     "collapse_timeline",
+    "galleries",
     "mark",
+    "panels",
     "phase_spans",
     "picture",
     "quantities",
     "require",
+    "scatter",
+    "small_maps",
     "standalone",
     "strip",
+    "tiled",
     "training_curves",
 ]
 
@@ -43,6 +49,8 @@ INK = "#123456"
 
 BIG = 10
 SMALL = 9
+TITLE = 42
+"""Characters of a title that fit above a small map."""
 GAP = 1
 """Pixels between the images of a strip."""
 
@@ -74,26 +82,82 @@ def picture(image: np.ndarray, low: float, high: float, colours: str = "gray") -
 
 
 def strip(images: np.ndarray, side: int, low: float, high: float) -> str:
-    """Return images (n, side * side) side by side as one PNG data URI, with transparent gaps."""
-    canvas = np.full((side, len(images) * (side + GAP) - GAP), np.nan)
-    for i, image in enumerate(images):
-        canvas[:, i * (side + GAP) : i * (side + GAP) + side] = image.reshape(side, side)
-    return picture(canvas, low, high)
+    """Return images (n, side * side) side by side, or (lines, n, side * side), as one PNG data URI."""
+    lines = images if images.ndim == 3 else images[None]
+    return picture(tiled(lines.reshape(*lines.shape[:2], side, side)), low, high)
+
+
+def tiled(images: np.ndarray) -> np.ndarray:
+    """Return images (lines, n, h, w) as one, with gaps of NaN."""
+    lines, n, h, w = images.shape
+    canvas = np.full((lines, h + GAP, n, w + GAP), np.nan)
+    canvas[:, :h, :, :w] = images.swapaxes(1, 2)
+    return canvas.reshape(lines * (h + GAP), n * (w + GAP))[:-GAP, :-GAP]
 
 
 def code_map(points: np.ndarray, groups: np.ndarray, means: np.ndarray | None, axes: tuple[str, str], name: str) -> str:
     """Return a map of rows (n, 2), marked by group (n,), with numbered component means (m, 2), as SVG."""
     figure = _figure(8.0, 5.6)
     ax = _dressed(figure.add_subplot())
-    for g in np.unique(groups).tolist():
-        colour, marker = mark(g)
-        x, y = points[groups == g].T
-        ax.scatter(x, y, s=13, c=colour, marker=marker, alpha=0.65, linewidths=0)
+    scatter(ax, points, groups, 13, 0.65)
     for c, (x, y) in enumerate(() if means is None else means):
         ax.scatter([x], [y], s=230, c="#ffffff", edgecolors=mark(c)[0], linewidths=2.2, zorder=3)
         ax.text(x, y, str(c), color="#111111", fontsize=BIG, ha="center", va="center_baseline", weight="bold", zorder=4)
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
+    return _svg(figure, name)
+
+
+def scatter(ax: Any, points: np.ndarray, groups: np.ndarray, size: float, alpha: float = 1.0) -> None:
+    """Draw rows (n, 2), marked by group (n,)."""
+    for g in np.unique(groups).tolist():
+        colour, marker = mark(g)
+        ax.scatter(*points[groups == g].T, s=size, c=colour, marker=marker, alpha=alpha, linewidths=0)
+
+
+def panels(n: int, columns: int, width: float = 2.6, height: float | Sequence[float] = 2.5) -> tuple[Any, list[Any]]:
+    """Return a figure of `n` panels of this size in inches, line by line; each line may have a height of its own."""
+    heights = np.broadcast_to(height, -(-n // columns))
+    figure = _figure(width * columns, float(heights.sum()))
+    axes = figure.subplots(len(heights), columns, squeeze=False, gridspec_kw={"height_ratios": heights.tolist()})
+    axes = axes.ravel().tolist()
+    for ax in axes[n:]:
+        ax.set_visible(False)
+    return figure, axes[:n]
+
+
+def small_maps(lines: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray]]], name: str) -> str:
+    """Return one small map for each title, rows (n, 2) and groups (n,), in named lines of equal length, as SVG.
+
+    The number of a group stands at the median of its rows.
+    """
+    maps = [(side, *shown) for side, line in lines.items() for shown in line]
+    figure, axes = panels(len(maps), len(maps) // len(lines), 3.0, 2.9)
+    for ax, (side, title, points, groups) in zip(axes, maps):
+        scatter(_dressed(ax), points, groups, 5, 0.65)
+        ax.set_ylabel(side)
+        for g in np.unique(groups).tolist():
+            x, y = np.median(points[groups == g], axis=0)
+            ax.text(x, y, str(g), color=INK, fontsize=BIG, ha="center", va="center", weight="bold")
+        ax.set_title(textwrap.fill(title, TITLE), fontsize=SMALL, color=INK, loc="left", parse_math=False)
+        ax.tick_params(labelleft=False, labelbottom=False)  # axes of a projection have no unit
+    return _svg(figure, name)
+
+
+def galleries(shown: Sequence[tuple[str, np.ndarray]], columns: int, name: str) -> str:
+    """Return one panel for each title and grey images (lines, n, h, w) from 0 to 255, as SVG; lines are numbered."""
+    tall = [lines * h / (n * w) for lines, n, h, w in (images.shape for _, images in shown)]
+    heights = [3.6 * max(tall[i : i + columns]) + 0.4 for i in range(0, len(tall), columns)]
+    figure, axes = panels(len(shown), columns, 4.0, heights)
+    for ax, (title, images) in zip(axes, shown):
+        h = images.shape[2]
+        ax.imshow(tiled(images), vmin=0, vmax=255, cmap="gray", interpolation="none")
+        ax.set_title(title, fontsize=SMALL, color=INK, loc="left", parse_math=False)
+        ax.set_xticks([])
+        ax.set_yticks([i * (h + GAP) + (h - 1) / 2 for i in range(len(images))], map(str, range(len(images))))
+        ax.tick_params(colors=INK, labelsize=SMALL, length=0)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
     return _svg(figure, name)
 
 

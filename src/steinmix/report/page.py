@@ -27,6 +27,7 @@ from .figures import (
     require,
     training_curves,
 )
+from .generated import generated
 from .records import Rows, gather, has_mixture, has_network, image_side, is_detector
 from .render import render
 from .tables import null_rows_of
@@ -104,6 +105,7 @@ def _context(
         "cards": cluster_cards(model, rows, side, seed=0) if mixture else [],
         "others": _others(rows) if mixture else [],
         "rebuilt": None if mixture else reconstructions(model, rows, side, rng),
+        "generated": generated(model, rows, side) if mixture else None,
         "unusual": unusual_rows(model, rows) if is_detector(model) else None,
         "map": _map(model, rows, streams),
         "training": _training(model.history_),
@@ -219,8 +221,8 @@ def _others(rows: Rows) -> list[tuple[int, int]]:
 
 def _map(model: Any, rows: Rows, streams: Streams) -> dict[str, Any]:
     """Return the map of rows, its legend, and what its axes are."""
-    points = rows.points.astype(np.float64)
-    means = model.module_.mixture.component_parameters()[0].detach().cpu().numpy() if has_mixture(model) else None
+    means = model.module_.mixture.component_means().detach().cpu().numpy() if has_mixture(model) else None
+    points = rows.points.astype(np.float64)[:, : None if means is None else means.shape[1]]  # codes without styles
     flat, flat_means, axes, what = _two_axes(points, means, streams, has_network(model))
     shown = np.sort(streams.numpy("map").permutation(len(points))[:MAP_ROWS])
     groups, legend = _groups(model, rows)

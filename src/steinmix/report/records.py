@@ -179,11 +179,10 @@ def _points(model: Any, held: Source, prepared: np.ndarray, mixture: bool) -> tu
     if not mixture:
         return model._map(module.embed, held), None
     if not has_network(model):
-        return prepared, model._map(lambda x: module.mixture.assignment_log_prob(x), held)
+        return prepared, model._map(model._log_joint, held)
 
     def both(x: torch.Tensor) -> torch.Tensor:
-        z = module.embed(x)
-        return torch.cat([z, module.mixture.assignment_log_prob(z)], dim=-1)
+        return torch.cat([module.embed(x), model._log_joint(x)], dim=-1)
 
     found = model._map(both, held)
     d = module.mixture.n_features

@@ -109,9 +109,8 @@ def _clusterings(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str
     """Yield name, what the row is for, and labels (k,)."""
     yield type(model).__name__, "The fitted model itself.", rows.labels
     if rows.start is not None:
-        what = (
-            f"The labels its mixture was started from (start={model.start!r}); the rest is what training added to them."
-        )
+        named = f" (start={model.start!r})" if hasattr(model, "start") else ""
+        what = f"The labels its mixture was started from{named}; the rest is what training added to them."
         yield "start", what, rows.start
     if has_network(model):
         what = "The same network with random weights and k-means on its codes: what comes without any training."
