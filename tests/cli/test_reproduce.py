@@ -111,7 +111,8 @@ def test_data_that_are_not_here(reproduce, tmp_path, monkeypatch):
     reproduce("jiang2017/table2", "--row", "digits/gmm", "--seeds", "0", "--quiet")
     reproduce("jiang2017/table2", "--show", "--quiet")
     page = (tmp_path / "jiang2017-table2.html").read_text()
-    assert page.count("rcv1/rcv1-v2.topics.qrels.gz not present") == 12
+    runnable = [row for row in find("jiang2017/table2").rows if row.data == "reuters" and row.run is not None]
+    assert page.count("rcv1/rcv1-v2.topics.qrels.gz not present") == len(runnable) > 10
 
 
 def test_figures_from_records(reproduce, tmp_path):
