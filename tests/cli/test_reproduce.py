@@ -86,6 +86,7 @@ def test_list(reproduce):
 
 def test_data_that_are_not_here(reproduce, tmp_path, monkeypatch):
     """The list, the table and the page say what is not here and how to get it; nothing is loaded for that."""
+    runnable = [row for row in find("jiang2017/table2").rows if row.data == "reuters" and row.run is not None]
     monkeypatch.setenv("STEINMIX_DATA", str(tmp_path))
     monkeypatch.setattr("steinmix.data.fetch.cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr("steinmix.experiments.clustering.load_task", None)
@@ -111,7 +112,6 @@ def test_data_that_are_not_here(reproduce, tmp_path, monkeypatch):
     reproduce("jiang2017/table2", "--row", "digits/gmm", "--seeds", "0", "--quiet")
     reproduce("jiang2017/table2", "--show", "--quiet")
     page = (tmp_path / "jiang2017-table2.html").read_text()
-    runnable = [row for row in find("jiang2017/table2").rows if row.data == "reuters" and row.run is not None]
     assert page.count("rcv1/rcv1-v2.topics.qrels.gz not present") == len(runnable) > 10
 
 

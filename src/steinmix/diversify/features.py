@@ -43,24 +43,17 @@ SMALLEST_SPREAD = 1e-6
 
 
 @dataclass
-class _OnFeatures(Configuration, ABC):
-    """Kernel at features that depend on theta coordinate by coordinate; it holds (m, m) matrices.
-
-    Parameters
-    ----------
-    kernel : RBF, IMQ or Identity, default=RBF()
-        Its bandwidth is taken over the features.
-    family : {"diag", "full", "unit"}, default="diag"
-        What a particle is made of; see the module.
-    """
+class _OfFamily(Configuration, ABC):
+    """A radial kernel, and what a particle is made of."""
 
     kernel: Kernel = field(default_factory=RBF)
     family: str = "diag"
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Refuse: no W gives the gradient with respect to theta."""
-        raise _no_matrices(self)
+        raise ConfigError(f"{type(self).__name__} has no matrices for LogDet; use it with NSVGD or Pairwise.")
 
+    @abstractmethod
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``, as `Kernel` has it.
 
@@ -69,6 +62,14 @@ class _OnFeatures(Configuration, ABC):
         ConfigError
             If there is no such family, or its particles have another length.
         """
+
+
+@dataclass
+class _OnFeatures(_OfFamily):
+    """Kernel at features that depend on theta coordinate by coordinate; it holds (m, m) matrices."""
+
+    def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
+        """Return the direction ``(*r, m, p)``."""
         features, slopes = self._features(theta)
         k, w = self.kernel.matrices(features)
         near = about_first(features)
@@ -89,6 +90,13 @@ class Wasserstein(_OnFeatures):
     The distance of features is the root mean square distance of draws :math:`\mu + L \epsilon` that share their noise.
     For diagonal covariances that is the 2-Wasserstein distance; for others an upper bound of it, zero for equal
     distributions alone, that keeps the kernel positive definite, which the distance itself does not.
+
+    Parameters
+    ----------
+    kernel : RBF, IMQ or Identity, default=RBF()
+        Its bandwidth is taken over what it sees.
+    family : {"diag", "full", "unit"}, default="diag"
+        What a particle is made of; see the module.
     """
 
     def _features(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,6 +111,13 @@ class Standardised(_OnFeatures):
 
     The spread is the root mean square deviation of a block from the components' mean. So units of a block do not matter
     and no block hides the other. Like the bandwidth it counts as a constant.
+
+    Parameters
+    ----------
+    kernel : RBF, IMQ or Identity, default=RBF()
+        Its bandwidth is taken over what it sees.
+    family : {"diag", "full", "unit"}, default="diag"
+        What a particle is made of; see the module.
     """
 
     def _features(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,41 +126,25 @@ class Standardised(_OnFeatures):
 
 
 @dataclass
-class MeansOnly(Configuration):
+class MeansOnly(_OfFamily):
     r"""Kernel over the means alone: means are smoothed and repelled, scales keep their own gradient.
 
     It is the matrix-valued kernel that has :math:`\kappa(\mu, \mu')` for the means and the identity for the scales.
 
     Parameters
     ----------
-    kernel : Kernel, default=RBF()
+    kernel : RBF, IMQ or Identity, default=RBF()
+        Its bandwidth is taken over what it sees.
     family : {"diag", "full", "unit"}, default="diag"
         What a particle is made of; see the module.
     """
 
-    kernel: Kernel = field(default_factory=RBF)
-    family: str = "diag"
-
-    def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Refuse: no W gives the gradient with respect to theta."""
-        raise _no_matrices(self)
-
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
-        """Return the direction ``(*r, m, p)``, as `Kernel` has it.
-
-        Raises
-        ------
-        ConfigError
-            If there is no such family, or its particles have another length.
-        """
+        """Return the direction ``(*r, m, p)``."""
         means = _blocks(theta, self.family)[0]
         d = means.shape[-1]
         moved = self.kernel.direction(means, ascent[..., :d], strength, normalised)
         return torch.cat([moved, ascent[..., d:]], dim=-1)
-
-
-def _no_matrices(kernel: Kernel) -> ConfigError:
-    return ConfigError(f"{type(kernel).__name__} has no matrices for LogDet; use it with NSVGD or Pairwise.")
 
 
 def _inverse_spread(block: Tensor) -> Tensor:
