@@ -147,7 +147,7 @@ PAPERS = {
     "dagmm-consensus": Row(
         _dagmm(**SHORTER, starts=3),
         "minmax31",
-        "the same from three starts of 12 epochs; mean energy, each in units of its spread over the training rows",
+        "dagmm from three starts of 12 epochs; mean energy, each in units of its spread over the training rows",
     ),
     "dagmm-p": Row(_dagmm(**SHORT, pretraining_epochs=20), "minmax31", "dagmm after 20 epochs of pretraining"),
     "dagmm-nvi": Row(_dagmm(**SHORT, mixture="nvi"), "minmax31", "dagmm with the variational energy"),
