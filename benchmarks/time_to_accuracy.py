@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.time_to_accuracy [METHOD ...] [--clock cpu] [--minutes 60] [--threads 1]`` adds a curve for each
 method to the record: accuracy of 10,000 fixed rows after each epoch that has clusters, scored outside the clock. Wall
-time wants an idle machine; the CPU time of the process hardly minds other work beside it. A curve that meets the limit
-ends there and says so.
+time wants an idle machine; the CPU time of the process minds other work less (by a quarter, not by a factor). A curve
+that meets the limit ends there and says so.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Curve:
     """
 
     def __init__(self, method: str, task: Task, clock: str, limit: float) -> None:
-        self.rows = {"method": method, "clock": clock, "threads": torch.get_num_threads(), "finished": False}
+        self.facts = {"method": method, "clock": clock, "threads": torch.get_num_threads(), "finished": False}
         self.clock, self.limit, self.points = CLOCKS[clock], limit, []
         self.index, self._scorer = ByEpoch(task.rows, None).index, task.scorer
         self._left_out, self._begun = 0.0, self.clock()
@@ -65,7 +65,7 @@ class Curve:
     def write(self) -> None:
         """Put the curve into the record, in place of an older one of the method and the clock."""
         reached = next((seconds / 60 for seconds, accuracy in self.points if accuracy >= GOAL), None)
-        found = self.rows | {
+        found = self.facts | {
             "minutes": round(self.points[-1][0] / 60, 1),
             "epochs_with_clusters": len(self.points),
             "first_accuracy": self.points[0][1],
@@ -149,11 +149,11 @@ def main(arguments: list[str] | None = None) -> None:
         curve = Curve(name, task, given.clock, 60 * given.minutes)
         try:
             METHODS[name](task, curve)
-            curve.rows["finished"] = True
+            curve.facts["finished"] = True
             curve.write()
         except Enough:
             pass
-        print(f"{name}: {curve.points[-1]}, finished: {curve.rows['finished']}")
+        print(f"{name}: {curve.points[-1]}, finished: {curve.facts['finished']}")
 
 
 if __name__ == "__main__":
