@@ -80,14 +80,14 @@ class Module(torch.nn.Module):
         self.register_buffer("start_labels", torch.from_numpy(labels))
 
 
-def smoothed(x, labels, epochs=60):
+def smoothed(x, labels, epochs=60, balanced=False):
     """Labels after smoothing those given."""
     streams = Streams(0)
     module = Module(Smoother(x.shape[1], 32, labels.max() + 1, streams.torch("weights")), labels.copy())
     loader = Loader(as_source(x), torch.Tensor.float, 64, torch.device("cpu"), streams)
     training = Training(progress=False)
     context = FitContext(loader, streams, training, {"smoothing_epochs": epochs})
-    phases, finish = smoothing_phases(module, context, lambda: None)
+    phases, finish = smoothing_phases(module, context, lambda: None, balanced)
     history = run(module, phases, loader, training, streams, 1e-3)
     finish()
     assert bool((module.other == 1).all())
@@ -112,6 +112,15 @@ def test_a_border_moves_to_where_rows_are_sparse(rng, mistake):
     found, history = smoothed(x, start)
     assert clustering_accuracy(truth, found) > 0.985
     assert [record["phase"] for record in history] == ["labels"] * 6 + ["smoothing"] * 54
+
+
+def test_equal_shares_give_back_what_one_cluster_has_taken_of_another(rng):
+    """The start gives most of the upper cloud to the lower: where shares are kept, so is the mistake."""
+    x, truth = clouds(rng)
+    start = (x[:, 1] > 1.1).astype(int)
+    kept, equal = (clustering_accuracy(truth, smoothed(x, start, balanced=b)[0]) for b in (False, True))
+    assert kept < 0.9
+    assert equal > 0.98
 
 
 def test_clusters_keep_their_sizes(rng):

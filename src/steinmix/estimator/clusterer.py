@@ -90,6 +90,7 @@ class MixtureShell(DeepEstimator):
     module_: Any
     _mixture_phases: tuple[str, ...] = ("mixture",)
     _coded = False  # whether the mixture lies on codes of the rows, not on the rows
+    _balanced = False  # whether the method's own objective asks for clusters of equal size
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable component of each row.
@@ -249,7 +250,7 @@ class MixtureShell(DeepEstimator):
         start = partial(self._start, self.start, module, context)
         if module.smoother is None:
             return [], start
-        phases, finish = smoothing_phases(module, context, start)
+        phases, finish = smoothing_phases(module, context, start, self._balanced)
 
         def settle() -> None:
             finish()

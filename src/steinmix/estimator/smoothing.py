@@ -9,8 +9,8 @@ small ball around a row, and must be sure of it, moves the border to where rows 
 with the virtual adversarial step r(x) of `steinmix.numerics.adversarial`. This is the objective of W. Hu, T. Miyato,
 S. Tokui, E. Matsumoto, M. Sugiyama, *Learning discrete representations via information maximizing self-augmented
 training*, ICML 2017 (key ``hu2017``), with its :math:`\lambda`, :math:`\mu` and radius. Deviations: f are the shares of
-the start's clusters, not uniform, so that clusters may differ in size; the classifier begins with the start's labels,
-not at random; layer norms for batch norms; one radius for all rows.
+the start's clusters, so that clusters may differ in size, and uniform only where the method itself asks for that; the
+classifier begins with the start's labels, not at random; layer norms for batch norms; one radius for all rows.
 
 The same objective judges partitions (`trial`). A cluster that cuts a class in two has a border where rows are dense: it
 wanders when it is made smooth and stays unsure, and the probabilities then tell less about neighbours.
@@ -103,9 +103,10 @@ class Smoother(nn.Module):
         return torch.log_softmax(self.output(x).float(), dim=-1)
 
     @torch.no_grad()
-    def begin_(self, labels: Tensor, loader: Loader, streams: Streams) -> None:
-        """Measure what the objective needs of the start's labels (n,) and of the rows."""
-        self.shares.copy_(torch.bincount(labels, minlength=len(self.shares)) / len(labels))
+    def begin_(self, labels: Tensor, loader: Loader, streams: Streams, balanced: bool = False) -> None:
+        """Measure what the objective needs of the start's labels (n,), unless `balanced`, and of the rows."""
+        if not balanced:
+            self.shares.copy_(torch.bincount(labels, minlength=len(self.shares)) / len(labels))
         self.radius.fill_(RADIUS * _neighbour_distance(loader, streams))
 
     def terms(self, batch: Batch, streams: Streams, labels: Tensor | None = None) -> dict[str, Term]:
@@ -163,7 +164,7 @@ def without_smoother(module: nn.Module) -> list[nn.Parameter]:
 
 
 def smoothing_phases(
-    module: Any, context: FitContext, start: Callable[[], None]
+    module: Any, context: FitContext, start: Callable[[], None], balanced: bool = False
 ) -> tuple[list[Phase], Callable[[], None]]:
     """Return the phases that learn and smooth the labels of a start, and what writes them back afterwards.
 
@@ -176,12 +177,14 @@ def smoothing_phases(
         The plan has ``smoothing_epochs``, those of both phases together.
     start : callable
         Called before the first phase.
+    balanced : bool
+        Whether clusters are held to equal shares, as by Hu et al., and not to those they start with.
     """
     loader, streams, epochs = context.loader, context.streams, context.plan["smoothing_epochs"]
 
     def begin() -> None:
         start()
-        module.smoother.begin_(module.start_labels, loader, streams)
+        module.smoother.begin_(module.start_labels, loader, streams, balanced)
 
     def finish() -> None:
         labels = torch.from_numpy(map_chunks(lambda x: module.smoother(x).argmax(-1), loader))

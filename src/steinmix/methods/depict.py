@@ -31,10 +31,10 @@ paper                                   here
 Deviations. Squared errors are means over values, as in both codes. For given q the cross-entropy has the gradient of R.
 Hidden layers have sizes as with TensorFlow's SAME padding (28-14-7). ``force="likelihood"`` is what the code of Wang
 and Liu does instead of F = -R: a second optimiser ascends the mixture's likelihood at noisy codes, while the clustering
-term goes on moving Theta. The start is the library's graph start, its labels made smooth (``smoothing_epochs``), not
-k-means, unless ``start="kmeans"``; before the targets are set free ``anchor_epochs`` train on its labels (DEPICT's own
-initial phase stops by a validation score). Training ends when fewer than ``tol`` of the rows change their label in an
-epoch. Tables get dense layers.
+term goes on moving Theta. The start is the library's graph start, its labels made smooth at equal shares, as KL(f || u)
+wants them (``smoothing_epochs``), not k-means, unless ``start="kmeans"``; before the targets are set free
+``anchor_epochs`` train on its labels (DEPICT's own initial phase stops by a validation score). Training ends when fewer
+than ``tol`` of the rows change their label in an epoch. Tables get dense layers.
 """
 
 from __future__ import annotations
@@ -238,6 +238,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
     module_: DEPICTModule
     _mixture_phases = ("anchor", *REFINED)
     _coded = True
+    _balanced = True  # KL(f || u)
 
     def __init__(
         self,
