@@ -19,12 +19,12 @@ def split():
 def test_the_cells_are_those_of_the_papers():
     assert len(gmvae.CELLS) == 10
     assert gmvae.row_name(1, 10, 1) == "mnist/gmvae-cv-k10-m1"
-    assert gmvae.row_name(2, 30, 10, "dense", True) == "mnist/gmvae-k30-m10-dense+free"
+    assert gmvae.row_name(2, 30, 10, "dense", "+free") == "mnist/gmvae-k30-m10-dense+free"
 
 
 @pytest.mark.parametrize(("version", "kind"), [(1, GMVAECV), (2, GMVAE)])
 def test_without_additions_the_objective_is_the_papers(version, kind):
-    settings = gmvae.settings_of(version, "conv", free=False)
+    settings = gmvae.settings_of(version, "conv")
     assert settings["warm_up"] == 0
     assert settings.get("free_bits", 0.0) == 0.0
     assert (settings["latent_dim"], settings["w_dim"], settings["image_shape"]) == (200, 150, (28, 28))
@@ -65,7 +65,7 @@ def test_the_command_runs_what_is_asked_for_and_missing(split, tmp_path, monkeyp
 def test_names_lead_back_to_their_cells(split):
     with pytest.raises(ConfigError, match="mnist/gmvae-k30-m10-dense"):
         gmvae.run("mnist/vade", 0, split)
-    for cell, network, free in product(gmvae.CELLS, gmvae.NETWORKS, (False, True)):
-        named = gmvae.NAME.fullmatch(gmvae.row_name(*cell, network, free))
+    for cell, network, variant in product(gmvae.CELLS, gmvae.NETWORKS, gmvae.VARIANTS):
+        named = gmvae.NAME.fullmatch(gmvae.row_name(*cell, network, variant))
         assert (1 if named["cv"] else 2, int(named["k"]), int(named["m"])) == cell
-        assert (named["network"] or "conv", bool(named["free"])) == (network, free)
+        assert (named["network"] or "conv", named["variant"] or "") == (network, variant)

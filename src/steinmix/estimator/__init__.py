@@ -1,7 +1,7 @@
 """The shell: scikit-learn's face of a method."""
 
 from .base import DeepEstimator, FitContext, check_choice, check_count, check_width, epochs_for_steps, map_chunks
-from .clusterer import MixtureShell, empty_labels
+from .clusterer import MixtureShell, empty_labels, held_at_start
 from .collapse import check_posterior
 from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior, check_at_least
 from .detector import DetectorShell
@@ -37,6 +37,7 @@ __all__ = [
     "coder_plan",
     "empty_labels",
     "epochs_for_steps",
+    "held_at_start",
     "image_layout",
     "load",
     "map_chunks",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..errors import ConfigError
 from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixture
@@ -37,6 +38,12 @@ are the better space: on the 70,000 rows of MNIST the edge information is 2.13 n
 def empty_labels(n_rows: int) -> Tensor:
     """Return the buffer (n,) in which a module keeps the labels it was started from; -1 until then."""
     return torch.full((n_rows,), -1, dtype=torch.int64)
+
+
+def held_at_start(module: Any, index: Tensor) -> Tensor:
+    """Return log q(c|x), (b, m), of the rows `index` (b,), held at the labels of the start."""
+    one_hot = F.one_hot(module.start_labels.gather(-1, index), module.mixture.n_components).float()
+    return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
 
 
 def check_steps(steps: int) -> None:

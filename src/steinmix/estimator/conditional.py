@@ -6,7 +6,7 @@ Letters: `z` is the code (x in the papers), `w` the style, c the component (z in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,9 +28,12 @@ from ..numerics.densities import standard_normal_kl
 from ..numerics.precision import widened
 from ..objective import Objective, Phase, Term
 from ..random import Streams
-from .base import FitContext, check_count, epochs_for_steps, evaluating, map_chunks
+from ..training import Loader
+from .base import FitContext, check_choice, check_count, epochs_for_steps, evaluating
 from .clusterer import MixtureShell, check_steps, empty_labels
 from .embedder import coder_arguments, coder_plan
+from .pretraining import Pretraining, pretraining_phases
+from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp
 
 __all__ = ["ConditionalModule", "ConditionalShell", "Draws", "Posterior", "check_at_least"]
@@ -40,6 +43,8 @@ FREE_SHARE = 0.7
 """Share of log K that is free unless the user says otherwise."""
 CONV_FEATURES = 500
 """Units between the convolutions and the codes, in the papers."""
+GIVEN_STARTS = ("random", "graph", "kmeans", "linkage")
+"""Those that need no density of codes alone, which there is none of before the bound is trained."""
 TAIL = 0.025
 """Probability beyond each end of a sweep of w."""
 
@@ -69,6 +74,8 @@ class ConditionalModule(WarmedUp, Coder):
     n_clusters, n_rows, w_dim : int
     image_shape : (int, int, int), optional
         Height, width and channels of the image in a row; the papers' convolutions are used then.
+    smoother : Smoother, optional
+        Of the labels of a start.
     coder
         Arguments of `Coder`; the tanh layer of the mixture is as wide as its first hidden layer.
     """
@@ -85,6 +92,7 @@ class ConditionalModule(WarmedUp, Coder):
         hidden: Sequence[int],
         generator: torch.Generator,
         image_shape: Sequence[int] | None = None,
+        smoother: Smoother | None = None,
         **coder: Any,
     ) -> None:
         hidden = hidden if image_shape is None else [CONV_FEATURES]
@@ -95,6 +103,7 @@ class ConditionalModule(WarmedUp, Coder):
         self.spread = linear(width, n_latent, generator)
         self.w_mean, self.w_spread = (linear(width, w_dim, generator) for _ in range(2))
         self.mixture = ConditionalMixture(n_clusters, n_latent, w_dim, hidden[0] if hidden else width, generator)
+        self.smoother = smoother
         self.register_buffer("start_labels", empty_labels(n_rows))
 
     def _convolve(self, image_shape: tuple[int, int, int], generator: torch.Generator) -> None:
@@ -175,7 +184,7 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     means_, covariances_ : ndarray
         Of the components at w = 0, (m, d) and (m, d, d).
     initial_labels_ : ndarray of shape (n,)
-        What the random networks say before training: there is no other start.
+        Of the start; with ``start="random"``, what the random networks say before training.
     """
 
     n_clusters: int
@@ -187,7 +196,11 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     hidden: Sequence[int] | None
     image_shape: Sequence[int] | None
     likelihood: str | Likelihood
+    start: str
+    anchor_epochs: int | None
+    pretraining: Pretraining | None
     diversifier: Diversifier | None
+    _coded = True
     _module_class: type[ConditionalModule]
 
     def transform(self, X: Any):
@@ -240,37 +253,71 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
+        check_choice("start", self.start, GIVEN_STARTS)
         for name, least in (("w_dim", 1), ("n_samples", 1)):
             check_at_least(name, getattr(self, name), least)
-        if self.warm_up is not None:
-            check_at_least("warm_up", self.warm_up, 0)
+        for name in ("warm_up", "anchor_epochs"):
+            if getattr(self, name) is not None:
+                check_at_least(name, getattr(self, name), 0)
         if self.free_bits is not None:
             check_at_least("free_bits", self.free_bits, 0.0)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, "learnt_gaussian")
+        chosen = None if self.training is None else self.training.epochs
         return plan | {
             "n_clusters": n_clusters,
             "w_dim": min(int(self.w_dim), source.n_features),
             "image_shape": _image_shape(self.image_shape, source.n_features, plan["likelihood"]),
+            "smoothing_epochs": smoothing_epochs(None, self.start, source.n_rows, chosen),
+            "pretraining_epochs": plan["epochs"],
             "epochs": epochs_for_steps(10_000, source.n_rows, most=500),
         }
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> ConditionalModule:
         own = {name: plan[name] for name in ("n_clusters", "n_rows", "w_dim", "image_shape")}
-        return self._module_class(**own, **coder_arguments(plan), generator=streams.torch("weights", "cpu"))
+        generator = streams.torch("weights", "cpu")
+        smoother = Smoother.planned(plan, generator)
+        return self._module_class(**own, **coder_arguments(plan), smoother=smoother, generator=generator)
 
-    def _phase(self, module: ConditionalModule, context: FitContext, terms: Any) -> list[Phase]:
-        """Return the one phase in which everything is learnt, from random weights."""
+    def _start_points(self, module: Any, loader: Loader) -> tuple[Tensor, Tensor]:
+        """Return the codes alone: before the bound is trained, styles mean nothing."""
+        with evaluating(module):
+            index, points = super()._start_points(module, loader)
+        return index, points[:, : module.mixture.n_code]
 
-        def before() -> None:
-            with evaluating(module):
-                labels = map_chunks(lambda x: self._log_joint(x, module).argmax(-1), context.loader)
-            module.start_labels.copy_(torch.as_tensor(labels))
+    def _start(self, name: str, module: Any, context: FitContext) -> None:
+        with evaluating(module):  # batch norms
+            super()._start(name, module, context)
 
-        warm_up = context.epochs // 2 if self.warm_up is None else self.warm_up
+    def _planned_phases(self, module: ConditionalModule, context: FitContext, terms: Any) -> list[Phase]:
+        """Return the one phase in which everything is learnt from random weights; before it, those of a start."""
         free_bits = FREE_SHARE * math.log(self.n_clusters) if self.free_bits is None else float(self.free_bits)
         bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits)
-        objective = Objective(bound, list(module.parameters()), module.mixture.particles(), self.diversifier)
-        return [Phase("mixture", context.epochs, [objective], before=before, before_epoch=module.warming(warm_up))]
+
+        def phase(name: str, epochs: int, before: Callable[[], None] | None, warm_up: int = 0, **how: bool) -> Phase:
+            particles = module.mixture.particles()
+            objective = Objective(partial(bound, **how), without_smoother(module), particles, self.diversifier)
+            return Phase(name, epochs, [objective], before=before, before_epoch=module.warming(warm_up))
+
+        if self.start == "random":
+            warm_up = context.epochs // 2 if self.warm_up is None else self.warm_up
+            return [phase("mixture", context.epochs, partial(self._label, module, context), warm_up)]
+        smoothing, start = self._started(module, context)
+        anchor_epochs = (context.epochs + 4) // 5 if self.anchor_epochs is None else self.anchor_epochs
+        phases = [phase("anchor", anchor_epochs, None, anchored=True)] if anchor_epochs else []
+        phases.append(phase("mixture", context.epochs, None, self.warm_up or 0))
+        phases[0].before = start
+        return [*self._pretrained(module, context), *smoothing, *phases]
+
+    def _pretrained(self, module: ConditionalModule, context: FitContext) -> list[Phase]:
+        chosen = context.training.epochs
+        epochs = context.plan["pretraining_epochs"] if chosen is None else chosen
+        return pretraining_phases(module, self.pretraining or Pretraining(), epochs, context.streams)
+
+    def _label(self, module: Any, context: FitContext) -> None:
+        """Note what random networks say."""
+        with evaluating(module):
+            labels = self._labels_of(module, context.loader)
+        module.start_labels.copy_(torch.as_tensor(labels))
 
 
 def check_at_least(name: str, value: Any, least: float) -> None:

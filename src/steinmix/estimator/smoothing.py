@@ -91,7 +91,7 @@ class Smoother(nn.Module):
     @classmethod
     def planned(cls, plan: Mapping[str, Any], generator: torch.Generator) -> Smoother | None:
         """Return the one a plan asks for, twice as wide as the first layer of its networks."""
-        if not plan["smoothing_epochs"]:
+        if not plan.get("smoothing_epochs"):  # models saved before may have none
             return None
         return cls(plan["n_features"], 2 * plan["hidden"][0], plan["n_clusters"], generator)
 

@@ -51,7 +51,8 @@ TABLE_1 = Experiment(
     rows=(
         *gmvae.rows(),
         *gmvae.rows(network="dense"),
-        *gmvae.rows(network="dense", free=True),
+        *gmvae.rows(network="dense", variant="+free"),
+        *gmvae.rows(network="dense", variant="+graph"),
         *(Row(f"mnist/{name}", protocol=PROTOCOL) for name in QUOTED),
     ),
     claims=(

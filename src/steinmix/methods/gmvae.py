@@ -32,7 +32,8 @@ that code. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten 
 KL divergence inside the expectation of Eq. 4 has a draw of x of its own, as printed; so the bound is a little below the
 evidence lower bound, in which it shares the draw with p(z|x,w). By default the three prior terms are warmed up and
 :math:`\lambda = 0.7 \log K`; the paper has no warm-up, and a constraint for its synthetic data only
-(``warm_up=0, free_bits=0`` is its Eq. 4). At evaluation, code and style are their means.
+(``warm_up=0, free_bits=0`` is its Eq. 4). At evaluation, code and style are their means. A ``start`` from clusters of
+pretrained codes is ours.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from torch import Tensor
 
 from .._typing import RandomState
 from ..diversify import Diversifier
-from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior
+from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior, Pretraining, held_at_start
 from ..nn import Likelihood
 from ..objective import Batch, Phase, Term
 from ..random import Streams
@@ -56,15 +57,19 @@ __all__ = ["GMVAE"]
 class GMVAEModule(ConditionalModule):
     """The bound of Eq. 4."""
 
-    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws) -> dict[str, Tensor]:
-        """Return the four terms of minus Eq. 4 per row (b,), means over the draws."""
-        log_gamma = torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
+    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_gamma: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the four terms of minus Eq. 4 per row (b,), means over the draws; for clusters given, if any are."""
+        if log_gamma is None:
+            log_gamma = torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
         return self.network_terms(x, q, draws) | self.cluster_terms(q, draws, log_gamma)
 
-    def terms(self, batch: Batch, n_samples: int, streams: Streams, free_bits: float) -> dict[str, Term]:
-        """Minus Eq. 4 as a mean over rows, its last term by Eq. 7."""
+    def terms(
+        self, batch: Batch, n_samples: int, streams: Streams, free_bits: float, anchored: bool = False
+    ) -> dict[str, Term]:
+        """Minus Eq. 4 as a mean over rows, its last term by Eq. 7; `anchored` holds p(z|x, w) at the start's labels."""
         q = Posterior(*map(batch.expand, self.posterior(self.encoder(batch.x))))
-        bound = self.bound_terms(batch.expand(batch.x), q, self.draw(q, n_samples, streams))
+        given = held_at_start(self, batch.index) if anchored else None
+        bound = self.bound_terms(batch.expand(batch.x), q, self.draw(q, n_samples, streams), given)
         return self.weighted(bound, free_bits)
 
     def score(self, x: Tensor) -> Tensor:
@@ -92,8 +97,8 @@ class GMVAE(ConditionalShell):
         keeps components from merging; log(n_clusters) is the most there can be. None takes 0.7 of that, 0 leaves it
         out.
     warm_up : int, optional
-        Epochs over which the weight of the three prior terms rises to 1; None takes half of the epochs, 0 leaves
-        it out.
+        Epochs over which the weight of the three prior terms rises to 1; None takes half of the epochs after a
+        random start and none after another, 0 leaves it out.
     hidden : sequence of int, optional
         Widths of the encoder's dense layers, mirrored in the decoder; None sizes them by the number of rows.
     image_shape : (int, int) or (int, int, int), optional
@@ -101,6 +106,15 @@ class GMVAE(ConditionalShell):
         normalisation are used. None uses dense layers.
     likelihood : {"auto", "bernoulli", "gaussian", "learnt_gaussian"} or Likelihood, default="auto"
         "auto" takes Bernoulli for prepared data inside [0, 1], else a normal whose variance is learnt.
+    start : {"random", "graph", "kmeans", "linkage"}, default="random"
+        Where clusters come from: "random" is the papers' way, from the random networks. The others pretrain an
+        autoencoder, cluster its codes, and begin from those clusters, which "graph" makes smooth first from 1,000 rows
+        up.
+    anchor_epochs : int, optional
+        Epochs in which clusters are held at the labels of such a start; None takes a fifth of those of the
+        main phase.
+    pretraining : Pretraining, optional
+        Of such a start.
     diversifier : Diversifier, optional
         Acts on the heads of the components: `NSVGD(alpha=...)` keeps them apart.
     scaling : {"auto", "none", "standard", "range"}, default="auto"
@@ -120,7 +134,7 @@ class GMVAE(ConditionalShell):
     Attributes
     ----------
     labels_, initial_labels_ : ndarray of shape (n,)
-        After training, and by the random networks before it.
+        After training, and of the start: with "random", what the random networks say.
     means_, covariances_ : ndarray
         Of the components at w = 0, in the latent space.
     history_, diagnostics_ : list of dict
@@ -147,6 +161,9 @@ class GMVAE(ConditionalShell):
         hidden: Sequence[int] | None = None,
         image_shape: Sequence[int] | None = None,
         likelihood: str | Likelihood = "auto",
+        start: str = "random",
+        anchor_epochs: int | None = None,
+        pretraining: Pretraining | None = None,
         diversifier: Diversifier | None = None,
         scaling: str = "auto",
         collapse: str = "warn",
@@ -165,6 +182,9 @@ class GMVAE(ConditionalShell):
         self.hidden = hidden
         self.image_shape = image_shape
         self.likelihood = likelihood
+        self.start = start
+        self.anchor_epochs = anchor_epochs
+        self.pretraining = pretraining
         self.diversifier = diversifier
         self.scaling = scaling
         self.collapse = collapse
@@ -175,4 +195,4 @@ class GMVAE(ConditionalShell):
         self.random_state = random_state
 
     def _phases(self, module: GMVAEModule, context: FitContext) -> list[Phase]:
-        return self._phase(module, context, module.terms)
+        return self._planned_phases(module, context, module.terms)

@@ -25,7 +25,7 @@ paper                                                 here
 Deviations. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. By
 default all terms but the reconstruction are warmed up; the paper names that way and does not take it (``warm_up=0``).
 Free bits, the constraint of the second version, are an option. At evaluation code and style are their means, and scores
-are the bound of Eq. 3 with eta = 1.
+are the bound of Eq. 3 with eta = 1. A ``start`` from clusters of pretrained codes is ours.
 """
 
 from __future__ import annotations
@@ -40,8 +40,18 @@ from torch import Tensor
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
-from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior, check_at_least
+from ..estimator import (
+    ConditionalModule,
+    ConditionalShell,
+    Draws,
+    FitContext,
+    Posterior,
+    Pretraining,
+    check_at_least,
+    held_at_start,
+)
 from ..nn import Likelihood, linear
+from ..numerics.adversarial import kl_between
 from ..numerics.precision import widened
 from ..objective import Batch, Phase, Term
 from ..random import Streams
@@ -71,15 +81,24 @@ class GMVAECVModule(ConditionalModule):
         return -(log_gamma.exp() * log_gamma).sum(-1).mean(0)
 
     def terms(
-        self, batch: Batch, n_samples: int, streams: Streams, free_bits: float, eta: float, alpha: float
+        self,
+        batch: Batch,
+        n_samples: int,
+        streams: Streams,
+        free_bits: float,
+        eta: float,
+        alpha: float,
+        anchored: bool = False,
     ) -> dict[str, Term]:
-        """Minus Eq. 7 as a mean over rows."""
+        """Minus Eq. 7 as a mean over rows; `anchored` holds q(z|y) at the start's labels, which the head learns."""
         trunk = batch.expand(self.encoder(batch.x))
         q, log_q = self.posterior(trunk), self.log_q(trunk)
+        given = held_at_start(self, batch.index) if anchored else log_q
         draws = self.draw(q, n_samples, streams)
-        bound = self.bound_terms(batch.expand(batch.x), q, draws, log_q)
+        bound = self.bound_terms(batch.expand(batch.x), q, draws, given)
         weights = {"z_prior": eta, "violation": alpha}
-        return self.weighted(bound | {"violation": self.violation(draws)}, free_bits, weights)
+        terms = self.weighted(bound | {"violation": self.violation(draws)}, free_bits, weights)
+        return terms | {"head": Term(kl_between(given, log_q).mean(-1))} if anchored else terms
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
@@ -112,7 +131,7 @@ class GMVAECV(ConditionalShell):
         there can be, None takes 0.7 of that.
     warm_up : int, optional
         Epochs over which the weight of the prior terms and of the violation rises; None takes half of the
-        epochs, 0 leaves it out.
+        epochs after a random start and none after another, 0 leaves it out.
     hidden : sequence of int, optional
         Widths of the encoder's dense layers, mirrored in the decoder; None sizes them by the number of rows.
     image_shape : (int, int) or (int, int, int), optional
@@ -120,6 +139,15 @@ class GMVAECV(ConditionalShell):
         normalisation are used. None uses dense layers.
     likelihood : {"auto", "bernoulli", "gaussian", "learnt_gaussian"} or Likelihood, default="auto"
         "auto" takes Bernoulli for prepared data inside [0, 1], else a normal whose variance is learnt.
+    start : {"random", "graph", "kmeans", "linkage"}, default="random"
+        Where clusters come from: "random" is the papers' way, from the random networks. The others pretrain an
+        autoencoder, cluster its codes, and begin from those clusters, which "graph" makes smooth first from 1,000 rows
+        up.
+    anchor_epochs : int, optional
+        Epochs in which clusters are held at the labels of such a start; None takes a fifth of those of the
+        main phase.
+    pretraining : Pretraining, optional
+        Of such a start.
     diversifier : Diversifier, optional
         Acts on the heads of the components: `NSVGD(alpha=...)` keeps them apart.
     scaling : {"auto", "none", "standard", "range"}, default="auto"
@@ -139,7 +167,7 @@ class GMVAECV(ConditionalShell):
     Attributes
     ----------
     labels_, initial_labels_ : ndarray of shape (n,)
-        After training, and by the random networks before it.
+        After training, and of the start: with "random", what the random networks say.
     means_, covariances_ : ndarray
         Of the components at w = 0, in the latent space.
     history_, diagnostics_ : list of dict
@@ -168,6 +196,9 @@ class GMVAECV(ConditionalShell):
         hidden: Sequence[int] | None = None,
         image_shape: Sequence[int] | None = None,
         likelihood: str | Likelihood = "auto",
+        start: str = "random",
+        anchor_epochs: int | None = None,
+        pretraining: Pretraining | None = None,
         diversifier: Diversifier | None = None,
         scaling: str = "auto",
         collapse: str = "warn",
@@ -188,6 +219,9 @@ class GMVAECV(ConditionalShell):
         self.hidden = hidden
         self.image_shape = image_shape
         self.likelihood = likelihood
+        self.start = start
+        self.anchor_epochs = anchor_epochs
+        self.pretraining = pretraining
         self.diversifier = diversifier
         self.scaling = scaling
         self.collapse = collapse
@@ -204,7 +238,7 @@ class GMVAECV(ConditionalShell):
 
     def _phases(self, module: GMVAECVModule, context: FitContext) -> list[Phase]:
         terms = partial(module.terms, eta=float(self.eta), alpha=float(self.consistency))
-        return self._phase(module, context, terms)
+        return self._planned_phases(module, context, terms)
 
     def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
         module = self.module_ if module is None else module

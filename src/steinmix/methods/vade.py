@@ -47,7 +47,6 @@ from typing import Any
 import torch
 from sklearn.base import ClusterMixin, TransformerMixin
 from torch import Tensor
-from torch.nn import functional as F
 
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
@@ -68,6 +67,7 @@ from ..estimator import (
     coder_plan,
     empty_labels,
     epochs_for_steps,
+    held_at_start,
     pretraining_phases,
     smoothing_epochs,
     without_smoother,
@@ -148,7 +148,7 @@ class VaDEModule(WarmedUp, Coder):
         mean, log_var = map(batch.expand, self.encode_normal(batch.x))
         z = mean + streams.normal_like(mean) * (0.5 * log_var).exp()
         log_p_c = self.mixture.log_responsibilities(z)
-        log_gamma = self.anchor(batch.index) if anchored else log_p_c
+        log_gamma = held_at_start(self, batch.index) if anchored else log_p_c
         bound = self.bound_terms(batch.expand(batch.x), z, mean, log_var, log_gamma)
         terms = {name: Term(value.mean(-1), self.warmed(name)) for name, value in bound.items()}
         if guidance and self.smoother is not None:
@@ -165,11 +165,6 @@ class VaDEModule(WarmedUp, Coder):
         log_p, log_q = (self.mixture.log_responsibilities(mean) for mean, _ in (first, second))
         clusters = kl_between(log_p, log_q) + kl_between(log_q, log_p)
         return 0.25 * (normal_kl(*first, *second) + normal_kl(*second, *first) + clusters)
-
-    def anchor(self, index: Tensor) -> Tensor:
-        """Return log q(c|x), (b, m), held at the labels of the start."""
-        one_hot = F.one_hot(self.start_labels.gather(-1, index), self.mixture.n_components).float()
-        return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code, (b,)."""
