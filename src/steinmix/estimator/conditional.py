@@ -306,12 +306,9 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
         phases = [phase("anchor", anchor_epochs, None, anchored=True)] if anchor_epochs else []
         phases.append(phase("mixture", context.epochs, None, self.warm_up or 0))
         phases[0].before = start
-        return [*self._pretrained(module, context), *smoothing, *phases]
-
-    def _pretrained(self, module: ConditionalModule, context: FitContext) -> list[Phase]:
-        chosen = context.training.epochs
-        epochs = context.plan["pretraining_epochs"] if chosen is None else chosen
-        return pretraining_phases(module, self.pretraining or Pretraining(), epochs, context.streams)
+        settings = self.pretraining or Pretraining()
+        pretraining = pretraining_phases(module, settings, context.pretraining_epochs, context.streams)
+        return [*pretraining, *smoothing, *phases]
 
     def _label(self, module: Any, context: FitContext) -> None:
         """Note what random networks say."""

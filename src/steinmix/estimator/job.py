@@ -42,6 +42,11 @@ class FitContext:
         """Epochs of the main phase: the user's, else the plan's."""
         return self.plan["epochs"] if self.training.epochs is None else self.training.epochs
 
+    @property
+    def pretraining_epochs(self) -> int:
+        """Epochs of pretraining where its settings leave them open: the user's of the main phase, else the plan's."""
+        return self.plan["pretraining_epochs"] if self.training.epochs is None else self.training.epochs
+
 
 @dataclass(frozen=True)
 class Job:

@@ -42,7 +42,7 @@ TABLE_1_NUMBERS = {
 DEPICT_ROWS = {
     "ae+k-means": "DEPICT's autoencoder, each seed's own",
     "ae+graph": "not in the paper; graph start on the same codes",
-    "depict": "graph start, its labels smoothed, anchor phase",
+    "depict": "graph start, its labels smoothed at equal shares, anchor phase",
     "depict-k-means-start": "anchor phase",
     "gaussian": "as depict with a Gaussian head instead of softmax, no Stein step",
     "gaussian+stein-alpha-0": "the kernel smooths gradients over components, no repulsion",

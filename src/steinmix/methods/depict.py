@@ -334,7 +334,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
     def _phases(self, module: DEPICTModule, context: FitContext) -> list[Phase]:
         settings = self._pretraining()
         path = Path(settings.noise, context.streams.torch("dropout"), self.hidden_weight)
-        chosen, late = context.training.epochs, min(self.diversify_from, context.epochs)
+        late = min(self.diversify_from, context.epochs)
         anchor_epochs = (context.epochs + 1) // 2 if self.anchor_epochs is None else self.anchor_epochs
 
         def refresh(epoch: int) -> None:
@@ -350,8 +350,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         phases = [*(phase for phase in first if phase.epochs), main]
         smoothing, start = self._started(module, context)
         phases[0].before = partial(_begin, module, start)
-        default = context.plan["pretraining_epochs"] if chosen is None else chosen
-        epochs = default if settings.epochs is None else settings.epochs
+        epochs = context.pretraining_epochs if settings.epochs is None else settings.epochs
         return [
             *([Phase("pretrain", epochs, [_over(module.ladder, autoencode)])] if epochs else []),
             *smoothing,

@@ -325,9 +325,8 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
 
     def _phases(self, module: VaDEModule, context: FitContext) -> list[Phase]:
         anchor_epochs = context.epochs if self.anchor_epochs is None else self.anchor_epochs
-        chosen = context.training.epochs
-        pretraining_epochs = context.plan["pretraining_epochs"] if chosen is None else chosen
-        pretraining = pretraining_phases(module, self.pretraining or Pretraining(), pretraining_epochs, context.streams)
+        settings = self.pretraining or Pretraining()
+        pretraining = pretraining_phases(module, settings, context.pretraining_epochs, context.streams)
         smoothing, start = self._started(module, context)
 
         def begin() -> None:
