@@ -179,11 +179,15 @@ def test_rules_of_selection():
         outcome(0.0, None, error),
     ]
     assert set(SELECTIONS) == {"agreement", "objective"}
-    assert select(outcomes, "objective") == 1
-    assert select(outcomes, "agreement") == 0
-    assert select(outcomes[1:3], "objective") == 0
-    assert select([outcome(None, [0]), outcome(None, [0])], "objective") == 0
-    assert select(outcomes[3:] + outcomes[:1], "agreement") == select(outcomes[3:] + outcomes[:1], "objective") == 1
+    assert select(outcomes, SELECTIONS["objective"]) == 1
+    assert select(outcomes, SELECTIONS["agreement"]) == 0
+    assert select(outcomes[1:3], SELECTIONS["objective"]) == 0
+    assert select([outcome(None, [0]), outcome(None, [0])], SELECTIONS["objective"]) == 0
+    assert (
+        select(outcomes[3:] + outcomes[:1], SELECTIONS["agreement"])
+        == select(outcomes[3:] + outcomes[:1], SELECTIONS["objective"])
+        == 1
+    )
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)

@@ -54,6 +54,8 @@ def test_the_papers_start_has_one_phase(blobs, kind):
 def test_a_fifth_of_the_epochs_is_anchored(blobs, kind):
     model = started(kind, anchor_epochs=None).fit(blobs[0])
     assert sum(record["phase"] == "anchor" for record in model.history_) == 2
+    assert all("diagnostics" in record for record in model.history_ if record["phase"] == "anchor")
+    assert len(model.diagnostics_) == 12
 
 
 @KINDS

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from ..training.loader import CHUNK_ROWS
 from .job import FitContext, Job, Launch
 from .persistence import plain_params, save_estimator
 from .restarts import Store, fit_restarts
-from .selection import RESTART_ATTRIBUTES, Outcome, check_restarts, compare, select
+from .selection import RESTART_ATTRIBUTES, SELECTIONS, Outcome, Rule, check_restarts, compare, select
 
 __all__ = [
     "DeepEstimator",
@@ -81,6 +81,9 @@ class DeepEstimator(BaseEstimator, ABC):
     _stack_limit = 0
     """Restarts are stacked (see `restarts`) while parameters x batch size stay below this: found by measurement, and 0
     unless the method's terms take parameters (r, ...) and rows (r, b, f) and give values (r,)."""
+
+    _selections: ClassVar[Mapping[str, Rule]] = SELECTIONS
+    """Name -> which restart is chosen."""
 
     _knows_distinct_rows = False
     """Whether the terms are of batches that hold each distinct row once too, by way of `Batch.expand`."""
@@ -197,14 +200,23 @@ class DeepEstimator(BaseEstimator, ABC):
 
     def _run_restarts(self, job: Job, store: Store) -> Loader:
         outcomes = fit_restarts(self, job, self.seed_, store)
-        best = select(outcomes, self.selection)
+        best = select(outcomes, self._selections[self.selection])
         streams = Streams(outcomes[best].seed, job.device)
-        self.module_ = self._module(job.plan, streams).to(job.device)
-        self.module_.load_state_dict(outcomes[best].state)
         streams.load_state_dict(outcomes[best].streams)
         self.history_ = outcomes[best].history
         self._compare(outcomes, best)
+        self.module_ = self._empty_module()
+        self._revive_(self.module_, outcomes, best)
+        self.module_.to(job.device)
         return job.loader(streams)
+
+    def _empty_module(self) -> nn.Module:
+        """Return the module of the fitted model without what it has learnt."""
+        return self._module(self.plan_, Streams(0))
+
+    def _revive_(self, module: nn.Module, outcomes: Sequence[Outcome], best: int) -> None:
+        """Put what restarts have learnt into the empty module."""
+        module.load_state_dict(outcomes[best].state)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a folder of two files, ``model.safetensors`` and ``model.json``.

@@ -95,7 +95,7 @@ class MixtureShell(DeepEstimator):
     start: str
     collapse: str
     module_: Any
-    _mixture_phases: tuple[str, ...] = ("mixture",)
+    _mixture_phases: tuple[str, ...] = ("anchor", "mixture")
     _coded = False  # whether the mixture lies on codes of the rows, not on the rows
     _balanced = False  # whether the method's own objective asks for clusters of equal size
 

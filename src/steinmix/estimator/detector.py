@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from typing import Any, Protocol, Self
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import CollapseWarning, ConfigError, DataError
 from ..metrics.anomaly import conformal_pvalues
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator, FitContext, map_chunks
+from .consensus import Consensus, DetectorModule
+from .selection import SELECTIONS, Outcome, Rule, by_objective
 from .watching import diagnosing
 
-__all__ = ["DetectorModule", "DetectorShell"]
+__all__ = ["DetectorShell"]
 
 START_BYTES = 2**24
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
 
 
-class DetectorModule(Protocol):
-    """What the shell asks of a method's module."""
+@dataclass(frozen=True)
+class _Rows:
+    """All prepared rows of a loader in chunks, as often as one asks for them."""
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Return the points (b, d) that are scored, for prepared rows (b, f)."""
-        ...
+    loader: Loader
 
-    def score(self, x: Tensor) -> Tensor:
-        """Return how normal prepared rows are, (b,)."""
-        ...
-
-    def groups(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return responsibilities (b, m) and means (m, d), for diagnostics."""
-        ...
-
-    def settle_(self, rows: Iterable[Tensor]) -> None:
-        """Take from all prepared rows, given in chunks, what scoring needs of them."""
-        ...
+    def __iter__(self) -> Iterator[Tensor]:
+        return (chunk.x for chunk in self.loader.chunks())
 
 
 class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
@@ -63,6 +56,7 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
     contamination: float
     module_: Any
     plan_: dict[str, Any]
+    _selections: ClassVar[Mapping[str, Rule]] = SELECTIONS | {"consensus": by_objective}
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return how normal each row is, (n,); for densities the log-density of its code. High is normal."""
@@ -157,8 +151,27 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
         index = loader.sample_index(START_BYTES // (8 * width))
         return torch.from_numpy(map_chunks(module.embed, loader, index)).to(loader.device)
 
+    def _empty_module(self) -> nn.Module:
+        """Return the empty module of one restart, or of all that did not diverge, if they score together."""
+        empty = super()._empty_module
+        if self.selection != "consensus" or self.n_init == 1:
+            return empty()
+        sound = [r for r, record in enumerate(self.restarts_) if record["error"] is None]
+        return Consensus([empty() for _ in sound], sound.index(self.best_restart_))
+
+    def _revive_(self, module: nn.Module, outcomes: Sequence[Outcome], best: int) -> None:
+        if not isinstance(module, Consensus):
+            return super()._revive_(module, outcomes, best)
+        for member, outcome in zip(module.members, (it for it in outcomes if it.error is None), strict=True):
+            member.load_state_dict(outcome.state)
+
     def _finish(self, loader: Loader) -> None:
-        self.module_.settle_(chunk.x for chunk in loader.chunks())
+        self.module_.settle_(_Rows(loader))
+        if isinstance(self.module_, Consensus):
+            flat = self.module_.measure_(map_chunks(self.module_.each, loader))
+            if flat.any():
+                text = f"{flat.sum()} of {len(flat)} restarts give most training rows one score and have no part in it."
+                warnings.warn(text, CollapseWarning, stacklevel=4)
         found = map_chunks(self._scored, loader)
         if not np.isfinite(found).all():
             raise DataError(f"{int((~np.isfinite(found)).sum())} training rows have no finite score; scale the data.")

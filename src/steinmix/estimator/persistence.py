@@ -84,7 +84,6 @@ def load(path: str | Path) -> Any:
 
 def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
     from ..data.prepare import Scaling
-    from ..random import Streams
     from .preparation import Preparation
 
     estimator = method(**{k: _from_plain(v) for k, v in meta["params"].items()})
@@ -95,7 +94,7 @@ def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor
             setattr(estimator, name, tensor.numpy())
     shift, scale = (tensors[f"preparation.{k}"].numpy() for k in ("shift", "scale"))
     estimator.preparation_ = Preparation(Scaling(shift, scale))
-    estimator.module_ = estimator._module(estimator.plan_, Streams(0))
+    estimator.module_ = estimator._empty_module()
     estimator.module_.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
     estimator.module_.eval()
     return estimator

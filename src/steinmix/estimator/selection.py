@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import ConfigError, DivergedError
 from ..metrics.agreement import cluster_stability, consensus_labels, pairwise_agreement, row_stability
 
-__all__ = ["RESTART_ATTRIBUTES", "SELECTIONS", "Outcome", "check_restarts", "compare", "select"]
+__all__ = ["RESTART_ATTRIBUTES", "SELECTIONS", "Outcome", "Rule", "by_objective", "check_restarts", "compare", "select"]
 
 RESTART_ATTRIBUTES = (
     "restarts_",
@@ -77,7 +77,9 @@ def by_agreement(outcomes: Sequence[Outcome]) -> np.ndarray:
     return np.where(np.isnan(np.diag(matrix)), -np.inf, np.nansum(matrix, axis=1))
 
 
-SELECTIONS: dict[str, Callable[[Sequence[Outcome]], np.ndarray]] = {
+Rule = Callable[[Sequence[Outcome]], np.ndarray]
+
+SELECTIONS: dict[str, Rule] = {
     "agreement": by_agreement,
     "objective": by_objective,
 }
@@ -92,8 +94,9 @@ def check_restarts(estimator: Any) -> None:
         if not (whole and (value >= 1 or (optional and value != 0))) and not (optional and value is None):
             expected = "a whole number other than 0, or None" if optional else "a whole number >= 1"
             raise ConfigError(f"{name} is {value!r}; expected {expected}.")
-    if estimator.selection not in SELECTIONS:
-        raise ConfigError(f"selection is {estimator.selection!r}; expected one of {', '.join(SELECTIONS)}.")
+    if estimator.selection not in estimator._selections:
+        known = ", ".join(sorted(estimator._selections))
+        raise ConfigError(f"selection is {estimator.selection!r}; expected one of {known}.")
 
 
 def _agreement(outcomes: Sequence[Outcome]) -> np.ndarray:
@@ -104,9 +107,9 @@ def _agreement(outcomes: Sequence[Outcome]) -> np.ndarray:
     return matrix
 
 
-def select(outcomes: Sequence[Outcome], rule: str) -> int:
+def select(outcomes: Sequence[Outcome], rule: Rule) -> int:
     """Return the number of the restart that the rule puts first; of equal ones the first."""
-    return int(np.argmax(SELECTIONS[rule](outcomes)))
+    return int(np.argmax(rule(outcomes)))
 
 
 def compare(outcomes: Sequence[Outcome], best: int, n_clusters: int) -> dict[str, np.ndarray]:

@@ -56,6 +56,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "ae+k-means": GAUSSIAN | FROM_KMEANS | {"training__epochs": 0},
     "ae+graph": GAUSSIAN | {"anchor_epochs": 0, "training__epochs": 0},
     "depict": {"anchor_epochs": ANCHOR},
+    "depict + stein, median_log": {"anchor_epochs": ANCHOR, "diversifier": NSVGD(TEMPERATURE, RBF("median_log"))},
     "depict, k-means start": {"start": "kmeans", "anchor_epochs": ANCHOR},
     "gaussian": GAUSSIAN | {"anchor_epochs": ANCHOR},
     "gaussian + stein, alpha 0": GAUSSIAN | {"anchor_epochs": ANCHOR, "diversifier": NSVGD(0.0)},

@@ -233,8 +233,10 @@ class DAGMM(DetectorShell):
     n_jobs : int, optional
         Processes for the restarts. None runs those of a small model as one program, and those of a large one as
         joblib's context has it, else on all cores.
-    selection : {"objective", "agreement"}, default="objective"
-        Which restart is kept: of lowest final loss, or in best agreement with the others.
+    selection : {"objective", "agreement", "consensus"}, default="objective"
+        Which restart is kept: of lowest final loss, or in best agreement with the others. With "consensus" all are:
+        a row's score is the mean of theirs, each in units of its spread over the training rows
+        (`steinmix.metrics.consensus_scores`); codes and diagnostics are those of the lowest loss.
     random_state : int, RandomState or None
 
     Attributes

@@ -240,7 +240,6 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
 
     _knows_distinct_rows = True
     module_: VaDEModule
-    _mixture_phases = ("anchor", "mixture")
     _coded = True
 
     def __init__(

@@ -277,11 +277,16 @@ def consensus_scores(scores: ArrayLike, reference: ArrayLike) -> np.ndarray:
     """
     s, r = real(scores, "scores", ndim=2), real(reference, "reference", ndim=2)
     same_length(scores=s, reference=r)
-    middle, high = np.quantile(r, [0.5, 0.99], axis=1)[..., None]
+    middle, high = score_units(r)[..., None]
     if not (high > middle).all():
         flat = np.flatnonzero((high <= middle).ravel()).tolist()
         raise DataError(f"reference: detectors {flat} give half of the rows or more one score; leave them out.")
     return ((s - middle) / (high - middle)).mean(0)
+
+
+def score_units(reference: np.ndarray) -> np.ndarray:
+    """Return median and 99th percentile of detectors' scores (r, k), (2, r)."""
+    return np.quantile(reference, [0.5, 0.99], axis=1)
 
 
 def _binary(labels: ArrayLike, name: str) -> np.ndarray:
