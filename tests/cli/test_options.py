@@ -135,3 +135,10 @@ def test_restarts_are_options(fit, write):
     folder, record = fit(write("rows.npy"), "--n-init", "3", "--selection", "agreement")
     assert (record["params"]["n_init"], record["params"]["selection"]) == (3, "agreement")
     assert len(sm.load(folder / "model").restarts_) == 3
+
+
+def test_a_consensus_of_detectors_has_its_page(cli, write, tmp_path):
+    more = ("--n-init", "2", "--selection", "consensus", "--training.epochs", "1", "-o", tmp_path / "run")
+    assert cli("fit", write("rows.npy"), "--method", "dagmm", *more)[::2] == (0, "")
+    assert (tmp_path / "run/report.html").exists()
+    assert len(sm.load(tmp_path / "run/model").module_.members) == 2

@@ -37,6 +37,8 @@ def test_scores_are_the_consensus_of_the_restarts(X, rng, apart):
     assert model.offset_ == np.percentile(model.score_samples(X), 10)
     chosen = alone[model.best_restart_]
     assert np.array_equal(model.transform(new), chosen.transform(new))
+    rebuilt = np.mean([d._map(d.module_.reconstruct, new) for d in alone], axis=0)
+    assert model._map(model.module_.reconstruct, new) == pytest.approx(rebuilt, rel=1e-5, abs=1e-6)
     assert model.history_ == chosen.history_
 
 

@@ -21,6 +21,10 @@ class DetectorModule(Protocol):
         """Return the points (b, d) that are scored, for prepared rows (b, f)."""
         ...
 
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return prepared rows (b, f) as their points tell them."""
+        ...
+
     def score(self, x: Tensor) -> Tensor:
         """Return how normal prepared rows are, (b,)."""
         ...
@@ -37,7 +41,8 @@ class DetectorModule(Protocol):
 class Consensus(nn.Module):
     """Detectors of one kind whose score is the mean of theirs, each in its own units (`metrics.consensus_scores`).
 
-    Points and groups are those of one of them, for means and partitions of several have no common axes.
+    Rows are rebuilt as the mean of what the detectors make of them. Points and groups are those of one detector, for
+    means and partitions of several have no common axes.
 
     Parameters
     ----------
@@ -64,6 +69,9 @@ class Consensus(nn.Module):
 
     def groups(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self._detectors()[self.chosen].groups(x)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        return torch.stack([member.reconstruct(x) for member in self._detectors()]).mean(0)
 
     def each(self, x: Tensor) -> Tensor:
         """Return the members' scores, (b, r)."""
