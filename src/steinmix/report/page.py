@@ -94,6 +94,7 @@ def _context(
 ) -> dict[str, Any]:
     mixture, side = has_mixture(model), image_side(rows)
     rng = streams.numpy("report")
+    unusual = unusual_rows(model, rows) if is_detector(model) else None
     return {
         "mixture": mixture,
         "side": side,
@@ -101,12 +102,12 @@ def _context(
         "method": type(model).__name__,
         "summary": _summary(model),
         "header": _header(model, rows, record),
-        "headline": _headline(model, rows, nulls),
+        "headline": _headline(model, rows, nulls, unusual),
         "cards": cluster_cards(model, rows, side, seed=0) if mixture else [],
         "others": _others(rows) if mixture else [],
         "rebuilt": None if mixture else reconstructions(model, rows, side, rng),
         "generated": generated(model, rows, side) if mixture else None,
-        "unusual": unusual_rows(model, rows) if is_detector(model) else None,
+        "unusual": unusual,
         "map": _map(model, rows, streams),
         "training": _training(model.history_),
         "collapse": _collapse(model.history_) if mixture else None,
@@ -170,18 +171,22 @@ def _defaults(kind: type) -> dict[str, Any]:
     return cast(Any, kind)().get_params(deep=False) if len(given) == len(defaults) else given
 
 
-def _headline(model: Any, rows: Rows, nulls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _headline(
+    model: Any, rows: Rows, nulls: Sequence[Mapping[str, Any]], unusual: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
     """Return the figures at the top as label, value (text) and note."""
     scores = nulls[0]["scores"]
     percent = FILTERS["percent"]
+    if unusual is not None:  # how well rows are rebuilt is no measure of a detector
+        note = f"scores below {FILTERS['figure'](unusual['offset'])}"
+        return [{"label": "Flagged", "value": percent(unusual["flagged"]), "note": note}, _code_length(rows)]
     found = [
         {"label": COLUMNS[name][0], "value": COLUMNS[name][1](scores[name]), "note": COLUMNS[name][2]}
         for name in ("accuracy", "nmi", "explained")
         if name in scores
     ]
     if not has_mixture(model):
-        note = f"numbers a row, for {len(rows.names):,} columns"
-        return [*found, {"label": "Length of the code", "value": str(rows.points.shape[1]), "note": note}]
+        return [*found, _code_length(rows)]
     sizes = np.asarray(rows.sizes)
     share = sizes / sizes.sum()
     empty = int((share == 0).sum())
@@ -206,6 +211,11 @@ def _headline(model: Any, rows: Rows, nulls: Sequence[Mapping[str, Any]]) -> lis
             {"label": "Moved by training", "value": percent(moved), "note": "rows that left the cluster of the start"}
         )
     return found
+
+
+def _code_length(rows: Rows) -> dict[str, str]:
+    note = f"numbers a row, for {len(rows.names):,} columns"
+    return {"label": "Length of the code", "value": str(rows.points.shape[1]), "note": note}
 
 
 def _empty_note(empty: int, smallest: int) -> str:
