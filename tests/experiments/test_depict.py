@@ -18,6 +18,7 @@ def quick(monkeypatch, tmp_path):
     """One epoch of everything, and 300 of the digits."""
     for name in ("PRETRAINING", "MAIN"):
         monkeypatch.setattr(depict, name, 1)
+    monkeypatch.setattr(depict, "LONGER", {})
     monkeypatch.setattr(depict, "cache_folder", lambda: tmp_path)
     digits = datasets.load_digits()
     return make_task("digits", digits.data[:300], digits.target[:300])
@@ -26,8 +27,16 @@ def quick(monkeypatch, tmp_path):
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_is_an_estimator_that_can_be_built(row):
     settings = settings_of(row)
-    settings.pop("training__epochs", None)
+    settings.pop("training__epochs")
     assert DEPICT(10, **settings).get_params()["pretraining__epochs"] == 0
+
+
+def test_few_rows_take_more_epochs():
+    few, many = settings_of("code, T 0", "digits"), settings_of("code, T 0")
+    assert (many["training__epochs"], many["diversify_from"]) == (12, 4)
+    assert (few["training__epochs"], few["diversify_from"]) == (120, 40)
+    assert settings_of("depict", "digits")["anchor_epochs"] == 10 * settings_of("depict")["anchor_epochs"]
+    assert settings_of("ae+k-means", "digits")["training__epochs"] == 0
 
 
 def test_an_unknown_row_is_named():
