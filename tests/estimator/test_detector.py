@@ -97,7 +97,7 @@ def test_what_is_scored_can_be_seen(detector, X):
     assert detector._n_features_out == 3
 
 
-@pytest.mark.parametrize("mixture", ["network", "nvi", "free"])
+@pytest.mark.parametrize("mixture", ["network", "nvi", "free", "signed"])
 def test_every_form_is_saved_and_resumed(X, tmp_path, mixture):
     settings = {"mixture": mixture, "hidden": (6,), "random_state": 0}
     whole = sm.DAGMM(2, training=sm.Training(epochs=3), **settings).fit(X)

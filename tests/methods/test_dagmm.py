@@ -8,11 +8,11 @@ import torch
 
 import steinmix as sm
 from oracles import dagmm as oracle
-from steinmix.methods.dagmm import DAGMM
+from steinmix.methods.dagmm import DAGMM, FACTORS
 from steinmix.objective import Batch
 from steinmix.random import Streams
 
-KINDS = ("network", "nvi", "free")
+KINDS = ("network", "nvi", "free", "signed")
 
 
 class NoDrop(Streams):
@@ -55,7 +55,7 @@ def kind(request):
 
 def twin_density(module, kind, z):
     """Memberships and mixture of the batch as the twin has them."""
-    if kind == "free":
+    if kind in FACTORS:
         mixture = module.density.mixture
         factor = mixture.scale_tril().detach().numpy()
         m = len(factor)

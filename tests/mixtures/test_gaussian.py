@@ -6,6 +6,7 @@ import torch
 
 from oracles.mixtures import FAMILIES, components, posterior, random_mixture, whole
 from steinmix.errors import ConfigError
+from steinmix.mixtures import SignedCholeskyMixture
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
 
@@ -165,3 +166,43 @@ def test_a_singular_group_gets_a_usable_covariance(family):
 def test_the_variance_of_a_mixture_is_that_of_torch(normal, family):
     mixture = random_mixture(family, 4, 3, normal)
     torch.testing.assert_close(mixture.variance(), whole(mixture).variance, rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture
+def signed(normal):
+    """A mixture of three components in four dimensions with the released code's parameters."""
+    mixture = SignedCholeskyMixture(3, 4, learn_weights=False).double()
+    with torch.no_grad():
+        for parameter in mixture.component_parameters():
+            parameter.copy_(normal(*parameter.shape))
+    return mixture
+
+
+def test_signed_densities_are_those_of_the_raw_factor(signed, normal):
+    z, raw = normal(7, 4), signed.raw_tril.detach().tril()
+    raw += torch.diag_embed(1e-4 * raw.diagonal(dim1=-2, dim2=-1).sign())
+    components = torch.distributions.MultivariateNormal(signed.means, covariance_matrix=raw @ raw.mT)
+    torch.testing.assert_close(signed.component_log_prob(z), components.log_prob(z[:, None]), rtol=1e-9, atol=0)
+    torch.testing.assert_close(signed.covariances(), raw @ raw.mT)
+
+
+def test_a_column_may_change_its_sign(signed, normal):
+    z = normal(7, 4)
+    before = signed.log_prob(z)
+    signed.raw_tril.data[..., 1] *= -1
+    assert torch.equal(signed.log_prob(z), before)
+
+
+def test_a_diagonal_at_zero_is_no_singularity(signed):
+    signed.raw_tril.data.diagonal(dim1=-2, dim2=-1).zero_()
+    log_prob = signed.log_prob(torch.zeros(1, 4).double())
+    log_prob.sum().backward()
+    assert torch.isfinite(log_prob).all()
+    assert torch.isfinite(signed.raw_tril.grad).all()
+
+
+def test_signed_moments_are_set(signed, normal):
+    factor = normal(3, 4, 4)
+    covariances = factor @ factor.mT + torch.eye(4)
+    signed.set_moments_(normal(3, 4), covariances)
+    torch.testing.assert_close(signed.covariances(), covariances, rtol=1e-5, atol=1e-4)

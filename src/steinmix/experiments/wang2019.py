@@ -135,6 +135,7 @@ KDD_ABLATION = {
         "dagmm",
         "free-full",
         "released-sign-full",
+        "released-form-full",
         *(f"nsvgd-{alpha}" for alpha in ("0", "0.02", "0.2", "2")),
         *KDD_REPELLED,
         "ours+joint",

@@ -22,7 +22,7 @@ paper                                                 here
 :math:`E(z)`, :math:`J`                               the term ``energy``, the sum of the three terms
 :math:`\lambda_1`, :math:`\lambda_2`                  `weights`
 DAGMM, DAGMM-p, DAGMM-NVI                             `mixture` "network", `pretraining_epochs` > 0, "nvi"
-NSVGD's :math:`\theta_k = [\mu_k, S_k]` (wang2019)    `CholeskyMixture`: [means, raw_tril], `mixture` "free"
+NSVGD's :math:`\theta_k = [\mu_k, S_k]` (wang2019)    [means, raw_tril], `mixture` "free", or as released "signed"
 ====================================================  ========================================================
 
 DAGMM-NVI has the neural variational energy :math:`\sum_k \hat\gamma_k (\log \hat\gamma_k - \log \hat\phi_k - \log
@@ -32,7 +32,8 @@ and a diversifier acts on them with minus the gradient of J. As J has :math:`\la
 
 Deviations. Covariances are centred, in float64, with 1e-6 on the diagonal for the density; a variance counts as 1e-6
 at least in the penalty. :math:`\lVert x \rVert` counts as 1e-3 at least. Rows are scored with the moments of **all**
-training rows, dropout off. Of free particles the factor's diagonal is a softplus; the released code lets it cross zero.
+training rows, dropout off. Of free particles the factor's diagonal is a softplus; the released code lets it cross
+zero, as "signed" does.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, NoDiversity
 from ..errors import ConfigError
 from ..estimator import DetectorShell, FitContext, check_choice, check_count, check_width, epochs_for_steps
-from ..mixtures import STARTS, CholeskyMixture, start_mixture
+from ..mixtures import STARTS, CholeskyMixture, SignedCholeskyMixture, start_mixture
 from ..nn import Coder, EstimationNetwork, Gaussian, Tanh
 from ..numerics.fused import residual_sums
 from ..numerics.moments import Moments, merged_moments, weighted_moments
@@ -61,6 +62,9 @@ __all__ = ["DAGMM"]
 
 PAPER_HIDDEN, PAPER_WIDTH = (60, 30, 10), 118
 """Widths of the encoder for the 118 columns of KDD Cup 1999; narrower data have narrower nets."""
+
+FACTORS = {"free": CholeskyMixture, "signed": SignedCholeskyMixture}
+"""What free particles are made of."""
 
 SMALLEST_NORM, SMALLEST_SQUARE, TINY = 1e-3, 1e-2, 1e-16
 DROPOUT, ESTIMATION_WIDTH = 0.5, 10
@@ -128,9 +132,9 @@ class _Estimated(nn.Module):
 class _Free(nn.Module):
     """Particles [mean, factor] of equal weight."""
 
-    def __init__(self, m: int, d: int) -> None:
+    def __init__(self, mixture: CholeskyMixture) -> None:
         super().__init__()
-        self.mixture = CholeskyMixture(m, d, learn_weights=False).double()
+        self.mixture = mixture.double()
 
     def energy(self, z: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
         variances = self.mixture.scale_tril().square().sum(-1)
@@ -204,9 +208,10 @@ class DAGMM(DetectorShell):
         Length of the code; never more than the number of features.
     hidden : sequence of int, optional
         Widths of the encoder's hidden layers; None takes 60-30-10 for 118 columns and more, less for fewer.
-    mixture : {"auto", "network", "nvi", "free"}, default="auto"
+    mixture : {"auto", "network", "nvi", "free", "signed"}, default="auto"
         Where the mixture comes from: the estimation network (DAGMM), the same with the variational energy
         (DAGMM-NVI), or free particles of equal weight. "auto" takes "free" with a diversifier, else "network".
+        "signed" are free particles whose factor has the released code's parameters (`SignedCholeskyMixture`).
     start : {"uniform", "em", "graph", "kmeans", "linkage", "random"}, default="uniform"
         How free particles are started: as the released code does, or from the codes.
     diversifier : Diversifier, optional
@@ -304,7 +309,7 @@ class DAGMM(DetectorShell):
         self.random_state = random_state
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
-        mixture = check_choice("mixture", self.mixture, ("auto", "free", "network", "nvi"))
+        mixture = check_choice("mixture", self.mixture, ("auto", "network", "nvi", *FACTORS))
         check_choice("start", self.start, (*STARTS, "uniform"))
         if mixture == "auto":
             mixture = "network" if isinstance(self.diversifier, NoDiversity | None) else "free"
@@ -323,8 +328,8 @@ class DAGMM(DetectorShell):
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> DAGMMModule:
         generator, m, d = streams.torch("weights", "cpu"), plan["n_components"], plan["latent_dim"] + 2
-        if plan["mixture"] == "free":
-            density = _Free(m, d)
+        if plan["mixture"] in FACTORS:
+            density = _Free(FACTORS[plan["mixture"]](m, d, learn_weights=False))
             density.scatter_(generator)
         else:
             density = _Estimated(m, d, plan["mixture"] == "nvi", generator)

@@ -2,7 +2,7 @@
 
 from .base import AbstractMixture
 from .conditional import Components, ConditionalMixture
-from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, UnitMixture
+from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, SignedCholeskyMixture, UnitMixture
 from .initialise import STARTS, Backing, Start, start_from_labels, start_mixture
 from .softmax import SoftmaxMixture
 
@@ -15,6 +15,7 @@ __all__ = [
     "Components",
     "ConditionalMixture",
     "DiagonalMixture",
+    "SignedCholeskyMixture",
     "SoftmaxMixture",
     "Start",
     "UnitMixture",

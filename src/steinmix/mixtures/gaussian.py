@@ -11,7 +11,10 @@ from torch.nn import functional as F
 from ..numerics.densities import cholesky_log_prob, diagonal_log_prob
 from .base import AbstractMixture
 
-__all__ = ["COVARIANCES", "CholeskyMixture", "DiagonalMixture", "UnitMixture"]
+__all__ = ["COVARIANCES", "CholeskyMixture", "DiagonalMixture", "SignedCholeskyMixture", "UnitMixture"]
+
+SMALLEST_SIGNED = 1e-4
+"""The same where the diagonal has a sign: the released code of Wang and Liu (2019) has sqrt(1e-8 + s^2) for |s|."""
 
 SMALLEST_SCALE = 1e-3
 """Added to the positive diagonal of a Cholesky factor: a standard deviation, in the units of the points."""
@@ -146,6 +149,27 @@ class CholeskyMixture(AbstractMixture):
 
     def standard_draw(self, component: Tensor, noise: Tensor) -> Tensor:
         return self.means[component] + (self.scale_tril()[component] @ noise.unsqueeze(-1)).squeeze(-1)
+
+
+class SignedCholeskyMixture(CholeskyMixture):
+    r"""The same components, with the parameters of the released code of Wang and Liu (2019).
+
+    The factor is the lower triangle of ``raw`` itself, whose diagonal may cross zero. The covariance does not change
+    with the sign of a column, so L has columns of negative diagonal turned, and 1e-4 on its diagonal. A scale of
+    hundredths is near in these parameters and far in those of a softplus, which matters where steps are of one size.
+    """
+
+    def scale_tril(self) -> Tensor:
+        raw = self.raw_tril.tril()
+        diagonal = raw.diagonal(dim1=-2, dim2=-1)
+        turned = raw * torch.where(diagonal < 0, -1.0, 1.0).to(raw)[..., None, :]
+        return turned + torch.diag_embed(torch.full_like(diagonal, SMALLEST_SIGNED))
+
+    @torch.no_grad()
+    def set_moments_(self, means: Tensor, covariances: Tensor) -> None:
+        super().set_moments_(means, covariances)
+        factor = CholeskyMixture.scale_tril(self)
+        self.raw_tril.copy_(factor - torch.diag_embed(torch.full_like(factor[..., 0], SMALLEST_SIGNED)))
 
 
 class UnitMixture(AbstractMixture):
