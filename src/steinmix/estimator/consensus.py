@@ -34,7 +34,7 @@ class DetectorModule(Protocol):
         ...
 
     def settle_(self, rows: Iterable[Tensor]) -> None:
-        """Take from all prepared rows, given in chunks, what scoring needs of them."""
+        """Take from all prepared rows, given in chunks as often as one asks, what scoring needs of them."""
         ...
 
 

@@ -6,9 +6,8 @@ that was cut short goes on from its last epoch. No label comes in, and nothing i
 Deviations from the paper, all of budget: batches of 256 for 100, a learning rate of 1e-3 that decays along a cosine for
 a constant 1e-4, bf16, hidden layers weighted 0.1 in all pretrainings, `PRETRAINING` epochs for 1,000 and at most
 `MAIN` for 400, with a label-free stop (fewer than 0.1 % of the labels change in an epoch); `LONGER` where an epoch has
-few steps. Rows named ``code`` follow
-the released code of the diversified model: likelihood force, its row-normalised kernel, T = 0.5, after a third of the
-epochs without it.
+few steps. Rows named ``code`` follow the released code of the diversified model: likelihood force, its row-normalised
+kernel, T = 0.5, after a third of the epochs without it.
 """
 
 from __future__ import annotations

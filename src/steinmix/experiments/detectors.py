@@ -157,7 +157,7 @@ PAPERS = {
     "released-form-full": Row(
         _released(**FULL, mixture="signed", diversifier=ReleasedNSVGD(0.5)),
         "minmax31",
-        "the same with the released code's factor, whose diagonal may cross zero",
+        "free particles with the released factor, whose diagonal may cross zero; T = 0.5, its sign, all 200 epochs",
     ),
 }
 

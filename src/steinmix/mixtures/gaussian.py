@@ -13,11 +13,11 @@ from .base import AbstractMixture
 
 __all__ = ["COVARIANCES", "CholeskyMixture", "DiagonalMixture", "SignedCholeskyMixture", "UnitMixture"]
 
-SMALLEST_SIGNED = 1e-4
-"""The same where the diagonal has a sign: the released code of Wang and Liu (2019) has sqrt(1e-8 + s^2) for |s|."""
-
 SMALLEST_SCALE = 1e-3
 """Added to the positive diagonal of a Cholesky factor: a standard deviation, in the units of the points."""
+
+SMALLEST_SIGNED = 1e-4
+"""The same where the diagonal has a sign: the released code of Wang and Liu (2019) has sqrt(1e-8 + s^2) for |s|."""
 
 
 def _weighted_means(z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
