@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -52,6 +53,13 @@ def test_distinct_components_in_analytic_cases():
 def test_distinct_components_are_the_effective_ones_less_the_doubt():
     each = torch.distributions.Categorical(torch.tensor(R)).entropy().mean().exp().item()
     assert metrics.distinct_components(R) == pytest.approx(metrics.effective_components(R) / each)
+
+
+def test_a_share_that_vanishes_in_the_mean_counts_for_nothing():
+    smallest = np.nextafter(0.0, 1.0)  # its mean over two rows is zero
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert metrics.distinct_components([[1.0, smallest], [1.0, 0.0]]) == 1.0
 
 
 def test_closest_pair_by_hand():

@@ -296,7 +296,7 @@ def _perplexity(p: np.ndarray) -> float:
 
 def _distinct(r: np.ndarray) -> float:
     mean = r.mean(axis=0)
-    ratio = np.divide(r, mean, out=np.ones_like(r), where=r > 0)
+    ratio = np.divide(r, mean, out=np.ones_like(r), where=(r > 0) & (mean > 0))
     return float(np.exp((r * np.log(ratio)).sum(axis=1).mean()))
 
 
