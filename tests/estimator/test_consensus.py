@@ -57,6 +57,12 @@ def test_it_is_saved_whole(X, tmp_path):
     assert np.array_equal(loaded.transform(X), model.transform(X))
 
 
+def test_a_parameter_changed_afterwards_does_not_change_what_is_saved(X, tmp_path):
+    model = build().fit(X)
+    model.set_params(selection="objective", n_init=1).save(tmp_path / "m")
+    assert np.array_equal(sm.load(tmp_path / "m").score_samples(X), model.score_samples(X))
+
+
 class Explode(Callback):
     """Spoils the restart of this seed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,11 +13,13 @@ from sklearn.base import OutlierMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._typing import Source
 from ..errors import CollapseWarning, ConfigError, DataError
 from ..metrics.anomaly import conformal_pvalues
-from ..training import Callback, Diagnose, Loader
+from ..training import Callback, Diagnose, Loader, Training
 from .base import DeepEstimator, FitContext, map_chunks
 from .consensus import Consensus, DetectorModule
+from .job import Job
 from .selection import SELECTIONS, Outcome, Rule, by_objective
 from .watching import diagnosing
 
@@ -135,6 +137,11 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
     def _n_features_out(self) -> int:
         return self.module_.embed(torch.zeros(1, self.n_features_in_, device=self.preparation_.shift.device)).shape[-1]
 
+    def _job(self, source: Source, training: Training) -> Job:
+        job = super()._job(source, training)
+        together = self.selection == "consensus" and self.n_init > 1
+        return replace(job, plan=job.plan | {"consensus": together})  # what is fitted outlives a changed parameter
+
     def _scored(self, x: Tensor) -> Tensor:
         return self.module_.score(x).double()
 
@@ -154,7 +161,7 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
     def _empty_module(self) -> nn.Module:
         """Return the empty module of one restart, or of all that did not diverge, if they score together."""
         empty = super()._empty_module
-        if self.selection != "consensus" or self.n_init == 1:
+        if not self.plan_["consensus"]:
             return empty()
         sound = [r for r, record in enumerate(self.restarts_) if record["error"] is None]
         return Consensus([empty() for _ in sound], sound.index(self.best_restart_))
