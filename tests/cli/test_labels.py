@@ -56,3 +56,15 @@ def test_numbers_as_labels(fit, tmp_path, blobs):
         record = fit(tmp_path / name, "--labels", column, run=f"run {column}")[1]
         assert record["metrics"]["with_labels"]["accuracy"] == 1.0
         assert record["data"]["shape"] == [90, 3]
+
+
+def test_a_detector_is_judged_by_outliers_and_by_nothing_else(cli, write, blobs, tmp_path):
+    x, groups = blobs
+    for name, labels in (("outliers", (groups == 0).astype(int)), ("classes", groups + 1)):
+        np.save(tmp_path / "y.npy", labels)
+        options = ("--method", "dagmm", "--training.epochs", "1", "--labels", tmp_path / "y.npy")
+        code, text, _ = cli("fit", write("rows.npy", x), *options, "-o", tmp_path / name)
+        assert code == 0
+        assert ("average_precision" in text) is (name == "outliers")
+        assert ("not scored: for a detector, 1 is an outlier and 0 any other row" in text) is (name == "classes")
+        assert "isolation forest" in text

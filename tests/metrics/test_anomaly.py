@@ -44,6 +44,19 @@ def test_share_flags_that_share_of_the_reference_rows():
     assert got["recall"] == 0.0
 
 
+def test_a_threshold_may_be_given():
+    got = metrics.detection_scores([0, 0, 1, 1], [1.0, 2.0, 3.0, 4.0], share=0.1, threshold=2.5)
+    assert (got["threshold"], got["recall"], got["precision"]) == (2.5, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [([0, 1, 1], True), ([False, True], True), ([0.0, 1.0], True), ([0, 0], False), ([-1, 1], False), (["a"], False)],
+)
+def test_only_ones_among_noughts_mark_outliers(labels, told):
+    assert metrics.marks_outliers(labels) is told
+
+
 def test_precision_follows_from_recall_at_a_fixed_share():
     """P = R (A / N) / share, identically, when the judged rows set the threshold."""
     rng = Streams(1).numpy("scores")

@@ -178,7 +178,7 @@ def judge(model: Any, data: Data, summary: Summary) -> tuple[np.ndarray | None, 
     labels = data.labels()
     metrics["labels_from"] = f"{data.labels_from}, for scoring only"
     if is_detector(model):
-        return labels, metrics | _detection(model, data.rows, labels)
+        return labels, metrics | _detection(model, data, labels)
     from ..metrics import clustering_scores
 
     metrics["with_labels"] = clustering_scores(labels, model.labels_)
@@ -186,16 +186,14 @@ def judge(model: Any, data: Data, summary: Summary) -> tuple[np.ndarray | None, 
     return labels, metrics
 
 
-def _detection(model: Any, rows: Source, labels: np.ndarray) -> dict[str, Any]:
-    """Return how well known anomalies are found, where the labels are 0 and 1 and 1 is an anomaly."""
-    if set(np.unique(labels).tolist()) != {0, 1}:
-        return {}
-    from ..metrics import area_under_roc, average_precision, precision_recall_f1
+def _detection(model: Any, data: Data, labels: np.ndarray) -> dict[str, Any]:
+    """Return how well known outliers are found, where the labels tell them."""
+    from ..metrics import detection_scores, marks_outliers
 
-    score = np.concatenate([block for _, block in scores(model, rows)])
-    precision, recall, f1 = precision_recall_f1(labels, score < model.offset_)
-    found = {"auroc": area_under_roc(labels, -score), "average_precision": average_precision(labels, -score)}
-    return {"with_labels": found | {"precision": precision, "recall": recall, "f1": f1}}
+    if not marks_outliers(labels):
+        return {"labels_from": f"{data.labels_from}, not scored: for a detector, 1 is an outlier and 0 any other row"}
+    score = np.concatenate([block for _, block in scores(model, data.rows)])
+    return {"with_labels": detection_scores(labels, -score, threshold=-model.offset_)}
 
 
 def _record(model: Any, request: Request, data: Data, command: str, created: str, method: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ __all__ = [
     "find",
 ]
 
-PAPERS = ("wang2019", "jiang2017", "dilokthanakul2016")
+PAPERS = ("wang2019", "jiang2017", "dilokthanakul2016", "zong2018")
 
 
 def available() -> dict[str, Experiment]:

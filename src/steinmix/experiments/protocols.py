@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..metrics import anomaly_threshold, area_under_roc, average_precision, precision_recall_f1
+from ..metrics import detection_scores
 from ..random import Streams
 
 __all__ = ["PREPARATIONS", "PROTOCOLS", "SHARE", "KDD", "Protocol", "Split", "judged", "load_kdd", "prepared", "split"]
@@ -138,9 +138,8 @@ def judged(kdd: KDD, parts: Split, scores: np.ndarray, protocol: str) -> dict[st
     truth, s = kdd.target[rows], scores[rows]
     reference = np.r_[scores[parts.train], s] if rule.threshold == "all" else s
     share = truth.mean() if rule.threshold == "count" else SHARE
-    precision, recall, f1 = precision_recall_f1(truth, (s > anomaly_threshold(reference, share)).astype(int))
-    found = {"precision": precision, "recall": recall, "f1": f1}
-    return found | {"auroc": area_under_roc(truth, s), "average_precision": average_precision(truth, s)}
+    found = detection_scores(truth, s, share, reference)
+    return {name: value for name, value in found.items() if name != "threshold"}
 
 
 def unseen_rows(kdd: KDD, parts: Split) -> np.ndarray:

@@ -12,6 +12,7 @@ from .anomaly import (
     consensus_scores,
     detection_scores,
     false_discovery_control,
+    marks_outliers,
     precision_recall_f1,
 )
 from .clustering import (
@@ -70,6 +71,7 @@ __all__ = [
     "occupancy",
     "overlap",
     "pairwise_agreement",
+    "marks_outliers",
     "precision_recall_f1",
     "purity",
     "row_stability",

@@ -20,8 +20,14 @@ __all__ = [
     "consensus_scores",
     "detection_scores",
     "false_discovery_control",
+    "marks_outliers",
     "precision_recall_f1",
 ]
+
+
+def marks_outliers(labels: ArrayLike) -> bool:
+    """Return whether labels (n,) tell outliers, 1, from other rows, 0: whether both are there and nothing else is."""
+    return set(np.unique(np.asarray(labels)).tolist()) == {0, 1}
 
 
 def anomaly_threshold(scores: ArrayLike, share: float) -> float:
@@ -133,9 +139,13 @@ def average_precision(labels_true: ArrayLike, scores: ArrayLike) -> float:
 
 
 def detection_scores(
-    labels_true: ArrayLike, scores: ArrayLike, share: float = 0.2, reference_scores: ArrayLike | None = None
+    labels_true: ArrayLike,
+    scores: ArrayLike,
+    share: float = 0.2,
+    reference_scores: ArrayLike | None = None,
+    threshold: float | None = None,
 ) -> dict[str, float]:
-    """Return all scores of this module at the threshold that a share of the reference rows exceeds.
+    """Return all scores of this module at a threshold: a given one, or that which a share of reference rows exceeds.
 
     Parameters
     ----------
@@ -147,6 +157,8 @@ def detection_scores(
         Share of the reference rows above the threshold.
     reference_scores : array-like or Tensor (any number of rows,), optional
         The rows that set the threshold, those of `scores` unless given. See `anomaly_threshold`.
+    threshold : float, optional
+        Rows that exceed it are flagged; `share` and `reference_scores` then have no part.
 
     Returns
     -------
@@ -159,7 +171,8 @@ def detection_scores(
         As the functions above.
     """
     truth, s = _ranked(labels_true, scores)
-    threshold = anomaly_threshold(s if reference_scores is None else reference_scores, share)
+    if threshold is None:
+        threshold = anomaly_threshold(s if reference_scores is None else reference_scores, share)
     precision, recall, f1 = precision_recall_f1(truth, s > threshold)
     return {
         "precision": precision,

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..data.sources import as_source
+from ..metrics import marks_outliers
+from .figures import score_histogram
 from .records import Rows
 
 __all__ = ["LISTED", "unusual_rows"]
@@ -16,7 +18,7 @@ COLUMNS = 3
 
 
 def unusual_rows(model: Any, rows: Rows) -> dict[str, Any]:
-    """Return the share of rows that are flagged and the `LISTED` rows of lowest score, the lowest first.
+    """Return the share of rows that are flagged, all scores as a figure, and the `LISTED` lowest, the lowest first.
 
     Of each row the columns are named that its reconstruction misses by most, in the units of the scaling.
     """
@@ -29,7 +31,14 @@ def unusual_rows(model: Any, rows: Rows) -> dict[str, Any]:
         for j, i in enumerate(lowest.tolist())
     ]
     flagged = float((scores < model.offset_).mean())
-    return {"flagged": flagged, "offset": model.offset_, "listed": listed}
+    drawn = score_histogram(_groups(rows, scores), model.offset_, "scores")
+    return {"flagged": flagged, "offset": model.offset_, "listed": listed, "svg": drawn}
+
+
+def _groups(rows: Rows, scores: np.ndarray) -> dict[str, np.ndarray]:
+    if rows.truth is None or not marks_outliers(rows.truth):
+        return {"rows": scores}
+    return {"other rows": scores[rows.truth == 0], "your outliers": scores[rows.truth == 1]}
 
 
 def _missed(rows: Rows, i: int, rebuilt: np.ndarray) -> list[dict[str, Any]]:

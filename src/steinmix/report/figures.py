@@ -31,6 +31,7 @@ __all__ = [
     "quantities",
     "require",
     "scatter",
+    "score_histogram",
     "small_maps",
     "standalone",
     "strip",
@@ -255,6 +256,31 @@ def bands(lines: Mapping[str, tuple[Sequence[float], Sequence[Any]]], x: str, y:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
+    return _svg(figure, name)
+
+
+def score_histogram(groups: Mapping[str, np.ndarray], threshold: float, name: str) -> str:
+    """Return how many rows of each group have which score, with the threshold as a line, as SVG.
+
+    Scores below the lowest place shown are counted there: some lie so low that all others would be one bar.
+    """
+    scores = np.concatenate(list(groups.values()))
+    low, middle, high = np.quantile(scores, (0.005, 0.5, 1))
+    low = min(low, threshold) - 0.1 * (middle - threshold)
+    edges = np.linspace(low, max(high, threshold), 61)
+    figure = _figure(8.0, 3.4)
+    ax = _dressed(figure.add_subplot())
+    ax.hist(
+        [scores.clip(low) for scores in groups.values()],
+        bins=edges.tolist(),
+        stacked=True,
+        color=[PALETTE[i] for i in range(len(groups))],
+        label=list(groups),
+    )
+    ax.axvline(threshold, color=INK, linewidth=1.2, linestyle="--", label="threshold")
+    ax.set_xlabel("score; rows left of the threshold are flagged")
+    ax.set_ylabel("rows")
+    ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper left")
     return _svg(figure, name)
 
 

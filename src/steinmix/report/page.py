@@ -110,7 +110,7 @@ def _context(
         "unusual": unusual,
         "map": _map(model, rows, streams),
         "training": _training(model.history_),
-        "collapse": _collapse(model.history_) if mixture else None,
+        "collapse": _collapse(model.history_),
         "nulls": _null_table(nulls),
         "parameters": _parameters(model),
         "plan": {k: _plain(v) for k, v in sorted(model.plan_.items()) if k != "epochs"},
@@ -177,14 +177,15 @@ def _headline(
     """Return the figures at the top as label, value (text) and note."""
     scores = nulls[0]["scores"]
     percent = FILTERS["percent"]
-    if unusual is not None:  # how well rows are rebuilt is no measure of a detector
-        note = f"scores below {FILTERS['figure'](unusual['offset'])}"
-        return [{"label": "Flagged", "value": percent(unusual["flagged"]), "note": note}, _code_length(rows)]
     found = [
         {"label": COLUMNS[name][0], "value": COLUMNS[name][1](scores[name]), "note": COLUMNS[name][2]}
-        for name in ("accuracy", "nmi", "explained")
+        for name in ("accuracy", "nmi", "auroc", "average_precision", "f1", "explained")
         if name in scores
     ]
+    if unusual is not None:
+        note = f"scores below {FILTERS['figure'](unusual['offset'])}"
+        flagged = {"label": "Flagged", "value": percent(unusual["flagged"]), "note": note}
+        return [*found, flagged, _code_length(rows)]
     if not has_mixture(model):
         return [*found, _code_length(rows)]
     sizes = np.asarray(rows.sizes)
@@ -329,13 +330,15 @@ def _null_table(nulls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _verdict(nulls: Sequence[Mapping[str, Any]]) -> str:
-    """Return one sentence where there is a score that more of is better: accuracy, or explained variance."""
-    name = next((n for n in ("accuracy", "explained") if all(row["scores"].get(n) is not None for row in nulls)), None)
+    """Return one sentence where there is a score that more of is better: accuracy, AUROC, or explained variance."""
+    judged = ("accuracy", "auroc", "explained")
+    name = next((n for n in judged if all(row["scores"].get(n) is not None for row in nulls)), None)
     if name is None or len(nulls) < 2:
         return ""
     best = max(nulls[1:], key=lambda row: row["scores"][name])
     own, other = nulls[0]["scores"][name], best["scores"][name]
-    word, ours, theirs = COLUMNS[name][0].lower(), FILTERS["percent"](own), FILTERS["percent"](other)
+    heading, written = COLUMNS[name][:2]
+    word, ours, theirs = heading if heading.isupper() else heading.lower(), written(own), written(other)
     relation = "equal to" if ours == theirs else "above" if own > other else "below"  # as far as is shown
     return f"In {word}, {nulls[0]['name']} ({ours}) is {relation} the best null row, {best['name']} ({theirs})."
 

@@ -14,7 +14,9 @@ from ..data.sources import as_source
 from ..metrics import adjusted_rand_index, clustering_scores, effective_components
 from ..mixtures import start_mixture
 from ..random import Streams, seed_of
-from .records import Rows, gather, has_mixture, has_network
+from .detections import detections
+from .nulls import some_rows, untrained_module
+from .records import Rows, gather, has_mixture, has_network, is_detector
 
 __all__ = ["null_rows", "null_rows_of"]
 
@@ -48,9 +50,11 @@ def null_rows(model: Any, X: Any, labels: Any = None, random_state: RandomState 
 
         For clusters the scores are ``effective_components`` (from shares of rows), ``smallest_share``, ``agreement``
         (adjusted Rand index with the method's labels), ``silhouette`` (on at most 2,000 prepared rows; None if there is
-        one cluster only), and with `labels` ``accuracy``, ``nmi``, ``ari``, ``purity``. Without clusters they are
-        ``explained`` (share of the variance of the prepared rows that survives coding and decoding) and
-        ``squared_error`` (per value).
+        one cluster only), and with `labels` ``accuracy``, ``nmi``, ``ari``, ``purity``. For outliers they are
+        ``shared_flags`` (share of the rows flagged by the method that are flagged here too, where as many are), and
+        with `labels` of 0 and 1, an outlier being 1, ``auroc``, ``average_precision``, ``precision``, ``recall``,
+        ``f1``. Of an autoencoder they are ``explained`` (share of the variance of the prepared rows that survives
+        coding and decoding) and ``squared_error`` (per value).
 
     Raises
     ------
@@ -67,9 +71,10 @@ def null_rows_of(model: Any, rows: Rows, streams: Streams) -> list[dict[str, Any
     """Return the null rows for rows that were gathered already."""
     note = f" Random sample: {len(rows.index):,} of {rows.n_rows:,} rows." if rows.sampled else ""
     if not has_mixture(model):
+        judged = detections if is_detector(model) else _reconstructions
         return [
-            {"name": name, "what": what + note, "labels": None, "index": rows.index, "scores": _errors(rows, rebuilt)}
-            for name, what, rebuilt in _reconstructions(model, rows, streams)
+            {"name": name, "what": what + note, "labels": None, "index": rows.index, "scores": scores}
+            for name, what, scores in judged(model, rows, streams)
         ]
     n = len(rows.index)
     judged = np.sort(streams.numpy("silhouette").permutation(n)[:SILHOUETTE_ROWS])
@@ -119,16 +124,10 @@ def _clusterings(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str
     yield _gaussian_mixture(rows, streams)
 
 
-def _untrained_module(model: Any, rows: Rows, streams: Streams) -> Any:
-    """Return the network with fresh weights, on the model's device."""
-    fresh = Streams(streams.integer("untrained"))
-    return model._module(model.plan_, fresh).to(model.preparation_.shift.device).eval()
-
-
 def _untrained(model: Any, rows: Rows, streams: Streams) -> np.ndarray:
-    module = _untrained_module(model, rows, streams)
+    module = untrained_module(model, streams)
     codes = torch.from_numpy(model._map(module.embed, as_source(rows.raw))).to(module.mixture.logits)
-    part = torch.from_numpy(_part(len(codes), streams)).to(codes.device)
+    part = torch.from_numpy(some_rows(len(codes), START_ROWS, streams)).to(codes.device)
     start_mixture("kmeans", module.mixture, codes[part], streams)
     with torch.inference_mode():
         return module.mixture.assignment_log_prob(codes).argmax(-1).cpu().numpy()
@@ -138,7 +137,7 @@ def _kmeans(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarray]:
     """Of many rows, the best of three starts on a part is carried on with all: starts on all cost most of the time."""
     from sklearn.cluster import KMeans
 
-    part = _part(len(rows.index), streams)
+    part = some_rows(len(rows.index), START_ROWS, streams)
     whole = len(part) == len(rows.index)
     with _no_convergence_warning():
         kmeans = KMeans(_possible_clusters(rows), n_init=3, random_state=streams.integer("k-means"))
@@ -154,7 +153,7 @@ def _kmeans(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarray]:
 def _gaussian_mixture(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarray]:
     from sklearn.mixture import GaussianMixture
 
-    part = _part(len(rows.index), streams)
+    part = some_rows(len(rows.index), START_ROWS, streams)
     seed = streams.integer("mixture")
     mixture = GaussianMixture(
         _possible_clusters(rows), covariance_type="diag", reg_covar=SMALLEST_VARIANCE, random_state=seed
@@ -176,10 +175,6 @@ def _possible_clusters(rows: Rows) -> int:
     return min(rows.n_clusters, len(rows.index))
 
 
-def _part(n: int, streams: Streams) -> np.ndarray:
-    return np.sort(streams.numpy("part").permutation(n)[:START_ROWS])
-
-
 def _no_convergence_warning() -> Any:
     """Silence scikit-learn on baselines that stop early or find fewer distinct rows than clusters."""
     from sklearn.exceptions import ConvergenceWarning
@@ -187,12 +182,17 @@ def _no_convergence_warning() -> Any:
     return warnings.catch_warnings(action="ignore", category=ConvergenceWarning)
 
 
-def _reconstructions(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str, str, np.ndarray]]:
+def _reconstructions(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str, str, dict[str, float | None]]]:
+    for name, what, rebuilt in _rebuilt(model, rows, streams):
+        yield name, what, _errors(rows, rebuilt)
+
+
+def _rebuilt(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yield name, what the row is for, and the rebuilt prepared rows (k, f)."""
     held = as_source(rows.raw)
     d = rows.points.shape[1]
     yield type(model).__name__, "The fitted model itself.", model._map(model.module_.reconstruct, held)
-    module = _untrained_module(model, rows, streams)
+    module = untrained_module(model, streams)
     yield "untrained network", "The same network with random weights.", model._map(module.reconstruct, held)
     what = f"The best linear code of the same length, {d}: what needs no network."
     yield "PCA", what, _principal(rows.prepared, d, streams)

@@ -106,6 +106,32 @@ COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
         "share of rows that carry the most frequent label of their cluster. Higher is better, at an equal number of "
         "clusters.",
     ),
+    "auroc": (
+        "AUROC",
+        index,
+        "chance that one of your outliers scores below another row",
+        "probability that one of your outliers is more unusual than one of the other rows; 0.5 by chance, 1 at best.",
+    ),
+    "average_precision": (
+        "Average precision",
+        index,
+        "precision over all thresholds",
+        "area under precision over recall; by chance the share of your outliers, 1 at best.",
+    ),
+    "f1": (
+        "F1",
+        index,
+        "of the rows flagged",
+        "harmonic mean of the share of flagged rows that are outliers by your labels, and of the share of outliers "
+        "that are flagged. Every line of the table flags as many.",
+    ),
+    "shared_flags": (
+        "Shared flags",
+        percent,
+        "",
+        "share of the rows flagged by the method that are flagged here too, where as many are. Near 100 % what less "
+        "gives is the same; by chance it is the share of rows flagged.",
+    ),
     "explained": (
         "Explained variance",
         percent,
