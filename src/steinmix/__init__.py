@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SteinmixWarning,
         Terminated,
         UnboundedWarning,
+        UnknownCategoryWarning,
     )
     from .estimator import Pretraining, load
     from .methods import DAGMM, DEPICT, GMVAE, GMVAECV, VAE, Autoencoder, GaussianMixture, VaDE
@@ -73,6 +74,7 @@ __all__ = [
     "Terminated",
     "Training",
     "UnboundedWarning",
+    "UnknownCategoryWarning",
     "VAE",
     "VaDE",
     "datasets",
@@ -117,6 +119,7 @@ _HOME = {
     "Terminated": "errors",
     "Training": "training",
     "UnboundedWarning": "errors",
+    "UnknownCategoryWarning": "errors",
     "VAE": "methods",
     "VaDE": "methods",
     "load": "estimator",

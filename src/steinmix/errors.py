@@ -17,6 +17,7 @@
     SteinmixWarning        (UserWarning)
     ├── UnboundedWarning                  F + alpha H has no maximum
     ├── DivergedWarning                   some restarts became NaN or infinite
+    ├── UnknownCategoryWarning            new rows have categories the model was not fitted on
     └── CollapseWarning                   clusters died during training
 
 Every message says what was got, what was expected and what to do.
@@ -37,6 +38,7 @@ __all__ = [
     "SteinmixWarning",
     "Terminated",
     "UnboundedWarning",
+    "UnknownCategoryWarning",
 ]
 
 
@@ -120,3 +122,7 @@ class CollapseWarning(SteinmixWarning):
 
 class DivergedWarning(SteinmixWarning):
     """Some restarts became NaN or infinite and were dropped; the others went on."""
+
+
+class UnknownCategoryWarning(SteinmixWarning):
+    """Rows have values of a category column that are not among the known."""

@@ -13,7 +13,7 @@ from ..data.prepare import choose_scaling, column_statistics
 from ..errors import ConfigError
 from .inputs import Data, Request, load_published, open_data
 from .outputs import check_table, new_file
-from .parsing import Parser, add_common_options, suggestion
+from .parsing import Parser, add_common_options, listed, suggestion
 from .show import print_json, print_pairs, print_rows
 
 __all__ = ["run"]
@@ -68,8 +68,8 @@ def _get(options: argparse.Namespace) -> None:
 
 
 def _opened(options: argparse.Namespace) -> Data:
-    exclude = tuple(c for c in (options.exclude or "").split(",") if c)
-    return open_data(Request(options.name, options.labels, exclude, use_labels=False))
+    columns = {name: listed(getattr(options, name)) for name in ("exclude", "categories")}
+    return open_data(Request(options.name, options.labels, use_labels=False, **columns))
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -104,7 +104,7 @@ def _describe(options: argparse.Namespace) -> None:
 
 
 def _print_columns(facts: dict[str, Any], words: Sequence[str], columns: dict[str, dict[str, float]]) -> None:
-    kept = {name: value for name, value in facts.items() if name not in ("feature_names", "shape")}
+    kept = {name: value for name, value in facts.items() if name not in ("categories", "feature_names", "shape")}
     shape = facts["shape"]
     print_pairs({**kept, "shape": f"{shape[0]} rows x {shape[1]} columns"})
     print_rows([["column", *words], *([n, *(v[w] for w in words)] for n, v in list(columns.items())[:SHOWN_COLUMNS])])
@@ -119,5 +119,6 @@ def _parser() -> Parser:
     parser.add_argument("output", nargs="?", metavar="OUT.parquet")
     parser.add_argument("--labels", metavar="COLUMN", help="pack: a column to keep beside the rows, no feature")
     parser.add_argument("--exclude", metavar="COLUMNS", help="columns to leave out, with commas between")
+    parser.add_argument("--categories", metavar="COLUMNS", help="columns whose values become columns of 0 and 1")
     add_common_options(parser)
     return parser

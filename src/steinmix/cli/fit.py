@@ -21,7 +21,7 @@ from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, open_data
 from .outputs import check_target, new_folder, new_table, require_pyarrow, require_report
-from .parsing import add_common_options, normalised, suggestion
+from .parsing import add_common_options, listed, normalised, suggestion
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
     FORMAT,
@@ -72,8 +72,8 @@ def run(argv: Sequence[str]) -> None:
 
 def _asked(schema: Schema, options: argparse.Namespace) -> tuple[Any, Request]:
     model = schema.method(**_arguments(schema, options), random_state=options.seed)
-    exclude = tuple(c for c in (options.exclude or "").split(",") if c)
-    return model, Request(options.data, options.labels, exclude, not options.no_labels)
+    columns = {name: listed(getattr(options, name)) for name in ("exclude", "categories")}
+    return model, Request(options.data, options.labels, use_labels=not options.no_labels, **columns)
 
 
 def _follow(schema: Schema, options: argparse.Namespace) -> None:
@@ -110,6 +110,8 @@ def _add_options(parser: Any) -> None:
     parser.add_argument("--labels", type=text, help=labels, metavar="COLUMN|FILE")
     parser.add_argument("--no_labels", action="store_true", help="leave the targets of a published data set alone")
     parser.add_argument("--exclude", type=text, help="columns to leave out, with commas between", metavar="COLUMNS")
+    text_columns = "columns of text or codes; each of their values becomes a column of 0 and 1"
+    parser.add_argument("--categories", type=text, help=text_columns, metavar="COLUMNS")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bits")
     parser.add_argument("--checkpoint", type=text, help="folder for a checkpoint after every epoch", metavar="FOLDER")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint there")

@@ -6,8 +6,8 @@ what scores. A column of labels is left out of the rows when the file is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Source
-from ..data.sources import as_source
+from ..data.sources import Categories, as_source
 from ..errors import ConfigError, DataError
 from .labels import is_label_file, read_label_column, read_label_file
 from .parsing import suggestion
@@ -41,12 +41,15 @@ class Request:
         Columns to leave out.
     use_labels : bool
         Whether the targets of a published data set may be used for scores.
+    categories : tuple of str
+        Columns whose values become columns of 0 and 1.
     """
 
     data: str
     labels: str | None = None
     exclude: tuple[str, ...] = ()
     use_labels: bool = True
+    categories: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -60,7 +63,7 @@ class Request:
         labels = self.labels
         if labels is not None and is_label_file(labels):
             labels = str(Path(labels).resolve())
-        return Request(data, labels, self.exclude, self.use_labels)
+        return replace(self, data=data, labels=labels)
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,14 @@ class Data:
         return {"name": self.name, **self.rows.describe(), "feature_names": self.rows.feature_names}
 
 
-def open_data(request: Request) -> Data:
+def open_data(request: Request, categories: Categories = ()) -> Data:
     """Open a file, a folder of Parquet or Arrow files, or a published data set.
+
+    Parameters
+    ----------
+    request : Request
+    categories : mapping of str to sequence of str, optional
+        The values of the request's category columns, as a model knows them; those found unless given.
 
     Raises
     ------
@@ -104,10 +113,12 @@ def open_data(request: Request) -> Data:
         known = _available()
         names = f"one of the data sets {', '.join(known)}"
         raise DataError(f"there is no file {path}{suggestion(request.data, known)}; expected a file or {names}.")
-    return _from_file(path, request)
+    return _from_file(path, request, categories or request.categories)
 
 
-def open_like(data: str, feature_names: Sequence[str] | None, exclude: Sequence[str]) -> Data:
+def open_like(
+    data: str, feature_names: Sequence[str] | None, exclude: Sequence[str], categories: Categories = ()
+) -> Data:
     """Open new rows for a model: its columns by name where both have names, else all but those excluded at the fit.
 
     Parameters
@@ -118,12 +129,16 @@ def open_like(data: str, feature_names: Sequence[str] | None, exclude: Sequence[
         Columns the model was fitted on.
     exclude : sequence of str
         Columns that were left out then; used where columns have no names.
+    categories : mapping of str to sequence of str
+        Category columns of the fit and their values; their columns of 0 and 1 are the last of `feature_names`.
     """
     path = Path(data)
     if _is_published(data) or not path.exists():
         return open_data(Request(data, use_labels=False))
     if feature_names is not None and path.suffix != ".npy":
-        return Data(path.name, as_source(path, columns=list(feature_names)))
+        made = sum(map(len, categories.values())) if isinstance(categories, Mapping) else 0
+        numbers = list(feature_names)[: len(feature_names) - made]
+        return Data(path.name, as_source(path, columns=numbers, categories=categories))
     source = as_source(path)
     positions = [int(c) for c in exclude if c.lstrip("-").isdigit() and int(c) < source.n_features]
     return Data(path.name, as_source(path, exclude=positions) if positions else source)
@@ -157,6 +172,8 @@ def _is_published(word: str) -> bool:
 
 
 def _published(request: Request) -> Data:
+    if request.categories:
+        raise ConfigError(f"--categories are columns of a file; {request.data} is a data set of numbers. Leave it out.")
     found = load_published(request.data)
     names = list(found.feature_names)
     exclude = [names.index(c) if c in names else c for c in request.exclude]
@@ -168,20 +185,20 @@ def _published(request: Request) -> Data:
     return Data(request.data, rows, lambda: target, origin) if request.use_labels else Data(request.data, rows)
 
 
-def _from_file(path: Path, request: Request) -> Data:
+def _from_file(path: Path, request: Request, categories: Categories) -> Data:
     column = None if request.labels is None or is_label_file(request.labels) else request.labels
     exclude = [*request.exclude, *([] if column is None else [column])]
-    data = Data(path.name, _excluding(path, exclude))
+    data = Data(path.name, _excluding(path, exclude, categories))
     if column is None:
         return data if request.labels is None else _with_label_file(data, request.labels)
     named = path.suffix != ".npy" and (data.rows.feature_names is not None or ".csv" not in path.name.lower())
     return _checked(data, lambda: read_label_column(path, column, named), f"the column {column!r} of {path.name}")
 
 
-def _excluding(X: Any, exclude: Sequence[Any]) -> Source:
-    """Leave columns out by name, or by position where columns have no names."""
-    if not exclude:
-        return as_source(X)
+def _excluding(X: Any, exclude: Sequence[Any], categories: Categories = ()) -> Source:
+    """Leave columns out by name, or by position where columns have no names; categories have names."""
+    if categories or not exclude:
+        return as_source(X, exclude=list(exclude), categories=categories)
     numbers = [int(c) if str(c).isdigit() else c for c in exclude]
     if not isinstance(X, Path) or X.suffix == ".npy":
         return as_source(X, exclude=numbers)

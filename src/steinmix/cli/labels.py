@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..data.ipc import ENDINGS as ARROW
 from ..data.parquet import ENDINGS as PARQUET
 from ..data.sources import as_source
+from ..data.texts import read_column
 from ..errors import ConfigError, DataError
 
 __all__ = ["is_label_file", "read_label_column", "read_label_file"]
@@ -59,43 +58,12 @@ def read_label_column(path: Path, column: str, named: bool) -> np.ndarray:
     if not named:
         source = as_source(path, columns=[int(column)])
         return _plain(np.concatenate([rows[:, 0] for _, rows in source.blocks(65_536)]))
-    read = _from_csv if ".csv" in path.name.lower() and path.is_file() else _from_table
-    try:
-        found = read(path, column)
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are of these kinds
-        raise DataError(f"the labels {column!r} of {path} cannot be read: {error}.") from error
+    found = read_column(path, column, empty_is_missing=True)
     if found.null_count:
         raise DataError(
             f"{found.null_count} labels in column {column!r} of {path} are missing; expected one for each row."
         )
     return _plain(found.to_numpy())
-
-
-def _from_csv(path: Path, column: str) -> Any:
-    """Read as text: what looks like a number in the first block may not go on so."""
-    import pyarrow as pa
-    import pyarrow.csv as pc
-
-    convert = pc.ConvertOptions(include_columns=[column], column_types={column: pa.string()}, strings_can_be_null=True)
-    return pc.read_csv(str(path), convert_options=convert).column(column)
-
-
-def _from_table(path: Path, column: str) -> Any:
-    """Read Parquet or Arrow, the files of a folder in the order of their names, as `steinmix.data` does."""
-    import pyarrow as pa
-    import pyarrow.feather as pf
-    import pyarrow.parquet as pq
-
-    files = [path]
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in PARQUET) or sorted(path.rglob("*"))
-    tables = [
-        pq.ParquetFile(f).read([column]) if f.suffix in PARQUET else pf.read_table(f, columns=[column])
-        for f in files
-        if f.suffix in (*PARQUET, *ARROW)
-    ]
-    found = pa.chunked_array([chunk for table in tables for chunk in table.column(column).chunks])
-    return found.cast(found.type.value_type) if pa.types.is_dictionary(found.type) else found
 
 
 def _column_names(path: Path) -> Sequence[str]:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from ..errors import ConfigError
 
-__all__ = ["Parser", "add_common_options", "normalised", "one_line", "refuse_unknown", "suggestion"]
+__all__ = ["Parser", "add_common_options", "listed", "normalised", "one_line", "refuse_unknown", "suggestion"]
 
 _UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
 
@@ -18,6 +18,11 @@ _UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
 def one_line(text: str) -> str:
     """Return `text` with every run of white space as one blank."""
     return " ".join(text.split())
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """Return the names between the commas of an option."""
+    return tuple(name for name in (text or "").split(",") if name)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> None:
     fitted = read_run(options.run)
     model = fitted.load()
     request = fitted.request
-    data = open_like(options.data, fitted.feature_names, request.left_out if request else ())
+    data = open_like(options.data, fitted.feature_names, request.left_out if request else (), fitted.categories)
     with new_table(target, data.rows.n_rows) as table:
         summary = write_predictions(model, data.rows, table)
     if options.json:

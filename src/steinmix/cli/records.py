@@ -113,10 +113,16 @@ class Run:
         return self.record.get("data", {}).get("feature_names")
 
     @property
+    def categories(self) -> dict[str, list[str]]:
+        """Category columns of the data the model was fitted on, and their values."""
+        return self.record.get("data", {}).get("categories", {})
+
+    @property
     def request(self) -> Request | None:
         """What the model was fitted on."""
         found = self.record.get("request")
-        return None if found is None else Request(**{**found, "exclude": tuple(found["exclude"])})
+        names = ("exclude", "categories")
+        return None if found is None else Request(**found | {n: tuple(found.get(n, ())) for n in names})
 
 
 def read_run(word: str) -> Run:
@@ -167,4 +173,4 @@ def page_record(record: Mapping[str, Any]) -> dict[str, Any]:
 def request_record(request: Request) -> dict[str, Any]:
     """Return a request as plain values, with full paths."""
     plain = asdict(request.absolute())
-    return plain | {"exclude": list(plain["exclude"])}
+    return plain | {name: list(plain[name]) for name in ("exclude", "categories")}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..errors import ConfigError
 from .inputs import open_data
 from .parsing import Parser, add_common_options
-from .predictions import has_clusters
+from .predictions import has_clusters, is_detector
 from .records import page_record, read_run
 from .show import print_json, print_pairs
 
@@ -26,11 +26,13 @@ def run(argv: Sequence[str]) -> None:
     request = fitted.request
     if request is None:
         raise ConfigError(f"{fitted.folder} is a model without a record; expected a run folder of `steinmix fit`.")
-    data = open_data(request if options.data is None else replace(request, data=options.data))
+    request = request if options.data is None else replace(request, data=options.data)
+    data = open_data(request, fitted.categories)
     model = fitted.load()
     from ..report import write_report
 
-    labels = data.labels() if data.labels is not None and has_clusters(model) else None
+    judged = has_clusters(model) or is_detector(model)
+    labels = data.labels() if data.labels is not None and judged else None
     path = write_report(model, data.rows, page_record(fitted.record), fitted.folder / "report.html", labels=labels)
     if options.json:
         print_json({"report": str(path)})

@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> None:
     fitted = read_run(options.run)
     model = fitted.load()
     request = fitted.request
-    rows = open_like(options.data, fitted.feature_names, request.left_out if request else ()).rows
+    rows = open_like(options.data, fitted.feature_names, request.left_out if request else (), fitted.categories).rows
     found = _scored(model, rows, target)
     summary = _summary(found) | ({} if target is None else {"written": str(target)})
     if options.json:

@@ -72,7 +72,7 @@ def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataEr
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return DataError(
         f"{what} has columns that are not numbers: {listed}{more}; expected numbers only. "
-        f"Drop them with exclude={list(names)[:10]}, or encode them as numbers."
+        f"Drop them with exclude={list(names)[:10]}, or name them as categories: each value gets a column of 0 and 1."
     )
 
 

@@ -106,7 +106,8 @@ def _first_line(path: Path) -> list[str]:
 
 def _check_names(chosen: list[str], names: list[str] | None, path: Path) -> None:
     if names is not None and len(set(names)) < len(names):
-        raise DataError(f"{path} has several columns of one name; expected unique names. Rename them.")
+        text = "expected unique names in its first line. Rename them, or put names above the rows if there are none"
+        raise DataError(f"{path} has several columns of one name; {text}.")
     if "" in chosen and len(chosen) > 1:
         raise DataError(
             f"{path} has a column without a name, often a row index; expected a name for each column. "

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ._common import keep_columns, missing_extra, not_numeric
 from .arrays import ArraySource, from_array
 
-__all__ = ["from_frame", "is_frame"]
+__all__ = ["frame_column", "from_frame", "is_frame"]
 
 
 def is_frame(X: Any) -> bool:
@@ -36,6 +36,21 @@ def from_frame(X: Any, columns: Sequence[Any] | None = None, exclude: Collection
     return from_array(values, feature_names=names, kind="frame")
 
 
+def frame_column(X: Any, column: str) -> list[Any]:
+    """Return the values (n,) of a column of a data frame.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column.
+    """
+    frame = X if hasattr(X, "iloc") else _eager(X)
+    names = list(frame.columns)
+    if column not in names:
+        raise ConfigError(f"Got an unknown column {column!r}; expected one of {', '.join(map(repr, names[:20]))}.")
+    return frame[column].to_list()
+
+
 def _pandas(X: Any, columns: Sequence[Any] | None, exclude: Collection[Any]) -> tuple[list[Any], Any]:
     kept = keep_columns(X.shape[1], list(X.columns), columns, exclude)
     frame = X if kept is None else X.iloc[:, kept]
@@ -57,16 +72,9 @@ def _pandas_numeric(column: Any) -> bool:
 
 
 def _narwhals(X: Any, columns: Sequence[str] | None, exclude: Collection[str]) -> tuple[list[str], np.ndarray]:
-    try:
-        import narwhals.stable.v1 as nw
-    except ImportError:
-        raise missing_extra("narwhals", f"Reading a {type(X).__module__} frame") from None
-    try:
-        frame = nw.from_native(X, eager_only=True)
-    except TypeError as err:
-        raise DataError(
-            f"Got {type(X).__module__}.{type(X).__name__}; expected a data frame in memory. Collect it first."
-        ) from err
+    frame = _eager(X)
+    import narwhals.stable.v1 as nw
+
     kept = keep_columns(len(frame.columns), frame.columns, columns, exclude)
     if kept is not None:
         frame = frame.select([frame.columns[i] for i in kept])
@@ -74,3 +82,16 @@ def _narwhals(X: Any, columns: Sequence[str] | None, exclude: Collection[str]) -
     if wrong:
         raise not_numeric(list(wrong), list(wrong.values()), "The data frame")
     return frame.columns, frame.to_numpy()
+
+
+def _eager(X: Any) -> Any:
+    try:
+        import narwhals.stable.v1 as nw
+    except ImportError:
+        raise missing_extra("narwhals", f"Reading a {type(X).__module__} frame") from None
+    try:
+        return nw.from_native(X, eager_only=True)
+    except TypeError as err:
+        raise DataError(
+            f"Got {type(X).__module__}.{type(X).__name__}; expected a data frame in memory. Collect it first."
+        ) from err

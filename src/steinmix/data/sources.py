@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,29 @@ from .._typing import Source
 from ..errors import ConfigError, DataError
 from ._common import keep_columns
 from .arrays import NpySource, from_array, from_memmap, from_sparse, from_tensor
+from .categories import encoded
 from .csv import from_csv
 from .frames import from_frame, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
 from .ipc import from_ipc
 from .parquet import ENDINGS as PARQUET_ENDINGS
 from .parquet import from_parquet
+from .texts import column_texts
 
-__all__ = ["as_source"]
+__all__ = ["Categories", "as_source"]
 
 
-def as_source(X: Any, *, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> Source:
+Categories = Sequence[str] | Mapping[str, Sequence[str]]
+"""Names of category columns, or names and the values that are known."""
+
+
+def as_source(
+    X: Any,
+    *,
+    columns: Sequence[Any] | None = None,
+    exclude: Collection[Any] = (),
+    categories: Categories = (),
+) -> Source:
     """Wrap `X` as a `Source` of rows.
 
     In-memory data are checked here (shape, type, NaN, infinity) and shared, not copied, where they are
@@ -42,6 +54,11 @@ def as_source(X: Any, *, columns: Sequence[Any] | None = None, exclude: Collecti
         Columns to keep, in this order: names where the data have names, positions otherwise. All by default.
     exclude : collection
         Columns to leave out, e.g. labels or identifiers.
+    categories : sequence of str, or mapping of str to sequence of str
+        Named columns of a file or data frame that hold categories, such as text. Each becomes one column of 0 and 1
+        for each of its values, ``name=value``, behind the others; a missing value is "". For new rows give the
+        mapping that ``source.categories`` of the first ones is: the same columns come out, and values not seen before
+        are told and are 0 in all of them.
 
     Returns
     -------
@@ -67,8 +84,13 @@ def as_source(X: Any, *, columns: Sequence[Any] | None = None, exclude: Collecti
     array([[0., 0., 1.],
            [1., 0., 0.]], dtype=float32)
     """
-    if isinstance(exclude, str) or isinstance(columns, str):
-        raise ConfigError("Got one string for `columns` or `exclude`; expected a list of names. Write ['name'].")
+    if any(isinstance(given, str) for given in (columns, exclude, categories)):
+        text = "Got one string for `columns`, `exclude` or `categories`; expected a list of names. Write ['name']."
+        raise ConfigError(text)
+    if len(categories):
+        base = as_source(X, columns=columns, exclude=[*exclude, *(() if columns is not None else categories)])
+        known = categories if isinstance(categories, Mapping) else None
+        return encoded(base, {name: column_texts(X, name) for name in categories}, known)
     for accepts, wrap in _KINDS:
         if accepts(X):
             return wrap(X, columns, exclude)

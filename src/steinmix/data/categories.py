@@ -1,0 +1,115 @@
+"""Columns of categories as columns of 0 and 1, one for each value (one-hot), behind the columns that are numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._typing import Source
+from ..errors import DataError, UnknownCategoryWarning
+
+__all__ = ["EncodedSource", "encoded"]
+
+MOST_VALUES = 1000
+"""Of one column: more are names or numbers of rows rather than categories."""
+
+UNKNOWN = -1
+
+
+class EncodedSource:
+    """Rows of a source and, behind its columns, one column ``name=value`` for each value of each category column.
+
+    The numbers of the values are held in memory, two bytes a row and category column; all else is read as from the
+    source alone.
+
+    Parameters
+    ----------
+    base : Source of shape (n, f)
+    codes : ndarray of int16 (n, c)
+        Number of the value of each category column; `UNKNOWN` gives noughts.
+    categories : mapping of str to sequence of str
+        Category column -> its values, in order.
+    """
+
+    def __init__(self, base: Source, codes: np.ndarray, categories: Mapping[str, Sequence[str]]) -> None:
+        self.base, self.codes = base, codes
+        self.categories = {name: list(values) for name, values in categories.items()}
+        sizes = [len(values) for values in self.categories.values()]
+        self._first = base.n_features + np.cumsum([0, *sizes[:-1]])
+        self.n_rows, self.n_features = base.n_rows, base.n_features + sum(sizes)
+        self.dtype, self.random_access = base.dtype, base.random_access
+        own = base.feature_names or [str(j) for j in range(base.n_features)]
+        self.feature_names: list[str] | None = [
+            *own,
+            *(f"{name}={value}" for name, values in self.categories.items() for value in values),
+        ]
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Return the rows `index` (b,) as a new array (b, f)."""
+        return self._joined(np.asarray(index), self.base.take(index))
+
+    def blocks(self, rows: int, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (index (b,), rows (b, f)), in the order of the source."""
+        for index, block in self.base.blocks(rows, rng):
+            yield index, self._joined(index, block)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the source says, the shape with the new columns, and the categories."""
+        return self.base.describe() | {"shape": [self.n_rows, self.n_features], "categories": self.categories}
+
+    def _joined(self, index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        rows = np.zeros((len(numbers), self.n_features), self.dtype)
+        rows[:, : self.base.n_features] = numbers
+        row, column = np.nonzero(self.codes[index] != UNKNOWN)
+        rows[row, self._first[column] + self.codes[index][row, column]] = 1
+        return rows
+
+
+def encoded(
+    base: Source, texts: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[str]] | None = None
+) -> EncodedSource:
+    """Put category columns behind the columns of a source.
+
+    Parameters
+    ----------
+    base : Source of shape (n, f)
+    texts : mapping of str to sequence of str (n,)
+        Category column -> value of each row.
+    known : mapping of str to sequence of str, optional
+        Category column -> the values there are, in order; those found, sorted, unless given.
+
+    Raises
+    ------
+    DataError
+        If a column has more than `MOST_VALUES` values.
+
+    Warns
+    -----
+    UnknownCategoryWarning
+        If values are not among the known; such a row has 0 in all columns of that category column.
+    """
+    codes = np.empty((base.n_rows, len(texts)), np.int16)
+    categories = {}
+    for j, (name, column) in enumerate(texts.items()):
+        found = sorted(set(column))
+        values = found if known is None else list(known[name])
+        if len(values) > MOST_VALUES:
+            raise DataError(
+                f"column {name!r} has {len(values):,} different values; expected categories, {MOST_VALUES:,} at most. "
+                f"Leave it out with exclude=[{name!r}]."
+            )
+        place = {value: i for i, value in enumerate(values)}
+        codes[:, j] = [place.get(value, UNKNOWN) for value in column]
+        categories[name] = values
+        _tell_unknown(name, [value for value in found if value not in place], int((codes[:, j] == UNKNOWN).sum()))
+    return EncodedSource(base, codes, categories)
+
+
+def _tell_unknown(name: str, values: Sequence[str], rows: int) -> None:
+    if values:
+        few = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
+        text = f"{rows} of the rows have a value of {name!r} that is not known ({few}): 0 in all of its columns."
+        warnings.warn(text, UnknownCategoryWarning, stacklevel=4)

@@ -1,0 +1,115 @@
+"""Category columns against scikit-learn's encoder, from every kind of data that has names."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather as pf
+import pytest
+from sklearn.preprocessing import OneHotEncoder
+
+import steinmix as sm
+from steinmix.data import as_source, categories
+from steinmix.data.pack import pack
+from steinmix.errors import ConfigError, DataError
+
+NAMES = ["kind", "size"]
+
+
+@pytest.fixture
+def frame(rng):
+    kinds = rng.choice(["tcp", "udp", "icmp", ""], size=60)
+    return pd.DataFrame(
+        {"a": rng.normal(size=60), "kind": kinds, "b": rng.integers(0, 9, size=60) / 4, "size": rng.integers(1, 4, 60)}
+    )
+
+
+def folder(frame, path):
+    path.mkdir()
+    frame[:25].to_parquet(path / "0.parquet", row_group_size=10)
+    frame[25:].to_parquet(path / "1.parquet")
+    return path
+
+
+def arrow(frame, path):
+    pf.write_feather(pa.Table.from_pandas(frame), str(path))
+    return path
+
+
+KINDS = {
+    "csv": lambda f, p: f.to_csv(p / "x.csv", index=False) or p / "x.csv",
+    "csv.gz": lambda f, p: f.to_csv(p / "x.csv.gz", index=False) or str(p / "x.csv.gz"),
+    "parquet": lambda f, p: folder(f, p / "parts"),
+    "arrow": lambda f, p: arrow(f, p / "x.arrow"),
+    "pandas": lambda f, p: f,
+    "pyarrow": lambda f, p: pa.Table.from_pandas(f),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_encoder_of_scikit_learn(frame, kind, tmp_path):
+    source = as_source(KINDS[kind](frame, tmp_path), categories=NAMES)
+    encoder = OneHotEncoder(sparse_output=False).fit(frame[NAMES].astype(str))
+    expected = np.hstack([frame[["a", "b"]], encoder.transform(frame[NAMES].astype(str))])
+    values = [f"{name}={value}" for name, found in zip(NAMES, encoder.categories_) for value in found]
+    assert source.feature_names == ["a", "b", *values]
+    assert source.describe()["shape"] == list(expected.shape) == [source.n_rows, source.n_features]
+    np.testing.assert_array_equal(source.take(np.arange(60)), expected)
+    for index, rows in source.blocks(7, np.random.default_rng(0)):
+        np.testing.assert_array_equal(rows, expected[index])
+
+
+def test_new_rows_get_the_columns_of_the_first(frame):
+    first = as_source(frame, categories=NAMES)
+    few = as_source(frame[:4], categories=first.categories)
+    assert few.feature_names == first.feature_names
+    np.testing.assert_array_equal(few.take(np.arange(4)), first.take(np.arange(4)))
+
+
+def test_values_not_seen_before_are_told_and_nought(frame):
+    first = as_source(frame, categories=["kind"], exclude=["size"])
+    other = frame.assign(kind=["sctp"] * 2 + ["udp"] * 58)
+    with pytest.warns(sm.UnknownCategoryWarning, match=r"2 of the rows .* 'kind' that is not known \('sctp'\)"):
+        rows = as_source(other, categories=first.categories, exclude=["size"]).take(np.array([1, 2]))
+    assert rows[0, 2:].sum() == 0
+    assert rows[1, 2:].tolist() == [float(value == "udp") for value in first.categories["kind"]]
+
+
+def test_what_is_missing_is_a_value_of_its_own():
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "kind": ["a", None, float("nan")]})
+    for found in (frame, pa.Table.from_pandas(frame)):
+        assert as_source(found, categories=["kind"]).take(np.arange(3))[:, 1:].tolist() == [[0, 1], [1, 0], [1, 0]]
+
+
+def test_rows_keep_their_type(frame, tmp_path):
+    narrow = frame[["a", "kind"]].astype({"a": np.float32})
+    assert as_source(narrow, categories=["kind"]).take(np.array([0])).dtype == np.float32
+
+
+def test_a_source_of_categories_is_packed(frame, tmp_path):
+    source = as_source(frame, categories=NAMES)
+    pack(source, tmp_path / "packed.parquet")
+    packed = as_source(tmp_path / "packed.parquet")
+    assert packed.feature_names == source.feature_names
+    np.testing.assert_array_equal(packed.take(np.arange(60)), source.take(np.arange(60)))
+
+
+def test_an_estimator_takes_it(frame):
+    source = as_source(frame, categories=["kind"])
+    model = sm.GaussianMixture(2, random_state=0).fit(source)
+    again = as_source(frame[:9], categories=source.categories)
+    assert np.array_equal(model.predict(again), model.labels_[:9])
+
+
+def test_bad_requests(frame, tmp_path, monkeypatch):
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(ConfigError, match=r"Got one string .* Write \['name'\]"):
+        as_source(frame, categories="kind")
+    with pytest.raises(ConfigError, match="Got unknown columns"):
+        as_source(frame, categories=["kin"])
+    with pytest.raises(ConfigError, match="Got unknown columns"):
+        as_source(tmp_path / "x.csv", categories=["kin"])
+    with pytest.raises(ConfigError, match="ndarray; expected a file or a data frame"):
+        as_source(np.eye(3), categories=[0])
+    monkeypatch.setattr(categories, "MOST_VALUES", 3)
+    with pytest.raises(DataError, match=r"'kind' has 4 different values; expected categories, 3 at most.*exclude"):
+        as_source(frame, categories=["kind"])
