@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import errors, metrics
-    from .data import datasets
+    from .data import as_source, datasets
     from .diversify import (
         IMQ,
         NSVGD,
@@ -77,6 +77,7 @@ __all__ = [
     "UnknownCategoryWarning",
     "VAE",
     "VaDE",
+    "as_source",
     "datasets",
     "errors",
     "load",
@@ -122,6 +123,7 @@ _HOME = {
     "UnknownCategoryWarning": "errors",
     "VAE": "methods",
     "VaDE": "methods",
+    "as_source": "data",
     "load": "estimator",
 }
 _MODULES = {"datasets": "data.datasets", "errors": "errors", "metrics": "metrics"}
