@@ -9,7 +9,7 @@ import numpy as np
 
 from ..data.parquet import ENDINGS as PARQUET
 from ..data.sources import as_source
-from ..data.texts import read_column
+from ..data.texts import read_columns
 from ..errors import ConfigError, DataError
 
 __all__ = ["is_label_file", "read_label_column", "read_label_file"]
@@ -58,7 +58,7 @@ def read_label_column(path: Path, column: str, named: bool) -> np.ndarray:
     if not named:
         source = as_source(path, columns=[int(column)])
         return _plain(np.concatenate([rows[:, 0] for _, rows in source.blocks(65_536)]))
-    found = read_column(path, column, empty_is_missing=True)
+    found = read_columns(path, [column], empty_is_missing=True).column(column)
     if found.null_count:
         raise DataError(
             f"{found.null_count} labels in column {column!r} of {path} are missing; expected one for each row."

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._typing import Source
 from ..errors import DataError, UnknownCategoryWarning
+from .texts import Coded
 
 __all__ = ["EncodedSource", "encoded"]
 
@@ -69,15 +70,15 @@ class EncodedSource:
 
 
 def encoded(
-    base: Source, texts: Mapping[str, Sequence[str]], known: Mapping[str, Sequence[str]] | None = None
+    base: Source, columns: Mapping[str, Coded], known: Mapping[str, Sequence[str]] | None = None
 ) -> EncodedSource:
     """Put category columns behind the columns of a source.
 
     Parameters
     ----------
     base : Source of shape (n, f)
-    texts : mapping of str to sequence of str (n,)
-        Category column -> value of each row.
+    columns : mapping of str to Coded (n,)
+        By name.
     known : mapping of str to sequence of str, optional
         Category column -> the values there are, in order; those found, sorted, unless given.
 
@@ -91,20 +92,19 @@ def encoded(
     UnknownCategoryWarning
         If values are not among the known; such a row has 0 in all columns of that category column.
     """
-    codes = np.empty((base.n_rows, len(texts)), np.int16)
+    codes = np.empty((base.n_rows, len(columns)), np.int16)
     categories = {}
-    for j, (name, column) in enumerate(texts.items()):
-        found = sorted(set(column))
-        values = found if known is None else list(known[name])
+    for j, (name, column) in enumerate(columns.items()):
+        values = sorted(column.values) if known is None else list(known[name])
         if len(values) > MOST_VALUES:
             raise DataError(
                 f"column {name!r} has {len(values):,} different values; expected categories, {MOST_VALUES:,} at most. "
                 f"Leave it out with exclude=[{name!r}]."
             )
         place = {value: i for i, value in enumerate(values)}
-        codes[:, j] = [place.get(value, UNKNOWN) for value in column]
+        codes[:, j] = np.array([place.get(value, UNKNOWN) for value in column.values], np.int16)[column.codes]
         categories[name] = values
-        _tell_unknown(name, [value for value in found if value not in place], int((codes[:, j] == UNKNOWN).sum()))
+        _tell_unknown(name, sorted(set(column.values) - set(values)), int((codes[:, j] == UNKNOWN).sum()))
     return EncodedSource(base, codes, categories)
 
 

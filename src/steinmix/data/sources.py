@@ -22,7 +22,7 @@ from .ipc import ENDINGS as IPC_ENDINGS
 from .ipc import from_ipc
 from .parquet import ENDINGS as PARQUET_ENDINGS
 from .parquet import from_parquet
-from .texts import column_texts
+from .texts import coded_columns
 
 __all__ = ["Categories", "as_source"]
 
@@ -90,7 +90,7 @@ def as_source(
     if len(categories):
         base = as_source(X, columns=columns, exclude=[*exclude, *(() if columns is not None else categories)])
         known = categories if isinstance(categories, Mapping) else None
-        return encoded(base, {name: column_texts(X, name) for name in categories}, known)
+        return encoded(base, coded_columns(X, categories), known)
     for accepts, wrap in _KINDS:
         if accepts(X):
             return wrap(X, columns, exclude)

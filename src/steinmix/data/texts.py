@@ -1,10 +1,12 @@
-"""One column of a file or a data frame as it is written there: categories and labels, which are no numbers."""
+"""Columns of a file or a data frame as they are written there: categories and labels, which are no numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..errors import ConfigError
 from ._common import missing_extra, reading
@@ -13,11 +15,26 @@ from .frames import frame_column, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
 from .parquet import ENDINGS as PARQUET_ENDINGS
 
-__all__ = ["column_texts", "read_column"]
+__all__ = ["Coded", "coded_columns", "read_columns"]
 
 
-def column_texts(X: Any, column: str) -> list[str]:
-    """Return the values (n,) of a named column of a file or data frame as text, "" where one is missing.
+class Coded(NamedTuple):
+    """A column of text.
+
+    Attributes
+    ----------
+    values : list of str
+        The different ones.
+    codes : ndarray of int (n,)
+        Of each row, the number of its value.
+    """
+
+    values: list[str]
+    codes: np.ndarray
+
+
+def coded_columns(X: Any, columns: Collection[str]) -> dict[str, Coded]:
+    """Return named columns of a file or data frame as text, "" where a value is missing; a file is read once.
 
     Raises
     ------
@@ -27,65 +44,73 @@ def column_texts(X: Any, column: str) -> list[str]:
         If there is no such column, or the data have no names.
     """
     if is_frame(X):
-        return ["" if value is None or value != value else str(value) for value in frame_column(X, column)]
+        return {name: _coded(frame_column(X, name)) for name in columns}
     if not isinstance(X, str | Path):
-        raise ConfigError(f"Got categories {column!r} for a {type(X).__name__}; expected a file or a data frame.")
+        raise ConfigError(f"Got categories {list(columns)} for a {type(X).__name__}; expected a file or a data frame.")
+    table = read_columns(Path(X), list(columns))
+    return {name: _coded_arrow(table.column(name)) for name in columns}
+
+
+def _coded(values: Sequence[Any]) -> Coded:
+    texts = ["" if value is None or value != value else str(value) for value in values]
+    found = sorted(set(texts))
+    place = {value: i for i, value in enumerate(found)}
+    return Coded(found, np.array([place[text] for text in texts], np.int64))
+
+
+def _coded_arrow(column: Any) -> Coded:
     import pyarrow as pa
 
-    return read_column(Path(X), column).cast(pa.string()).fill_null("").to_pylist()
+    array = column.cast(pa.string()).fill_null("").dictionary_encode().combine_chunks()
+    return Coded(array.dictionary.to_pylist(), array.indices.to_numpy(zero_copy_only=False))
 
 
-def read_column(path: Path, column: str, empty_is_missing: bool = False) -> Any:
-    """Return a named column of a CSV file, or of a file or folder of Parquet or Arrow, as a pyarrow array.
+def read_columns(path: Path, columns: Sequence[str], empty_is_missing: bool = False) -> Any:
+    """Return named columns of a CSV file, or of a file or folder of Parquet or Arrow, as a pyarrow table.
 
     Parameters
     ----------
     path : Path
-    column : str
+    columns : sequence of str
     empty_is_missing : bool, default=False
         Whether an empty field of a CSV file is null, not "".
 
     Raises
     ------
     DataError
-        If the file cannot be read or has no such column.
+        If the file cannot be read or has no such columns.
     ConfigError
         If pyarrow is not installed.
     """
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        raise missing_extra("pyarrow", f"Reading the column {column!r}") from None
+        raise missing_extra("pyarrow", f"Reading the columns {', '.join(columns)}") from None
     csv = ".csv" in path.name.lower() and path.is_file()
-    with reading(path, f"a file with a column {column!r}"):
-        return _from_csv(path, column, empty_is_missing) if csv else _from_tables(path, column)
+    with reading(path, f"a file with the columns {', '.join(columns)}"):
+        return _from_csv(path, columns, empty_is_missing) if csv else _from_tables(path, columns)
 
 
-def _from_csv(path: Path, column: str, empty_is_missing: bool) -> Any:
+def _from_csv(path: Path, columns: Sequence[str], empty_is_missing: bool) -> Any:
     """Read as text: what looks like a number in the first block may not go on so."""
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    convert = pc.ConvertOptions(
-        include_columns=[column], column_types={column: pa.string()}, strings_can_be_null=empty_is_missing
-    )
-    return pc.read_csv(str(path), convert_options=convert).column(column)
+    texts = dict.fromkeys(columns, pa.string())
+    convert = pc.ConvertOptions(include_columns=columns, column_types=texts, strings_can_be_null=empty_is_missing)
+    return pc.read_csv(str(path), convert_options=convert)
 
 
-def _from_tables(path: Path, column: str) -> Any:
+def _from_tables(path: Path, columns: Sequence[str]) -> Any:
     """Read the files of a folder in the order of their names, as the sources do."""
     import pyarrow as pa
     import pyarrow.feather as pf
     import pyarrow.parquet as pq
 
-    chunks = []
-    for file in _tables(path):
-        if file.suffix in PARQUET_ENDINGS:
-            chunks += pq.ParquetFile(file).read([column]).column(column).chunks
-        else:
-            chunks += pf.read_table(file, columns=[column]).column(column).chunks
-    found = pa.chunked_array(chunks)
-    return found.cast(found.type.value_type) if pa.types.is_dictionary(found.type) else found
+    return pa.concat_tables(
+        pq.ParquetFile(file).read(columns) if file.suffix in PARQUET_ENDINGS else pf.read_table(file, columns=columns)
+        for file in _tables(path)
+    )
 
 
 def _tables(path: Path) -> Sequence[Path]:
