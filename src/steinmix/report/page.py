@@ -36,6 +36,8 @@ from .words import COLUMNS, FILTERS, GROUP_LIMIT, PHASES, SHAPES, TERMS
 __all__ = ["write_report"]
 
 MAP_ROWS = 3000
+HEADLINE = ("accuracy", "nmi", "auroc", "average_precision", "f1", "explained")
+"""Scores of the method itself that stand at the top, where it has them."""
 SHOWN = ("title", "command", "data", "created", "seed", "wall_s", "peak_bytes", "hardware", "versions")
 """Keys of the record that have a place of their own; others with plain values are listed below the parameters."""
 
@@ -176,26 +178,29 @@ def _headline(
 ) -> list[dict[str, Any]]:
     """Return the figures at the top as label, value (text) and note."""
     scores = nulls[0]["scores"]
-    percent = FILTERS["percent"]
     found = [
         {"label": COLUMNS[name][0], "value": COLUMNS[name][1](scores[name]), "note": COLUMNS[name][2]}
-        for name in ("accuracy", "nmi", "auroc", "average_precision", "f1", "explained")
+        for name in HEADLINE
         if name in scores
     ]
+    if has_mixture(model):
+        return [*found, *_cluster_figures(rows, scores["effective_components"])]
     if unusual is not None:
         note = f"scores below {FILTERS['figure'](unusual['offset'])}"
-        flagged = {"label": "Flagged", "value": percent(unusual["flagged"]), "note": note}
-        return [*found, flagged, _code_length(rows)]
-    if not has_mixture(model):
-        return [*found, _code_length(rows)]
+        found.append({"label": "Flagged", "value": FILTERS["percent"](unusual["flagged"]), "note": note})
+    return [*found, _code_length(rows)]
+
+
+def _cluster_figures(rows: Rows, effective: float) -> list[dict[str, Any]]:
+    percent = FILTERS["percent"]
     sizes = np.asarray(rows.sizes)
     share = sizes / sizes.sum()
     empty = int((share == 0).sum())
     undecided = float(1 - rows.responsibilities.max(axis=1).mean())
-    found += [
+    found = [
         {
             "label": "Effective clusters",
-            "value": f"{FILTERS['hundredths'](scores['effective_components'])} of {len(share)}",
+            "value": f"{FILTERS['hundredths'](effective)} of {len(share)}",
             "note": "how many equally large clusters would be as even",
         },
         {"label": "Largest cluster", "value": percent(share.max()), "note": f"component {share.argmax()}"},
