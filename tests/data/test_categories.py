@@ -108,6 +108,8 @@ def test_bad_requests(frame, tmp_path, monkeypatch):
         as_source(frame, categories=["kin"])
     with pytest.raises(ConfigError, match="Got unknown columns"):
         as_source(tmp_path / "x.csv", categories=["kin"])
+    with pytest.raises(ConfigError, match=r"Got \['kind'\] as categories and in `columns` or `exclude`"):
+        as_source(frame, categories=["kind"], exclude=["kind"])
     with pytest.raises(ConfigError, match="ndarray; expected a file or a data frame"):
         as_source(np.eye(3), categories=[0])
     monkeypatch.setattr(categories, "MOST_VALUES", 3)

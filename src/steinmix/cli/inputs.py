@@ -117,7 +117,7 @@ def open_data(request: Request, categories: Categories = ()) -> Data:
 
 
 def open_like(
-    data: str, feature_names: Sequence[str] | None, exclude: Sequence[str], categories: Categories = ()
+    data: str, feature_names: Sequence[str] | None, exclude: Sequence[str], categories: Mapping[str, Sequence[str]]
 ) -> Data:
     """Open new rows for a model: its columns by name where both have names, else all but those excluded at the fit.
 
@@ -136,8 +136,7 @@ def open_like(
     if _is_published(data) or not path.exists():
         return open_data(Request(data, use_labels=False))
     if feature_names is not None and path.suffix != ".npy":
-        made = sum(map(len, categories.values())) if isinstance(categories, Mapping) else 0
-        numbers = list(feature_names)[: len(feature_names) - made]
+        numbers = list(feature_names)[: len(feature_names) - sum(map(len, categories.values()))]
         return Data(path.name, as_source(path, columns=numbers, categories=categories))
     source = as_source(path)
     positions = [int(c) for c in exclude if c.lstrip("-").isdigit() and int(c) < source.n_features]

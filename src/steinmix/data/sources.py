@@ -87,6 +87,8 @@ def as_source(
     if any(isinstance(given, str) for given in (columns, exclude, categories)):
         text = "Got one string for `columns`, `exclude` or `categories`; expected a list of names. Write ['name']."
         raise ConfigError(text)
+    if twice := set(categories) & {*exclude, *(columns or ())}:
+        raise ConfigError(f"Got {sorted(twice)} as categories and in `columns` or `exclude`; expected one of these.")
     if len(categories):
         base = as_source(X, columns=columns, exclude=[*exclude, *(() if columns is not None else categories)])
         known = categories if isinstance(categories, Mapping) else None

@@ -161,7 +161,7 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
     def _empty_module(self) -> nn.Module:
         """Return the empty module of one restart, or of all that did not diverge, if they score together."""
         empty = super()._empty_module
-        if not self.plan_["consensus"]:
+        if not self.plan_.get("consensus"):
             return empty()
         sound = [r for r, record in enumerate(self.restarts_) if record["error"] is None]
         return Consensus([empty() for _ in sound], sound.index(self.best_restart_))
