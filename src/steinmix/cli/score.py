@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._typing import Source
+from ..errors import ConfigError
+from ..metrics import conformal_pvalues, false_discovery_control
 from .inputs import open_like
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
@@ -20,44 +22,59 @@ __all__ = ["run"]
 
 _DESCRIPTION = """\
 Score every row of DATA by the model's log-density, or a lower bound of it: high is normal, low is unusual.
-With -o the scores are written as row, score; the summary is printed in any case."""
+With -o the scores are written as row, score; the summary is printed in any case.
+With --calibration each row gets a p-value for being as normal as those, whatever the model is worth, and a flag: of the
+rows flagged at most the share --rate is as normal, in the mean."""
 
-LOWEST = 5
+LOWEST, RATE = 5, 0.05
 
 
 def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     options = _parser().parse(argv)
     target = None if options.output is None else check_table(Path(options.output))
+    _check_rate(options)
     fitted = read_run(options.run)
     model = fitted.load()
-    request = fitted.request
-    rows = open_like(options.data, fitted.feature_names, request.left_out if request else (), fitted.categories).rows
-    found = _scored(model, rows, target)
-    summary = _summary(found) | ({} if target is None else {"written": str(target)})
+    left_out = fitted.request.left_out if fitted.request else ()
+    words = [word for word in (options.data, options.calibration) if word is not None]
+    opened = [open_like(word, fitted.feature_names, left_out, fitted.categories).rows for word in words]
+    found, *normal = [np.concatenate([block for _, block in scores(model, rows)]) for rows in opened]
+    columns = {"row": np.arange(len(found)), "score": found}
+    for rows in normal:
+        columns |= _judged(found, rows, options.rate or RATE)
+    if target is not None:
+        with new_table(target, len(found)) as table:
+            table.append(columns)
+    summary = _summary(columns) | ({} if target is None else {"written": str(target)})
     if options.json:
         print_json(summary)
     elif not options.quiet:
         print_pairs({**summary, "lowest rows": ", ".join(map(str, summary["lowest rows"]))})
 
 
-def _scored(model: Any, rows: Source, target: Path | None) -> np.ndarray:
-    """Return the scores (n,), after writing them where that is asked for."""
-    if target is None:
-        return np.concatenate([block for _, block in scores(model, rows)])
-    found = []
-    with new_table(target, rows.n_rows) as table:
-        for index, block in scores(model, rows):
-            table.append({"row": index.astype(np.int64), "score": block})
-            found.append(block)
-    return np.concatenate(found)
+def _check_rate(options: argparse.Namespace) -> None:
+    """Miss what is missing before anything is scored."""
+    if options.rate is None:
+        return
+    if options.calibration is None:
+        raise ConfigError("--rate needs --calibration: normal rows that the model was not fitted on.")
+    false_discovery_control(np.ones(1), options.rate)
 
 
-def _summary(found: np.ndarray) -> dict[str, Any]:
+def _judged(found: np.ndarray, normal: np.ndarray, rate: float) -> dict[str, np.ndarray]:
+    """Return p-values (n,) and flags (n,) of scores (n,), by those of normal rows (k,)."""
+    p = conformal_pvalues(-found, -normal)
+    return {"pvalue": p, "flag": false_discovery_control(p, rate).astype(np.int64)}
+
+
+def _summary(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    found = columns["score"]
     quantiles = np.quantile(found, [0, 0.01, 0.5, 1]).tolist()
     names = ("lowest", "1 % quantile", "median", "highest")
     lowest = np.argsort(found, kind="stable")[:LOWEST].tolist()
-    return {"rows": len(found), "mean": float(found.mean()), **dict(zip(names, quantiles)), "lowest rows": lowest}
+    summary = {"rows": len(found), "mean": float(found.mean()), **dict(zip(names, quantiles)), "lowest rows": lowest}
+    return summary | ({"flagged": int(columns["flag"].sum())} if "flag" in columns else {})
 
 
 def _parser() -> Parser:
@@ -65,5 +82,9 @@ def _parser() -> Parser:
     parser.add_argument("run", metavar="RUN", help="run folder, or model folder")
     parser.add_argument("data", metavar="DATA", help="file, folder of files, or data set")
     parser.add_argument("-o", "--output", metavar="FILE", help="scores.parquet, .csv or .npy")
+    calibration = "normal rows that the model was not fitted on: adds p-values and flags"
+    parser.add_argument("--calibration", metavar="DATA", help=calibration)
+    rate = f"share of the flags that may be wrong, in the mean ({RATE})"
+    parser.add_argument("--rate", type=float, metavar="SHARE", help=rate)
     add_common_options(parser)
     return parser
