@@ -1,8 +1,5 @@
 """The example of variational inference, in small: other SVGDs' particles, and the chains' moments."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
@@ -12,15 +9,7 @@ from blackjax import diagnostics
 from oracles.svgd import trajectory
 from steinmix.random import Streams
 
-PATH = Path(__file__).parents[2] / "examples" / "bayesian_logistic_regression.py"
-
-
-@pytest.fixture(scope="module")
-def example():
-    spec = importlib.util.spec_from_file_location("bayesian_logistic_regression", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+EXAMPLE = "bayesian_logistic_regression"
 
 
 @pytest.fixture(scope="module")

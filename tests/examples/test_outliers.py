@@ -1,23 +1,12 @@
 """The example of outliers, on flows made up: what it knows comes from the rows it trains on, and its promise holds."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import steinmix as sm
 
-PATH = Path(__file__).parents[2] / "examples" / "outliers.py"
-
-
-@pytest.fixture(scope="module")
-def example():
-    spec = importlib.util.spec_from_file_location("outliers_example", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+EXAMPLE = "outliers"
 
 
 @pytest.fixture

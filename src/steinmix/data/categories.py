@@ -64,8 +64,9 @@ class EncodedSource:
     def _joined(self, index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         rows = np.zeros((len(numbers), self.n_features), self.dtype)
         rows[:, : self.base.n_features] = numbers
-        row, column = np.nonzero(self.codes[index] != UNKNOWN)
-        rows[row, self._first[column] + self.codes[index][row, column]] = 1
+        codes = self.codes[index]
+        row, column = np.nonzero(codes != UNKNOWN)
+        rows[row, self._first[column] + codes[row, column]] = 1
         return rows
 
 
@@ -95,7 +96,7 @@ def encoded(
     codes = np.empty((base.n_rows, len(columns)), np.int16)
     categories = {}
     for j, (name, column) in enumerate(columns.items()):
-        values = sorted(column.values) if known is None else list(known[name])
+        values = column.values if known is None else list(known[name])
         if len(values) > MOST_VALUES:
             raise DataError(
                 f"column {name!r} has {len(values):,} different values; expected categories, {MOST_VALUES:,} at most. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from .frames import frame_column, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
 from .parquet import ENDINGS as PARQUET_ENDINGS
 
-__all__ = ["Coded", "coded_columns", "read_columns"]
+__all__ = ["Coded", "coded_arrow", "coded_columns", "read_columns"]
 
 
 class Coded(NamedTuple):
@@ -24,7 +25,7 @@ class Coded(NamedTuple):
     Attributes
     ----------
     values : list of str
-        The different ones.
+        The different ones, in order.
     codes : ndarray of int (n,)
         Of each row, the number of its value.
     """
@@ -45,10 +46,10 @@ def coded_columns(X: Any, columns: Collection[str]) -> dict[str, Coded]:
     """
     if is_frame(X):
         return {name: _coded(frame_column(X, name)) for name in columns}
-    if not isinstance(X, str | Path):
+    if not isinstance(X, str | os.PathLike):
         raise ConfigError(f"Got categories {list(columns)} for a {type(X).__name__}; expected a file or a data frame.")
     table = read_columns(Path(X), list(columns))
-    return {name: _coded_arrow(table.column(name)) for name in columns}
+    return {name: coded_arrow(table.column(name)) for name in columns}
 
 
 def _coded(values: Sequence[Any]) -> Coded:
@@ -58,11 +59,15 @@ def _coded(values: Sequence[Any]) -> Coded:
     return Coded(found, np.array([place[text] for text in texts], np.int64))
 
 
-def _coded_arrow(column: Any) -> Coded:
+def coded_arrow(column: Any) -> Coded:
+    """Return a chunked array of pyarrow (n,) as text, "" where a value is missing."""
     import pyarrow as pa
 
     array = column.cast(pa.string()).fill_null("").dictionary_encode().combine_chunks()
-    return Coded(array.dictionary.to_pylist(), array.indices.to_numpy(zero_copy_only=False))
+    found = array.dictionary.to_pylist()
+    values = sorted(found)
+    place = {value: i for i, value in enumerate(values)}
+    return Coded(values, np.array([place[value] for value in found], np.int64)[array.indices.to_numpy()])
 
 
 def read_columns(path: Path, columns: Sequence[str], empty_is_missing: bool = False) -> Any:

@@ -266,7 +266,7 @@ def score_histogram(groups: Mapping[str, np.ndarray], threshold: float, name: st
     """
     scores = np.concatenate(list(groups.values()))
     low, middle, high = np.quantile(scores, (0.005, 0.5, 1))
-    low = min(low, threshold) - 0.1 * (middle - threshold)
+    low = min(low, threshold) - 0.1 * abs(middle - threshold)
     edges = np.linspace(low, max(high, threshold), 61)
     figure = _figure(8.0, 3.4)
     ax = _dressed(figure.add_subplot())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._common import missing_extra, reading
+from ..texts import coded_arrow
 from ._card import Card, Remote, check_counts, check_shape, hand_out
 
 __all__ = ["load_kddcup99"]
@@ -74,7 +75,7 @@ def load_kddcup99(*, return_X_y: bool = False, as_frame: bool = False, download_
     """
     table = _parsed(_REMOTE.locate(download_if_missing))
     data, names = _encoded(table)
-    label, label_names = _codes(table, "label")
+    label_names, label = coded_arrow(table["label"])
     target = (label == label_names.index("normal.")).astype(np.int64)
     check_shape("KDD Cup 1999", data.shape, (494021, 118))
     check_counts("KDD Cup 1999", target, (396743, 97278))
@@ -115,17 +116,8 @@ def _encoded(table: Any) -> tuple[np.ndarray, list[str]]:
             data[:, len(names)] = table[column].to_numpy()
             names.append(column)
             continue
-        codes, levels = _codes(table, column)
+        levels, codes = coded_arrow(table[column])
         check_shape(f"KDD Cup 1999 ({column})", (len(levels),), (_LEVELS[column],))
         data[np.arange(len(codes)), len(names) + codes] = 1
         names += [f"{column}={level}" for level in levels]
     return data, names
-
-
-def _codes(table: Any, column: str) -> tuple[np.ndarray, list[str]]:
-    """Return the codes (n,) into the sorted values of a text column, and these values."""
-    array = table[column].unify_dictionaries().combine_chunks()
-    found = array.dictionary.to_pylist()
-    levels = sorted(found)
-    place = np.array([levels.index(value) for value in found])
-    return place[array.indices.to_numpy()], levels
