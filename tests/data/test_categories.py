@@ -58,6 +58,19 @@ def test_it_is_the_encoder_of_scikit_learn(frame, kind, tmp_path):
         np.testing.assert_array_equal(rows, expected[index])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_columns_may_be_categories(frame, kind, tmp_path):
+    source = as_source(KINDS[kind](frame[NAMES], tmp_path), categories=NAMES)
+    expected = OneHotEncoder(sparse_output=False).fit_transform(frame[NAMES].astype(str))
+    assert source.dtype == np.float32
+    np.testing.assert_array_equal(source.take(np.arange(60)), expected)
+    for index, rows in source.blocks(7, np.random.default_rng(0)):
+        np.testing.assert_array_equal(rows, expected[index])
+    (tmp_path / "new").mkdir()
+    again = as_source(KINDS[kind](frame[:9], tmp_path / "new"), columns=[], categories=source.categories)
+    np.testing.assert_array_equal(again.take(np.arange(9)), expected[:9])
+
+
 def test_new_rows_get_the_columns_of_the_first(frame):
     first = as_source(frame, categories=NAMES)
     few = as_source(frame[:4], categories=first.categories)

@@ -35,10 +35,11 @@ def test_each_cluster_has_samples_and_rows_of_its_own(data, monkeypatch):
 
 def test_the_style_that_does_most_is_shown(data, monkeypatch):
     monkeypatch.setattr(galleries, "GMVAE_EPOCHS", {"digits": 2})
-    monkeypatch.setattr(galleries, "NETWORKS", {"dense": {"hidden": (16,), "latent_dim": 4, "w_dim": 3}})
+    small = {"hidden": (16,), "latent_dim": 4, "w_dim": 3}
+    monkeypatch.setattr(galleries, "DENSE", galleries.DENSE._replace(parameters=small))
     found = galleries.run_styles("digits/gmvae", 0, data)
     samples, styles = found["settings"]["pictures"]
     assert unpack(samples["images"]).shape == unpack(styles["images"]).shape == (10, galleries.COLUMNS, 8, 8)
-    model = GMVAE(10, **galleries.NETWORKS["dense"], collapse="ignore", random_state=0)
+    model = GMVAE(10, **small, collapse="ignore", random_state=0)
     model.set_params(training=Training(epochs=2, batch_size=256)).fit(data.rows)
     assert styles["title"].startswith(f"coordinate {np.argmax(model.style_effects())} ")

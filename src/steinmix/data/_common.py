@@ -13,7 +13,14 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 
-__all__ = ["keep_columns", "kept_dtype", "missing_extra", "not_numeric", "reading", "slices"]
+__all__ = ["NothingKept", "keep_columns", "kept_dtype", "missing_extra", "not_numeric", "reading", "slices"]
+
+
+class NothingKept(ConfigError):
+    """No column is left."""
+
+    def __init__(self) -> None:
+        super().__init__("Got `columns` and `exclude` that leave no column; expected at least one. Keep one.")
 
 
 def keep_columns(
@@ -26,7 +33,7 @@ def keep_columns(
     Raises
     ------
     ConfigError
-        If a column is unknown, or none is left.
+        If a column is unknown; `NothingKept` if none is left.
     """
     if columns is None and not len(exclude):
         return None
@@ -39,7 +46,7 @@ def keep_columns(
         )
     kept = [position[c] for c in (position if columns is None else columns) if c not in exclude]
     if not kept:
-        raise ConfigError("Got `columns` and `exclude` that leave no column; expected at least one. Keep one.")
+        raise NothingKept
     return kept
 
 

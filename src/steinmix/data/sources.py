@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .._typing import Source
 from ..errors import ConfigError, DataError
-from ._common import keep_columns
-from .arrays import NpySource, from_array, from_memmap, from_sparse, from_tensor
-from .categories import encoded
+from ._common import NothingKept, keep_columns
+from .arrays import ArraySource, NpySource, from_array, from_memmap, from_sparse, from_tensor
+from .categories import EncodedSource, encoded
 from .csv import from_csv
 from .frames import from_frame, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
@@ -90,13 +90,24 @@ def as_source(
     if twice := set(categories) & {*exclude, *(columns or ())}:
         raise ConfigError(f"Got {sorted(twice)} as categories and in `columns` or `exclude`; expected one of these.")
     if len(categories):
-        base = as_source(X, columns=columns, exclude=[*exclude, *(() if columns is not None else categories)])
-        known = categories if isinstance(categories, Mapping) else None
-        return encoded(base, coded_columns(X, categories), known)
+        return _with_categories(X, columns, exclude, categories)
     for accepts, wrap in _KINDS:
         if accepts(X):
             return wrap(X, columns, exclude)
     return from_array(X, columns, exclude)
+
+
+def _with_categories(
+    X: Any, columns: Sequence[Any] | None, exclude: Collection[Any], categories: Categories
+) -> EncodedSource:
+    try:
+        base = as_source(X, columns=columns, exclude=[*exclude, *(() if columns is not None else categories)])
+    except NothingKept:
+        base = None  # all columns are categories
+    coded = coded_columns(X, categories)
+    if base is None:
+        base = ArraySource(np.empty((len(next(iter(coded.values())).codes), 0), np.float32), kind="categories")
+    return encoded(base, coded, categories if isinstance(categories, Mapping) else None)
 
 
 def _unchanged(source: Source, columns: Sequence[Any] | None, exclude: Collection[Any]) -> Source:

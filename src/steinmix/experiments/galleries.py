@@ -14,7 +14,7 @@ import numpy as np
 from ..methods import GMVAE, GMVAECV, VaDE
 from ..random import Streams
 from ..training import Training
-from .gmvae import DENSE_EPOCHS, NETWORKS
+from .gmvae import NETWORKS
 from .pictures import gallery
 from .samples import Gallery, judged
 
@@ -23,7 +23,8 @@ __all__ = ["GMVAE_EPOCHS", "run_clusters", "run_styles"]
 COLUMNS = 8
 """Images of a component, at most."""
 
-GMVAE_EPOCHS = {"mnist": DENSE_EPOCHS, "usps": 60, "digits": 200}
+DENSE = NETWORKS["dense"]
+GMVAE_EPOCHS = {"mnist": DENSE.training.epochs, "usps": 60, "digits": 200}
 """Some thousand steps on small sets too."""
 
 VERSIONS: Mapping[str, type] = {"gmvae": GMVAE, "gmvae-cv": GMVAECV}
@@ -39,7 +40,7 @@ def run_clusters(row: str, seed: int, data: Gallery) -> dict[str, Any]:
 def run_styles(row: str, seed: int, data: Gallery) -> dict[str, Any]:
     """Fit the version of GMVAE that the row names; show samples, and what the coordinate of w does that does most."""
     name, _, version = row.partition("/")
-    model = VERSIONS[version](data.n_clusters, collapse="ignore", random_state=seed, **NETWORKS["dense"])
+    model = VERSIONS[version](data.n_clusters, collapse="ignore", random_state=seed, **DENSE.parameters)
     model.set_params(training=Training(epochs=GMVAE_EPOCHS[name], batch_size=256)).fit(data.rows)
     strongest = int(model.style_effects().argmax())
     shown = {
