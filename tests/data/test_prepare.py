@@ -95,15 +95,51 @@ def test_auto_by_kind_of_data(table):
     def same(a: Scaling, b: Scaling):
         return np.array_equal(a.shift, b.shift) and np.array_equal(a.scale, b.scale)
 
-    unit = np.abs(table) / np.abs(table).max()
+    unit = np.clip(table, 0, 1)
     grey = np.round(16 * unit)
+    lengths = np.abs(table) / np.abs(table).max()
     mixed = np.abs(table) * [1, 1, 1000]
-    for X, rule in [(unit, "none"), (grey, "range"), (table, "standard"), (mixed, "standard")]:
+    rules = [(unit, "none"), (grey, "range"), (lengths, "common"), (table, "standard"), (mixed, "standard")]
+    for X, rule in rules:
         assert same(auto(X), choose_scaling(stats_of(X), rule, X.dtype))
     images = auto((255 * unit).astype(np.uint8))
     assert np.all(images.shift == 0)
     assert np.all(images.scale == 255)
     assert np.all(auto(table > 0).scale == 1)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.01, 254.0])
+def test_auto_does_not_depend_on_the_unit(table, unit):
+    for X in (np.abs(table) / 10, np.clip(table, 0, 1), table):
+        expected, found = scaled(X, "auto")[1], scaled(unit * X, "auto")[1]
+        np.testing.assert_allclose(found - found.mean(0), expected - expected.mean(0), atol=1e-12)
+
+
+def test_what_crowds_at_the_ends(rng):
+    def crowds(X):
+        return stats_of(np.asarray(X, np.float64)).crowds_ends
+
+    assert crowds(rng.random((500, 4)) < [0.01, 0.3, 0.5, 0.99])
+    assert crowds(rng.beta(0.2, 0.2, size=(500, 4)))
+    assert not crowds(rng.random((500, 4)))
+    assert not crowds(rng.beta(2, 2, size=(500, 4)))
+    assert crowds(np.zeros((3, 2)))  # nothing between 0 and 1
+
+
+def test_common_is_one_scale_about_the_means(table):
+    scaling, Z = scaled(3 * table * [1, 2, 3] + 5, "common")
+    assert len(set(scaling.scale)) == 1
+    np.testing.assert_allclose(Z.mean(0), 0, atol=1e-12)
+    assert np.mean(Z.var(0)) == pytest.approx(1)
+    assert np.all(choose_scaling(stats_of(np.full((3, 2), 0.1)), "common", np.float64).scale == 1)
+
+
+def test_the_statistics_of_scaled_columns_are_those_of_the_scaled_rows(table):
+    for rule in ("standard", "range", "minmax", "common"):
+        scaling, Z = scaled(table, rule)
+        found, expected = scaling.statistics(stats_of(table)), stats_of(Z)
+        for name in ("minimum", "maximum", "mean", "variance"):
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-12)
 
 
 def test_shared_units_ignore_constant_columns():
@@ -123,9 +159,9 @@ def test_minmax_takes_every_column_to_the_unit_interval():
 
 def test_bad_rules_and_spreads():
     stats = stats_of(np.array([[1.0], [2.0]]))
-    with pytest.raises(ConfigError, match=r"'log'.*'auto', 'minmax', 'none', 'range', 'standard'"):
+    with pytest.raises(ConfigError, match=r"'log'.*'auto', 'common', 'minmax', 'none', 'range', 'standard'"):
         choose_scaling(stats, "log", np.float64)
     wide = stats_of(np.array([[0.0, 1.7e308], [1.0, -1.7e308]]))
-    for rule in ("standard", "range", "minmax"):
+    for rule in ("standard", "range", "minmax", "common"):
         with pytest.raises(DataError, match=r"Column \d spreads too far"):
             choose_scaling(wide, rule, np.float64)

@@ -318,7 +318,7 @@ def test_wrong_settings_are_named(blobs, changes, message):
 @pytest.fixture(scope="module")
 def styled():
     """A model whose components depend on w far more than training makes them."""
-    x = np.random.default_rng(0).random((50, 6))
+    x = np.random.default_rng(0).beta(0.3, 0.3, size=(50, 6))
     model = GMVAE(3, latent_dim=2, w_dim=4, hidden=(8,), collapse="ignore", training=Training(epochs=1), random_state=0)
     mixture = model.fit(x).module_.mixture
     with torch.no_grad():

@@ -307,7 +307,7 @@ def test_interpolation_is_the_decoded_line_between_two_means(rng):
     """By hand: equal steps in the latent space, the decoder, the likelihood's mean, the units of the data."""
     x = 5 * rng.random((60, 6)) + 2
     model = VaDE(3, latent_dim=2, hidden=(8,), start="kmeans", collapse="ignore", scaling="range", random_state=0)
-    model.set_params(training=Training(epochs=1)).fit(x)
+    model.set_params(training=Training(epochs=1), likelihood="bernoulli").fit(x)
     found = model.interpolate(2, 0, steps=5)
     module, preparation = model.module_, model.preparation_
     for i, row in enumerate(found):

@@ -89,10 +89,10 @@ class DeepEstimator(BaseEstimator, ABC):
     """Whether the terms are of batches that hold each distinct row once too, by way of `Batch.expand`."""
 
     @abstractmethod
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         """Check the parameters and resolve what was left open, as plain JSON values; `_module` needs no more than this.
 
-        `prepared` is the range of the prepared values.
+        `stats` are of the raw columns, `prepared` of the scaled ones.
         """
 
     @abstractmethod
@@ -177,8 +177,7 @@ class DeepEstimator(BaseEstimator, ABC):
             raise ConfigError(f"training.distinct_rows is set, and {type(self).__name__} has no use for it; unset it.")
         stats = column_statistics(source)
         scaling = choose_scaling(stats, self.scaling, source.dtype)
-        prepared = (np.stack([stats.minimum, stats.maximum]) - scaling.shift) / scaling.scale
-        plan = self._plan(source, stats, (float(prepared.min()), float(prepared.max())))
+        plan = self._plan(source, stats, scaling.statistics(stats))
         return Job(source, scaling, plan, training, stats.range_digest())
 
     def _launch(self, job: Job, seed: int, sibling: Loader | None = None) -> Launch:

@@ -251,7 +251,7 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     def _n_features_out(self) -> int:
         return self.plan_["latent_dim"]
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         check_choice("start", self.start, GIVEN_STARTS)
         for name, least in (("w_dim", 1), ("n_samples", 1)):
@@ -261,7 +261,8 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
                 check_at_least(name, getattr(self, name), 0)
         if self.free_bits is not None:
             check_at_least("free_bits", self.free_bits, 0.0)
-        plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, "learnt_gaussian")
+        unbounded = "learnt_gaussian" if self.image_shape is None else "gaussian"  # one number per pixel
+        plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, unbounded)
         chosen = None if self.training is None else self.training.epochs
         return plan | {
             "n_clusters": n_clusters,

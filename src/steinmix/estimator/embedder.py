@@ -12,6 +12,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._typing import Source
+from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
@@ -35,13 +36,13 @@ def network_sizes(n_rows: int) -> tuple[int, ...]:
 
 def coder_plan(
     source: Source,
-    prepared: tuple[float, float],
+    prepared: ColumnStatistics,
     latent_dim: int,
     hidden: Sequence[int] | None,
     likelihood: str | Likelihood,
     unbounded: str = "gaussian",
 ) -> dict[str, Any]:
-    """Resolve the choices of an encoder and decoder; `unbounded` names the likelihood for data that leave [0, 1].
+    """Resolve the choices of an encoder and decoder; `unbounded` names the likelihood where Bernoulli does not suit.
 
     Raises
     ------
@@ -69,20 +70,20 @@ def coder_arguments(plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _likelihood(wanted: str | Likelihood, prepared: tuple[float, float], unbounded: str) -> Likelihood:
-    inside = prepared[0] >= 0 and prepared[1] <= 1
+def _likelihood(wanted: str | Likelihood, prepared: ColumnStatistics, unbounded: str) -> Likelihood:
     if not isinstance(wanted, str):
         return wanted
-    if wanted == "auto":
-        return LIKELIHOODS["bernoulli" if inside else unbounded]()
+    if wanted == "auto":  # Bernoulli tells values apart at the ends, and hardly any between
+        return LIKELIHOODS["bernoulli" if prepared.within_unit and prepared.crowds_ends else unbounded]()
     if wanted not in LIKELIHOODS:
         raise ConfigError(
             f"likelihood is {wanted!r}; expected 'auto', {', '.join(map(repr, LIKELIHOODS))} or an object."
         )
-    if wanted == "bernoulli" and not inside:
+    if wanted == "bernoulli" and not prepared.within_unit:
+        low, high = prepared.range
         raise ConfigError(
             "the Bernoulli likelihood needs data in [0, 1]; after scaling they lie in "
-            f"[{prepared[0]:.4g}, {prepared[1]:.4g}]. Use scaling='range' or likelihood='gaussian'."
+            f"[{low:.4g}, {high:.4g}]. Use scaling='range' or likelihood='gaussian'."
         )
     return LIKELIHOODS[wanted]()
 

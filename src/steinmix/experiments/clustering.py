@@ -26,6 +26,7 @@ from ..methods import VAE, Autoencoder, VaDE
 from ..metrics import clustering_accuracy, clustering_scores
 from ..random import Streams
 from ..training import Callback, RunState, Training
+from . import xie2016
 from .pictures import latent_map
 
 __all__ = [
@@ -257,7 +258,7 @@ def _graph(task: Task, seed: int) -> Answer:
     )
 
 
-def _coded(coder: type, clusterer: Callable[[Task, int], Any]) -> Callable[[Task, int], Answer]:
+def _coded(coder: Callable[..., Any], clusterer: Callable[[Task, int], Any]) -> Callable[[Task, int], Answer]:
     """Return a method of two stages: a network of the seed's own, then a clusterer on its codes."""
 
     def method(task: Task, seed: int) -> Answer:
@@ -306,6 +307,7 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "graph": _graph,
     "untrained": deep(VaDE, Training(epochs=0), **UNTRAINED),
     "dense-ae+k-means": _coded(Autoencoder, _k_means),
+    "dec-ae+k-means": _coded(xie2016.autoencoder, _k_means),
     "ae+gmm": _coded(Autoencoder, gaussian_mixture),
     "ae+gmm-full": _coded(Autoencoder, _full_mixture),
     "vae+gmm": _coded(VAE, gaussian_mixture),

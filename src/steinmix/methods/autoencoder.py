@@ -61,10 +61,10 @@ class Autoencoder(EmbedderShell):
     hidden : sequence of int, optional
         Widths of the encoder's hidden layers, mirrored in the decoder; None sizes them by the number of rows.
     likelihood : {"auto", "bernoulli", "gaussian"} or Likelihood, default="auto"
-        "auto" takes Bernoulli for prepared data inside [0, 1], else Gaussian.
+        "auto" takes Bernoulli for prepared data that crowd at 0 and 1 (grey values, bits), else Gaussian.
     pretraining : Pretraining, optional
         Noise and layer-wise epochs; ``training.epochs`` sets the end-to-end epochs.
-    scaling : {"auto", "none", "standard", "range"}, default="auto"
+    scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
         How columns are scaled on the way in; "auto" looks at their type and range.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
@@ -99,7 +99,7 @@ class Autoencoder(EmbedderShell):
         self.training = training
         self.random_state = random_state
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         return coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> _Denoiser:

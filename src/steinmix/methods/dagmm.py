@@ -229,7 +229,7 @@ class DAGMM(DetectorShell):
         fitted to the codes of the pretrained network, which then cannot draw all rows into one component.
     contamination : float, default=0.1
         Share of the training rows below the threshold, between 0 and 0.5.
-    scaling : {"minmax", "standard", "none", "range", "auto"}, default="minmax"
+    scaling : {"minmax", "standard", "none", "common", "range", "auto"}, default="minmax"
         How columns are scaled on the way in, by the training rows alone. The relative distance has the norm of the
         row below the line, so scaled rows should not lie around zero.
     training : Training, optional
@@ -309,7 +309,7 @@ class DAGMM(DetectorShell):
         self.selection = selection
         self.random_state = random_state
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         mixture = check_choice("mixture", self.mixture, ("auto", "network", "nvi", *FACTORS))
         check_choice("start", self.start, (*STARTS, "uniform"))
         if mixture == "auto":

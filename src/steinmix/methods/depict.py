@@ -50,7 +50,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._typing import RandomState, Source
-from ..data.prepare import ColumnStatistics
+from ..data.prepare import ColumnStatistics, shares_unit
 from ..diversify import Diversifier
 from ..errors import ConfigError
 from ..estimator import (
@@ -205,7 +205,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         Epochs on the labels of the start; None takes half as many as the main phase has.
     tol : float, default=0.001
         The main phase ends when fewer rows than this share change their label in an epoch; 0 goes on to the end.
-    scaling : {"auto", "none", "standard", "range"}, default="auto"
+    scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
         How columns are scaled on the way in; "auto" looks at their type and range.
     collapse : {"warn", "raise", "ignore"}, default="warn"
         What to do when a cluster ends without a row.
@@ -301,7 +301,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
     def _n_features_out(self) -> int:
         return self.plan_["latent_dim"]
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         for name, known in (("head", HEADS), ("target", TARGETS), ("start", STARTS), ("force", FORCES)):
             check_choice(name, getattr(self, name), known)
         if self.force == "likelihood" and self.head != "gaussian":
@@ -310,14 +310,14 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         latent_dim = n_clusters if self.latent_dim is None else self.latent_dim
         plan = coder_plan(source, prepared, latent_dim, self.hidden, "gaussian")
         del plan["likelihood"]
-        bounded = prepared[0] >= 0 and prepared[1] <= 1
+        bounded = prepared.within_unit
         chosen = None if self.training is None else self.training.epochs
         return plan | {
             "smoothing_epochs": smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen),
             "latent_dim": int(latent_dim),  # a code may be wider than a table
             "n_clusters": n_clusters,
             "bounded": bounded,
-            "image_shape": image_layout(self.image_shape, source.n_features, bounded),
+            "image_shape": image_layout(self.image_shape, source.n_features, bounded or shares_unit(stats)),
             "pretraining_epochs": plan["epochs"],
             "epochs": epochs_for_steps(4000, source.n_rows, most=60),
         }

@@ -77,7 +77,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional
         `NSVGD`, `Pairwise`, `LogDet`; None for plain maximum likelihood.
-    scaling : {"standard", "none", "range", "auto"}, default="standard"
+    scaling : {"standard", "none", "common", "range", "minmax", "auto"}, default="standard"
         How columns are scaled before training; densities and samples are in the units of the data all the same.
     collapse : {"warn", "raise", "ignore"}, default="warn"
         What to do when a component ends without a row.
@@ -149,7 +149,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
         self.selection = selection
         self.random_state = random_state
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         check_choice("covariance_type", self.covariance_type, COVARIANCES)
         check_choice("start", self.start, STARTS)
         return {

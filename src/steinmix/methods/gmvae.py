@@ -105,7 +105,8 @@ class GMVAE(ConditionalShell):
         Height, width and channels of the image in a row, read line by line: the convolutions of the paper with batch
         normalisation are used. None uses dense layers.
     likelihood : {"auto", "bernoulli", "gaussian", "learnt_gaussian"} or Likelihood, default="auto"
-        "auto" takes Bernoulli for prepared data inside [0, 1], else a normal whose variance is learnt.
+        "auto" takes Bernoulli for prepared data that crowd at 0 and 1 (grey values, bits), else a normal with learnt
+        variance.
     start : {"random", "graph", "kmeans", "linkage"}, default="random"
         Where clusters come from: "random" is the papers' way, from the random networks. The others pretrain an
         autoencoder, cluster its codes, and begin from those clusters, which "graph" makes smooth first from 1,000 rows
@@ -117,7 +118,7 @@ class GMVAE(ConditionalShell):
         Of such a start.
     diversifier : Diversifier, optional
         Acts on the heads of the components: `NSVGD(alpha=...)` keeps them apart.
-    scaling : {"auto", "none", "standard", "range"}, default="auto"
+    scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
         How columns are scaled on the way in; "auto" looks at their type and range.
     collapse : {"warn", "raise", "ignore"}, default="warn"
         What to do when a cluster ends without a row.

@@ -185,7 +185,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     hidden : sequence of int, optional
         Widths of the encoder's hidden layers; None sizes them by the number of rows (500-500-2000 from 20,000 up).
     likelihood : {"auto", "bernoulli", "gaussian"} or Likelihood, default="auto"
-        "auto" takes Bernoulli for prepared data inside [0, 1], else Gaussian.
+        "auto" takes Bernoulli for prepared data that crowd at 0 and 1 (grey values, bits), else Gaussian.
     start : {"graph", "em", "kmeans", "linkage", "random"}, default="graph"
         How the mixture is started; "linkage" is Ward's.
     smoothing_epochs : int, optional
@@ -206,7 +206,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         Epochs with q(c|x) held at the start's labels; None takes as many as the main phase has.
     warm_up_epochs : int, default=0
         Epochs, from the anchor phase on, over which the weight of the four terms beside the reconstruction rises to 1.
-    scaling : {"auto", "none", "standard", "range"}, default="auto"
+    scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
         How columns are scaled on the way in; "auto" looks at their type and range.
     collapse : {"warn", "raise", "ignore"}, default="warn"
         What to do when a cluster ends without a row, when the start or the anchor phase leaves all rows in one, or
@@ -299,7 +299,7 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     def _n_features_out(self) -> int:
         return self.plan_["latent_dim"]
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         check_choice("start", self.start, STARTS)
         check_choice("responsibilities", self.responsibilities, RESPONSIBILITIES)
         check_at_least("warm_up_epochs", self.warm_up_epochs, 0)

@@ -75,7 +75,7 @@ class VAE(EmbedderShell):
     likelihood : {"auto", "bernoulli", "gaussian"} or Likelihood, default="auto"
     pretraining : Pretraining, optional
         Denoising pretraining before; None leaves it out.
-    scaling : {"auto", "none", "standard", "range"}, default="auto"
+    scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
         How columns are scaled on the way in; "auto" looks at their type and range.
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
@@ -105,7 +105,7 @@ class VAE(EmbedderShell):
         self.training = training
         self.random_state = random_state
 
-    def _plan(self, source: Source, stats: ColumnStatistics, prepared: tuple[float, float]) -> dict[str, Any]:
+    def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         return coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> _VAEModule:
