@@ -305,8 +305,8 @@ def test_looking_on_does_not_move_batch_norms(blobs):
         ({"free_bits": float("nan")}, "free_bits"),
         ({"latent_dim": 0}, "latent_dim"),
         ({"image_shape": (3, 3)}, "image_shape"),
-        ({"image_shape": (2, 3)}, "one number per pixel"),
-        ({"image_shape": (2, 3), "likelihood": "gaussian"}, "square images"),
+        ({"image_shape": (2, 3), "likelihood": "learnt_gaussian"}, "one number per pixel"),
+        ({"image_shape": (2, 3)}, "square images"),
         ({"likelihood": "poisson"}, "likelihood"),
     ],
 )
