@@ -38,7 +38,9 @@ def test_flags_are_those_of_the_procedure(cli, fit, parts, tmp_path, rate):
     assert list(found) == ["row", "score", "pvalue", "flag"]
     assert np.array_equal(found["pvalue"], p)
     assert np.array_equal(found["flag"], false_discovery_control(p, rate))
-    assert json.loads(text)["flagged"] == sum(found["flag"])
+    told = json.loads(text)
+    assert told["flagged"] == sum(found["flag"])
+    assert told["fewest flags"] == {0.05: 8, 0.3: 2}[rate]  # 15 rows, by 40
     if rate == 0.3:
         assert found["flag"][-5:] == [1] * 5
 
@@ -48,3 +50,10 @@ def test_a_rate_needs_rows_to_calibrate_with(refused, fit, parts):
     assert "--rate needs --calibration" in refused("score", run, parts["new"], "--rate", "0.1")
     assert "rate" in refused("score", run, parts["new"], "--rate", "2", "--calibration", parts["normal"])
     assert "no file" in refused("score", run, parts["new"], "--calibration", "nothing.csv")
+
+
+def test_rows_too_few_to_flag_anything_are_told(cli, fit, parts, tmp_path):
+    run, _ = fit(parts["fit"])
+    np.save(tmp_path / "few.npy", np.load(parts["normal"])[:10])
+    _, text, _ = cli("score", run, parts["new"], "--calibration", tmp_path / "few.npy")
+    assert "none possible" in text

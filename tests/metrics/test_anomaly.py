@@ -127,6 +127,14 @@ def test_false_discovery_control_is_the_step_up_rule(rng):
     assert not metrics.false_discovery_control([0.5, 0.9], 0.1).any()
 
 
+@pytest.mark.parametrize(("n", "k", "rate"), [(15, 40, 0.05), (300, 99, 0.1), (7, 3, 0.3), (1000, 400, 0.05)])
+def test_flags_come_in_numbers_or_not_at_all(n, k, rate):
+    fewest = metrics.fewest_discoveries(n, k, rate)
+    for odd in range(1, n + 1):
+        p = metrics.conformal_pvalues(np.r_[np.ones(odd), np.zeros(n - odd)], np.full(k, 0.5))
+        assert metrics.false_discovery_control(p, rate).any() == (odd >= fewest)
+
+
 def test_flags_are_wrong_as_rarely_as_promised(rng):
     shares = []
     for _ in range(200):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
-from ..metrics import conformal_pvalues, false_discovery_control
+from ..metrics import conformal_pvalues, false_discovery_control, fewest_discoveries
 from .inputs import open_like
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
@@ -24,7 +24,8 @@ _DESCRIPTION = """\
 Score every row of DATA by the model's log-density, or a lower bound of it: high is normal, low is unusual.
 With -o the scores are written as row, score; the summary is printed in any case.
 With --calibration each row gets a p-value for being as normal as those, whatever the model is worth, and a flag: of the
-rows flagged at most the share --rate is as normal, in the mean."""
+rows flagged at most the share --rate is as normal, in the mean. The fewer the rows to calibrate with, the more flags it
+takes to give any: the summary says how many."""
 
 LOWEST, RATE = 5, 0.05
 
@@ -41,12 +42,15 @@ def run(argv: Sequence[str]) -> None:
     opened = [open_like(word, fitted.feature_names, left_out, fitted.categories).rows for word in words]
     found, *normal = [np.concatenate([block for _, block in scores(model, rows)]) for rows in opened]
     columns = {"row": np.arange(len(found)), "score": found}
+    told: dict[str, Any] = {}
     for rows in normal:
-        columns |= _judged(found, rows, options.rate or RATE)
+        rate = options.rate or RATE
+        columns |= _judged(found, rows, rate)
+        told = _flags(columns["flag"], len(rows), rate)
     if target is not None:
         with new_table(target, len(found)) as table:
             table.append(columns)
-    summary = _summary(columns) | ({} if target is None else {"written": str(target)})
+    summary = _summary(found) | told | ({} if target is None else {"written": str(target)})
     if options.json:
         print_json(summary)
     elif not options.quiet:
@@ -68,13 +72,17 @@ def _judged(found: np.ndarray, normal: np.ndarray, rate: float) -> dict[str, np.
     return {"pvalue": p, "flag": false_discovery_control(p, rate).astype(np.int64)}
 
 
-def _summary(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    found = columns["score"]
+def _flags(flags: np.ndarray, n_normal: int, rate: float) -> dict[str, Any]:
+    """Return how many rows are flagged, and how many have to stand out before any can be."""
+    fewest = fewest_discoveries(len(flags), n_normal, rate)
+    return {"flagged": int(flags.sum()), "fewest flags": fewest if fewest <= len(flags) else "none possible"}
+
+
+def _summary(found: np.ndarray) -> dict[str, Any]:
     quantiles = np.quantile(found, [0, 0.01, 0.5, 1]).tolist()
     names = ("lowest", "1 % quantile", "median", "highest")
     lowest = np.argsort(found, kind="stable")[:LOWEST].tolist()
-    summary = {"rows": len(found), "mean": float(found.mean()), **dict(zip(names, quantiles)), "lowest rows": lowest}
-    return summary | ({"flagged": int(columns["flag"].sum())} if "flag" in columns else {})
+    return {"rows": len(found), "mean": float(found.mean()), **dict(zip(names, quantiles)), "lowest rows": lowest}
 
 
 def _parser() -> Parser:

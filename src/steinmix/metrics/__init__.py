@@ -12,6 +12,7 @@ from .anomaly import (
     consensus_scores,
     detection_scores,
     false_discovery_control,
+    fewest_discoveries,
     marks_outliers,
     precision_recall_f1,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "effective_components",
     "exemplar_accuracy",
     "false_discovery_control",
+    "fewest_discoveries",
     "knn_error",
     "marks_outliers",
     "mode_recovering_error",

@@ -6,6 +6,8 @@ A score is high for abnormal rows. In the labels 1 (or True) is an anomaly, 0 a 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -20,6 +22,7 @@ __all__ = [
     "consensus_scores",
     "detection_scores",
     "false_discovery_control",
+    "fewest_discoveries",
     "marks_outliers",
     "precision_recall_f1",
 ]
@@ -256,6 +259,32 @@ def false_discovery_control(pvalues: ArrayLike, rate: float = 0.1) -> np.ndarray
     order = np.sort(p)
     passed = np.flatnonzero(order <= rate * np.arange(1, len(p) + 1) / len(p))
     return p <= order[passed[-1]] if len(passed) else np.zeros(len(p), dtype=bool)
+
+
+def fewest_discoveries(n_rows: int, n_calibration: int, rate: float) -> int:
+    r"""Return the least number of rows, other than none, that `false_discovery_control` flags by conformal p-values.
+
+    No p-value of `conformal_pvalues` is below :math:`1 / (k + 1)` for k calibration rows, so r rows are flagged only if
+    :math:`1 / (k + 1) \le r\,\mathrm{rate} / n`: flags come in such numbers or not at all.
+
+    Parameters
+    ----------
+    n_rows, n_calibration : int
+        Rows that are judged, and those they are judged by.
+    rate : float
+        Of `false_discovery_control`.
+
+    Returns
+    -------
+    int
+        More than `n_rows` if nothing can be flagged.
+
+    Examples
+    --------
+    >>> fewest_discoveries(1000, 400, 0.05)
+    50
+    """
+    return math.ceil(n_rows / (rate * (n_calibration + 1)))
 
 
 def consensus_scores(scores: ArrayLike, reference: ArrayLike) -> np.ndarray:
