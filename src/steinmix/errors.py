@@ -17,6 +17,7 @@
     SteinmixWarning        (UserWarning)
     ├── UnboundedWarning                  F + alpha H has no maximum
     ├── DivergedWarning                   some restarts became NaN or infinite
+    ├── NamesWarning                      the names of columns may be a row
     ├── UnknownCategoryWarning            new rows have categories the model was not fitted on
     └── CollapseWarning                   clusters died during training
 
@@ -33,6 +34,7 @@ __all__ = [
     "DivergedError",
     "DivergedWarning",
     "ModelFileError",
+    "NamesWarning",
     "NoParticlesError",
     "SteinmixError",
     "SteinmixWarning",
@@ -122,6 +124,10 @@ class CollapseWarning(SteinmixWarning):
 
 class DivergedWarning(SteinmixWarning):
     """Some restarts became NaN or infinite and were dropped; the others went on."""
+
+
+class NamesWarning(SteinmixWarning):
+    """The first line of a file was read as names, though numbers such as 2.5 stand in it."""
 
 
 class UnknownCategoryWarning(SteinmixWarning):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from steinmix.data import as_source, csv, streams
-from steinmix.errors import ConfigError, DataError
+from steinmix.errors import ConfigError, DataError, NamesWarning
 
 pytest.importorskip("pyarrow")
 
@@ -47,6 +47,12 @@ def test_without_a_header(tmp_path, table, check_source):
 def test_a_header_of_column_numbers_is_a_header(tmp_path, table, check_source):
     source = as_source(write(tmp_path / "x.csv", table, header="0,1,2"))
     check_source(source, table)
+
+
+def test_a_first_line_that_may_be_a_row_is_told(tmp_path):
+    (tmp_path / "x.csv").write_text("tcp,1,2.5\nudp,3,4\n")
+    with pytest.warns(NamesWarning, match=r"numbers such as '2.5' in its first line"):
+        as_source(tmp_path / "x.csv", exclude=["tcp"])
 
 
 def test_whole_numbers_then_others(tmp_path, monkeypatch, check_source):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import warnings
 from collections.abc import Collection, Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, NamesWarning
 from ._common import keep_columns, missing_extra, not_numeric, reading
 from .streams import StreamedSource, stack_scalars
 
@@ -42,6 +44,11 @@ class CsvSource(StreamedSource):
         If there is no such file, it is damaged or empty, values are missing, or columns are not numbers.
     ConfigError
         If pyarrow is not installed.
+
+    Warns
+    -----
+    NamesWarning
+        If numbers that are not whole stand among the names: they may be a row.
     """
 
     def __init__(self, path: Path, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> None:
@@ -51,7 +58,8 @@ class CsvSource(StreamedSource):
         positions = list(range(len(first))) if kept is None else kept
         # Without a header pyarrow calls the columns f0, f1, ...
         self._columns = [first[i] if self._header else f"f{i}" for i in positions]
-        _check_names(self._columns, first if self._header else None, path)
+        if self._header:
+            _check_names(self._columns, first, path)
         self._types = self._inferred_types(path)
         super().__init__(path, 0, len(positions), np.float64, self._columns if self._header else None, "csv")
         self.n_rows = sum(len(piece) for _, piece in self._pieces(None, None))
@@ -104,8 +112,8 @@ def _first_line(path: Path) -> list[str]:
     return line
 
 
-def _check_names(chosen: list[str], names: list[str] | None, path: Path) -> None:
-    if names is not None and len(set(names)) < len(names):
+def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
+    if len(set(names)) < len(names):
         text = "expected unique names in its first line. Rename them, or put names above the rows if there are none"
         raise DataError(f"{path} has several columns of one name; {text}.")
     if "" in chosen and len(chosen) > 1:
@@ -113,6 +121,10 @@ def _check_names(chosen: list[str], names: list[str] | None, path: Path) -> None
             f"{path} has a column without a name, often a row index; expected a name for each column. "
             "Leave it out with exclude=[''], or name it."
         )
+    numbers = [name for name in names if _is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
+    if numbers:
+        text = f"{path} has numbers such as {numbers[0]!r} in its first line, which was read as names; if it is a row,"
+        warnings.warn(f"{text} write a line of names above it.", NamesWarning, stacklevel=5)
 
 
 def _is_number(text: str) -> bool:
