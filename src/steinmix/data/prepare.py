@@ -155,7 +155,7 @@ def choose_scaling(stats: ColumnStatistics, rule: str, dtype: Any) -> Scaling:
     ----------
     stats : ColumnStatistics
         Arrays (f,).
-    rule : {'none', 'standard', 'minmax', 'range', 'auto'}
+    rule : {'auto', 'none', 'standard', 'common', 'range', 'minmax'}
         See the module's table.
     dtype : numpy.dtype
         Type of the rows.
