@@ -42,15 +42,15 @@ def run(argv: Sequence[str]) -> None:
     opened = [open_like(word, fitted.feature_names, left_out, fitted.categories).rows for word in words]
     found, *normal = [np.concatenate([block for _, block in scores(model, rows)]) for rows in opened]
     columns = {"row": np.arange(len(found)), "score": found}
-    told: dict[str, Any] = {}
+    summary = _summary(found)
     for rows in normal:
         rate = options.rate or RATE
         columns |= _judged(found, rows, rate)
-        told = _flags(columns["flag"], len(rows), rate)
+        summary |= _flags(columns["flag"], len(rows), rate)
     if target is not None:
         with new_table(target, len(found)) as table:
             table.append(columns)
-    summary = _summary(found) | told | ({} if target is None else {"written": str(target)})
+        summary["written"] = str(target)
     if options.json:
         print_json(summary)
     elif not options.quiet:

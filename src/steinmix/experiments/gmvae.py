@@ -7,9 +7,9 @@ test images, and Hungarian accuracy and purity, which are stricter and not. Noth
 
 ``--network dense`` (the default) is the small version for two cores: two hidden layers of 500, x and w of 10 numbers,
 batches of 256, Adam at 1e-3, 10 epochs; ``long`` is that network for the papers' 100 epochs, the rate falling along a
-cosine. ``--network conv`` is the paper's: convolutions with batch normalisation, x of
-200 and w of 150 numbers, batches of 50, Adam at 1e-4, 100 epochs; ``brief`` is that network in batches of 200 with Adam
-at 1e-3, 15 epochs, a twenty-seventh of the steps. Rows with ``+free`` add the free bits and the warm-up that are the
+cosine. ``--network conv`` is the paper's: convolutions with batch normalisation, x of 200 and w of 150 numbers, batches
+of 50, Adam at 1e-4, 100 epochs; ``brief`` is that network in batches of 200 with Adam at 1e-3, 15 epochs, a
+twenty-seventh of the steps. Rows with ``+free`` add the free bits and the warm-up that are the
 estimator's defaults; the paper has neither on MNIST. Rows with ``+graph`` begin from smoothed clusters of a neighbour
 graph, which are the library's and not the paper's.
 """
