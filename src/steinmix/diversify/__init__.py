@@ -3,6 +3,7 @@
 from .bandwidths import Fixed, Median, MedianLog, MedianSquaredWithZeros
 from .base import Diversifier, NoDiversity
 from .features import MeansOnly, Standardised, Wasserstein
+from .function_space import FunctionSpace, in_function_space
 from .kernels import IMQ, RBF, Identity
 from .nsvgd import NSVGD
 from .penalties import LogDet, Pairwise
@@ -14,6 +15,7 @@ __all__ = [
     "RBF",
     "Diversifier",
     "Fixed",
+    "FunctionSpace",
     "Identity",
     "LogDet",
     "MeansOnly",
@@ -25,4 +27,5 @@ __all__ = [
     "Pairwise",
     "Standardised",
     "Wasserstein",
+    "in_function_space",
 ]

@@ -36,7 +36,7 @@ from ..errors import ConfigError
 from ..numerics.kernels import about_first
 from .kernels import RBF, Kernel
 
-__all__ = ["MeansOnly", "Standardised", "Wasserstein"]
+__all__ = ["MeansOnly", "OnFeatures", "Standardised", "Wasserstein"]
 
 SMALLEST_SPREAD = 1e-6
 """Of a block whose components are all alike; below it units would be made of rounding errors."""
@@ -65,18 +65,22 @@ class _OfFamily(Configuration, ABC):
 
 
 @dataclass
-class _OnFeatures(_OfFamily):
+class OnFeatures(_OfFamily):
     """Kernel at features that depend on theta coordinate by coordinate; it holds (m, m) matrices."""
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``."""
+        k, away = self.parts(theta)
+        phi = k @ ascent + strength * away
+        return phi / k.sum(-1, keepdim=True) if normalised else phi
+
+    def parts(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Return K ``(*r, m, m)`` and :math:`\sum_j \nabla_{\theta_j} k(\theta_j, \theta_i)`, ``(*r, m, p)``."""
         features, slopes = self._features(theta)
         k, w = self.kernel.matrices(features)
         near = about_first(features)
         # sum_j w_ij f'_j (f_i - f_j)
-        away = near * (w @ slopes) - w @ (slopes * near)
-        phi = k @ ascent + strength * away
-        return phi / k.sum(-1, keepdim=True) if normalised else phi
+        return k, near * (w @ slopes) - w @ (slopes * near)
 
     @abstractmethod
     def _features(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +88,7 @@ class _OnFeatures(_OfFamily):
 
 
 @dataclass
-class Wasserstein(_OnFeatures):
+class Wasserstein(OnFeatures):
     r"""Kernel over the components as distributions: at :math:`f = [\mu, \sigma]`, or :math:`[\mu, L]` with Cholesky.
 
     The distance of features is the root mean square distance of draws :math:`\mu + L \epsilon` that share their noise.
@@ -106,7 +110,7 @@ class Wasserstein(_OnFeatures):
 
 
 @dataclass
-class Standardised(_OnFeatures):
+class Standardised(OnFeatures):
     r"""Kernel at blocks, means and scales, each divided by its own spread over the components.
 
     The spread is the root mean square deviation of a block from the components' mean. So units of a block do not matter

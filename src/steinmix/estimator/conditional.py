@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
-from ..diversify import Diversifier
+from ..diversify import Diversifier, in_function_space
 from ..errors import ConfigError
 from ..mixtures import Components, ConditionalMixture
 from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers, side_by_side
@@ -294,9 +294,11 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
         free_bits = FREE_SHARE * math.log(self.n_clusters) if self.free_bits is None else float(self.free_bits)
         bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits)
 
+        diversifier = in_function_space(self.diversifier, module.mixture.values)
+
         def phase(name: str, epochs: int, before: Callable[[], None] | None, warm_up: int = 0, **how: bool) -> Phase:
             particles = module.mixture.particles()
-            objective = Objective(partial(bound, **how), without_smoother(module), particles, self.diversifier)
+            objective = Objective(partial(bound, **how), without_smoother(module), particles, diversifier)
             return Phase(name, epochs, [objective], before=before, before_epoch=module.warming(warm_up))
 
         if self.start == "random":

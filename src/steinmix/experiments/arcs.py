@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from ..data.datasets import load_arcs
-from ..diversify import NSVGD, NormalPrior
+from ..diversify import NSVGD, RBF, FunctionSpace, NormalPrior, Wasserstein
 from ..errors import CollapseWarning
 from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose
@@ -42,7 +42,11 @@ SHOWN = 500
 PAPER: dict[str, Any] = {"free_bits": 0.0, "warm_up": 0}
 FREE = {"free_bits": FREE_BITS}
 WARM = {"warm_up": EPOCHS // 2}
-STEIN = {"diversifier": NSVGD(alpha=10.0, prior=NormalPrior(0.0, 1.0))}
+ON_WEIGHTS = FunctionSpace(Wasserstein(RBF(), family="unit"), values=torch.Tensor.clone)
+"""The plain kernel, on heads as bare numbers."""
+STEIN = {"diversifier": NSVGD(alpha=1.0, prior=NormalPrior(0.0, 3.0))}
+WEAK_STEIN = {"diversifier": NSVGD(alpha=0.1, kernel=RBF("median_log"), prior=NormalPrior(0.0, 3.0))}
+STEIN_ON_WEIGHTS = {"diversifier": NSVGD(alpha=10.0, kernel=ON_WEIGHTS, prior=NormalPrior(0.0, 1.0))}
 
 
 def _cv(eta: float, alpha: float) -> dict[str, Any]:
@@ -59,11 +63,14 @@ ROWS: Mapping[str, tuple[type, dict[str, Any]]] = {
     "gmvae-cv-1-0+free-bits": (GMVAECV, _cv(1.0, 0.0) | FREE),
     "gmvae-cv-1-0+free-bits+warm-up": (GMVAECV, _cv(1.0, 0.0) | FREE | WARM),
     "gmvae-cv-1-0+nsvgd": (GMVAECV, _cv(1.0, 0.0) | STEIN),
+    "gmvae-cv-1-0+nsvgd-weights": (GMVAECV, _cv(1.0, 0.0) | STEIN_ON_WEIGHTS),
     "gmvae": (GMVAE, PAPER),
     "gmvae+warm-up": (GMVAE, PAPER | WARM),
     "gmvae+free-bits": (GMVAE, PAPER | FREE),
     "gmvae+free-bits+warm-up": (GMVAE, PAPER | FREE | WARM),
     "gmvae+nsvgd": (GMVAE, PAPER | STEIN),
+    "gmvae+nsvgd+warm-up": (GMVAE, PAPER | WEAK_STEIN | WARM),
+    "gmvae+nsvgd-weights": (GMVAE, PAPER | STEIN_ON_WEIGHTS),
 }
 """Name -> estimator and settings; the numbers of the first version are eta and alpha."""
 

@@ -150,7 +150,7 @@ class GMVAECV(ConditionalShell):
     pretraining : Pretraining, optional
         Of such a start.
     diversifier : Diversifier, optional
-        Acts on the heads of the components: `NSVGD(alpha=...)` keeps them apart.
+        Acts on the heads of the components and sees what they give: `NSVGD(alpha=...)` keeps them apart.
     scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
         How columns are scaled on the way in; "auto" looks at their type and range.
     collapse : {"warn", "raise", "ignore"}, default="warn"

@@ -12,12 +12,15 @@ from torch.nn import functional as F
 from ..numerics.densities import LOG_2PI, diagonal_log_prob, normal_kl
 from ..numerics.fused import tanh
 from ..numerics.precision import widened
+from ..random import fixed_generator
 from .base import AbstractMixture
 from .gaussian import weighted_moments
 
 __all__ = ["Components", "ConditionalMixture"]
 
 LOG_VAR_RANGE = (-8.0, 8.0)
+N_DRAWS = 16
+"""Of w, at which diversifiers compare components."""
 
 
 class Components(NamedTuple):
@@ -33,6 +36,7 @@ class ConditionalMixture(AbstractMixture):
     r"""Uniform mixture of :math:`N(w; 0, I)\, N(z; \mu_c(w), \mathrm{diag}\,\sigma_c^2(w))` over points [z, w].
 
     One tanh layer of w, common to all, carries m pairs of linear heads. A particle is one pair: its weights and biases.
+    `steinmix.diversify.in_function_space` lets a diversifier see `values` of it, the components, in their place.
     With zero weights it is a `DiagonalMixture` of z, beside an independent w.
 
     Parameters
@@ -46,6 +50,8 @@ class ConditionalMixture(AbstractMixture):
         biases set the components apart at w = 0.
     """
 
+    draws: Tensor
+
     def __init__(self, n_components: int, n_code: int, n_style: int, hidden: int, generator: torch.Generator) -> None:
         super().__init__(n_components, n_code + n_style, learn_weights=False)
         self.n_code, self.n_style = n_code, n_style
@@ -57,6 +63,8 @@ class ConditionalMixture(AbstractMixture):
         self.weight, self.bias = drawn(n_style, hidden, n_style), drawn(n_style, hidden)
         self.head_weight = drawn(hidden, n_components, 2 * n_code, hidden)
         self.head_bias = drawn(hidden, n_components, 2 * n_code)
+        draws = torch.randn(N_DRAWS, n_style, generator=fixed_generator())
+        self.register_buffer("draws", draws, persistent=False)
 
     def components(self, w: Tensor) -> Components:
         """Return means and log-variances (*r, b, m, d) at `w` (*r, b, w)."""
@@ -81,6 +89,14 @@ class ConditionalMixture(AbstractMixture):
 
     def component_parameters(self) -> list[nn.Parameter]:
         return [self.head_bias, self.head_weight]
+
+    def values(self, theta: Tensor) -> Tensor:
+        """Return means, then log-variances, (m, 32 d), that heads `theta` (m, p) give at 16 fixed draws of w."""
+        with torch.no_grad():
+            hidden = tanh(F.linear(self.draws, self.weight, self.bias))
+        bias, weight = theta.split([2 * self.n_code, theta.shape[-1] - 2 * self.n_code], dim=-1)
+        heads = bias.unsqueeze(-1) + weight.unflatten(-1, (2 * self.n_code, -1)) @ hidden.T
+        return heads.flatten(-2)
 
     def component_means(self) -> Tensor:
         """Return the means of z at w = 0, (m, d)."""

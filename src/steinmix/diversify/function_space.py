@@ -1,0 +1,112 @@
+r"""Particles seen as the functions that they make.
+
+Where a component is the output of a network, its particle, the weights of a head, says little: weights move far apart
+in directions that no input excites, while the components they make stay one. A kernel can look at what the head gives
+at some inputs instead. With `values` :math:`u = A \theta`, linear and the same for all particles, and features
+:math:`f(u)`,
+
+.. math:: k(\theta, \theta') = \kappa(f(A\theta), f(A\theta')), \qquad
+          \nabla_{\theta_j} k(\theta_j, \theta_i) = A^\top \big( f'(u_j) \odot w_{ij} (f(u_i) - f(u_j)) \big),
+
+which is the gradient of `steinmix.diversify.features`, pulled back. The gradients of F that are smoothed stay those
+with respect to theta. Kernels on function values are those of Z. Wang, T. Ren, J. Zhu, B. Zhang, *Function Space
+Particle Optimization for Bayesian Neural Networks*, ICLR 2019 (key ``wang2019function``), which pulls back by the
+Jacobian of particle i in place of j; here f bends, and that way is the weaker one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._params import Configuration
+from ..errors import ConfigError
+from .base import Diversifier
+from .features import OnFeatures, Wasserstein
+from .penalties import LogDet
+
+__all__ = ["FunctionSpace", "in_function_space"]
+
+
+@dataclass
+class FunctionSpace(Configuration):
+    """Kernel over what particles give at some inputs.
+
+    Parameters
+    ----------
+    kernel : Wasserstein or Standardised
+        Of particles that are `values`; a bandwidth that is a length is compared with distances over all inputs.
+    values : callable
+        Linear map of particles ``(m, p)`` to ``(m, q)``, the same for each, as `kernel` takes them: with the family
+        "diag", means at all inputs and then logarithms of variances at all inputs.
+    """
+
+    kernel: OnFeatures
+    values: Callable[[Tensor], Tensor]
+
+    def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Refuse, as `kernel` does."""
+        return self.kernel.matrices(theta)
+
+    def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
+        """Return the direction ``(m, p)``, as `Kernel` has it."""
+        with torch.enable_grad():
+            seen = self.values(theta := theta.detach().requires_grad_())
+        k, away = self.kernel.parts(seen.detach())
+        (pulled,) = torch.autograd.grad(seen, theta, away)
+        phi = k @ ascent + strength * pulled
+        return phi / k.sum(-1, keepdim=True) if normalised else phi
+
+
+def in_function_space(diversifier: Diversifier | None, values: Callable[[Tensor], Tensor]) -> Diversifier | None:
+    """Return a diversifier whose kernel compares `values` of particles, as `FunctionSpace` has them.
+
+    A radial kernel sees them as normals, by `Wasserstein`. A prior still acts on the particles themselves.
+
+    Parameters
+    ----------
+    diversifier : Diversifier or None
+        With a ``kernel``, or around one that has; it is not changed. Another is returned as it is, and so is `LogDet`,
+        which has no such gradient.
+    values : callable
+
+    Raises
+    ------
+    ConfigError
+        If the kernel cannot be taken there.
+
+    Examples
+    --------
+    Slopes of two lines that differ much, and values at small inputs that do not:
+
+    >>> import torch
+    >>> from steinmix import NSVGD, Particles
+    >>> slopes = torch.tensor([[0.0, 0.0], [5.0, 0.0]], requires_grad=True)     # of means, of log-variances
+    >>> at = in_function_space(NSVGD(), lambda theta: theta * 0.01)
+    >>> Particles([slopes]).diversify_(at)
+    >>> bool(slopes.grad[0, 0] > 0 > slopes.grad[1, 0])
+    True
+    """
+    if not is_dataclass(diversifier) or isinstance(diversifier, type | LogDet):
+        return diversifier
+    own: dict[str, Any] = {}
+    if (kernel := getattr(diversifier, "kernel", None)) is not None:
+        own["kernel"] = _placed(kernel, values)
+    if (inner := getattr(diversifier, "diversifier", None)) is not None:
+        own["diversifier"] = in_function_space(inner, values)
+    return replace(diversifier, **own)
+
+
+def _placed(kernel: Any, values: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(kernel, FunctionSpace):
+        return kernel
+    if isinstance(kernel, OnFeatures):
+        return FunctionSpace(kernel, values)
+    if hasattr(kernel, "family"):
+        name = type(kernel).__name__
+        raise ConfigError(f"{name} treats parts of a particle apart, which heads of a network do not have; use RBF.")
+    return FunctionSpace(Wasserstein(kernel), values)
