@@ -79,9 +79,12 @@ def test_the_records_say_what_the_page_says(row, metric, least, most):
     assert least <= np.mean([r.metrics[metric] for r in records]) <= most
 
 
-def test_nsvgd_undoes_the_papers_degenerate_setting():
-    """At the full setting, one seed that was not looked at in development; the components merge without it."""
+def test_nsvgd_alone_undoes_the_papers_degenerate_setting():
+    """At the full setting, the mean of three seeds not looked at in development: one can fail to come apart."""
     data = arcs.load()
-    merged, apart = (arcs.run(f"arcs/{row}", 30, data) for row in ("gmvae", "gmvae+nsvgd+warm-up"))
-    assert merged["distinct_components"] < 2
-    assert apart["distinct_components"] > 6
+
+    def distinct(row):
+        return np.mean([arcs.run(f"arcs/{row}", seed, data)["distinct_components"] for seed in (30, 31, 32)])
+
+    assert distinct("gmvae") < 2
+    assert distinct("gmvae+nsvgd") > 3
