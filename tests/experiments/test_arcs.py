@@ -71,12 +71,23 @@ def test_runs_that_have_a_record_are_not_repeated(tmp_path, monkeypatch):
         ("gmvae+nsvgd", "mixture_distinct_components", 3.5, 8.0),
         ("gmvae-cv-1-0+nsvgd", "mixture_distinct_components", 3.0, 8.0),
         ("gmvae-cv-1-0+nsvgd", "effective_components", 7.2, 8.0),
+        ("gmvae-cv-1-0+shares", "distinct_components", 7.1, 8.0),
+        ("gmvae-cv-1-0+shares", "purity", 0.99, 1.0),
+        ("gmvae+shares", "mixture_distinct_components", 7.1, 8.0),
+        ("gmvae-cv-1-2+shares+warm-up", "mixture_distinct_components", 4.9, 5.2),
+        ("gmvae-cv-1-2+shares+warm-up", "purity", 0.92, 1.0),
     ],
 )
 def test_the_records_say_what_the_page_says(row, metric, least, most):
     records = [r for r in read([RESULTS / "dilokthanakul2016-arcs.jsonl"]) if r.row == f"arcs/{row}"]
     assert len(records) == 10
     assert least <= np.mean([r.metrics[metric] for r in records]) <= most
+
+
+def test_the_prior_of_shares_undoes_the_papers_degenerate_setting():
+    found = arcs.run("arcs/gmvae-cv-1-0+shares", 30, arcs.load())
+    assert found["distinct_components"] > 6.5
+    assert found["purity"] > 0.95
 
 
 def test_nsvgd_alone_undoes_the_papers_degenerate_setting():

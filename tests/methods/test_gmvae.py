@@ -151,6 +151,26 @@ def test_free_bits_replace_a_small_mean_and_its_gradient(module, x):
     assert below["z_prior"].weight == above["z_prior"].weight == 1.0
 
 
+def test_the_prior_of_shares_is_the_divergence_of_the_mean_posterior_and_so_is_its_gradient(module, x):
+    def terms_of(**others):
+        return module.terms(Batch(x, torch.arange(4)), n_samples=3, streams=Streams(3), **others)
+
+    draws = module.draw(module.posterior(module.encoder(x)), 3, Streams(3))
+    mean = torch.stack([responsibilities(module, z, w) for z, w in zip(draws.z, draws.w)]).mean((0, 1))
+    expected = (mean * (3 * mean).log()).sum()
+    terms, plain = (terms_of(free_bits=0.0, shared=shared) for shared in (True, False))
+    torch.testing.assert_close(terms["z_prior"].value, expected)
+    bias = module.mixture.head_bias
+    gradients = [torch.autograd.grad(loss, bias, retain_graph=True)[0] for loss in (terms["z_prior"].value, expected)]
+    torch.testing.assert_close(*gradients)
+    for name in terms.keys() - {"z_prior"}:  # z_information is what the papers' prior would cost
+        torch.testing.assert_close(terms[name].value, plain[name].value)
+    least, rows = 2 * float(expected.detach()), float(plain["z_prior"].value.detach())
+    assert least / 2 < 0.9 * rows
+    floor = terms_of(free_bits=least, shared=True)["z_prior"].value
+    assert float(floor.detach()) == pytest.approx(least)
+
+
 def test_the_gradient_of_the_conditional_prior_keeps_its_sign_while_the_constraint_is_active(module, x):
     """The released code turns it; here a step along minus the gradient lowers the loss as printed."""
     batch = Batch(x, torch.arange(4))
@@ -251,6 +271,13 @@ def test_the_labels_of_the_random_networks_are_kept(blobs):
     assert (first.initial_labels_ == -1).all() or np.array_equal(first.initial_labels_, first.labels_)
     later = gmvae(training=Training(epochs=1)).fit(blobs[0])
     assert np.array_equal(later.initial_labels_, first.labels_)
+
+
+def test_with_the_prior_of_shares_no_information_is_free_unless_asked_for(blobs):
+    last = gmvae(cluster_prior="shares", warm_up=0).fit(blobs[0]).history_[-1]
+    asked = gmvae(cluster_prior="shares", warm_up=0, free_bits=1.0).fit(blobs[0]).history_[-1]
+    assert 0 <= last["z_prior"] < last["z_information"]
+    assert asked["z_prior"] == 1.0
 
 
 def test_a_warm_up_raises_the_weight_of_the_priors(blobs):

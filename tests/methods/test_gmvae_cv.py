@@ -68,6 +68,16 @@ def test_free_bits_are_a_floor_of_the_mean_over_the_batch(module, x):
     assert terms_of(module, x, free_bits=information / 2)["z_prior"].value == information
 
 
+def test_the_prior_of_shares_is_the_divergence_of_the_mean_of_the_head(module, x):
+    term = terms_of(module, x, shared=True, eta=0.3)["z_prior"]
+    mean = torch.softmax(module.head(module.encoder(x)), -1).mean(0)
+    expected = (mean * (3 * mean).log()).sum()
+    torch.testing.assert_close(term.value, expected)
+    assert term.weight == 0.3
+    gradients = [torch.autograd.grad(loss, module.head.weight)[0] for loss in (term.value, expected)]
+    torch.testing.assert_close(*gradients)
+
+
 def test_the_violation_is_the_entropy_of_naive_responsibilities(module, x):
     q = module.posterior(module.encoder(x))
     draws = module.draw(q, 3, Streams(3))
@@ -123,7 +133,9 @@ def test_scores_are_the_bound_at_the_means_with_eta_one(fitted):
     np.testing.assert_allclose(model.score_samples(x), expected, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("changes", [{"eta": -1.0}, {"consistency": "much"}, {"consistency": float("inf")}])
+@pytest.mark.parametrize(
+    "changes", [{"eta": -1.0}, {"consistency": "much"}, {"consistency": float("inf")}, {"cluster_prior": "row"}]
+)
 def test_wrong_settings_are_named(fitted, changes):
     with pytest.raises(ConfigError, match=next(iter(changes))):
         GMVAECV(3, **changes).fit(fitted[1])

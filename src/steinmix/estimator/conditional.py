@@ -29,6 +29,7 @@ from ..numerics.precision import widened
 from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
+from ..training.distributed import log_shares
 from .base import FitContext, check_choice, check_count, epochs_for_steps, evaluating
 from .clusterer import MixtureShell, check_steps, empty_labels
 from .embedder import coder_arguments, coder_plan
@@ -45,6 +46,8 @@ CONV_FEATURES = 500
 """Units between the convolutions and the codes, in the papers."""
 GIVEN_STARTS = ("random", "graph", "kmeans", "linkage")
 """Those that need no density of codes alone, which there is none of before the bound is trained."""
+CLUSTER_PRIORS = ("rows", "shares")
+"""What is compared with the prior of clusters: the probabilities of each row, or their mean."""
 TAIL = 0.025
 """Probability beyond each end of a sweep of w."""
 
@@ -136,6 +139,10 @@ class ConditionalModule(WarmedUp, Coder):
         """Return given draws with the components there."""
         return Draws(z, w, self.mixture.components(w))
 
+    def log_gamma(self, draws: Draws) -> Tensor:
+        """Return log p(z | x, w), (M, b, m), at the draws."""
+        return torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
+
     def network_terms(self, x: Tensor, q: Posterior, draws: Draws) -> dict[str, Tensor]:
         """Return the two terms of minus the bound that do not know of clusters, per row (b,)."""
         return {
@@ -152,18 +159,32 @@ class ConditionalModule(WarmedUp, Coder):
             "z_prior": information.mean(0) if information.ndim > 1 else information,
         }
 
+    def unevenness(self, log_q: Tensor) -> Tensor:
+        r"""Return :math:`\mathrm{KL}(\bar q \,\|\, p(z))` as the mean over rows of what is returned, (b,).
+
+        The mean :math:`\bar q` of `log_q`, (M, b, m) or (b, m), is over draws and the rows of the batch.
+        """
+        q = log_q.exp().mean(0) if log_q.ndim > 2 else log_q.exp()
+        return (q * (log_shares(q) + math.log(self.mixture.n_components))).sum(-1)
+
     def weighted(
-        self, bound: Mapping[str, Tensor], free_bits: float, weights: Mapping[str, float] = MappingProxyType({})
+        self,
+        bound: Mapping[str, Tensor],
+        free_bits: float,
+        weights: Mapping[str, float] = MappingProxyType({}),
+        shared: Tensor | None = None,
     ) -> dict[str, Term]:
         """Return terms (b,) as means over rows, with their weights; all but the reconstruction are warmed up.
 
-        The mean of the clusters' prior counts from `free_bits` on. What it was is kept as ``z_information``.
+        The clusters' prior counts from `free_bits` on: its mean over rows or, given log-probabilities `shared`, their
+        `unevenness`. What the mean was is kept as ``z_information``.
         """
         terms = {
             name: Term(value.mean(-1), weights.get(name, 1.0) * self.warmed(name)) for name, value in bound.items()
         }
         information, weight = terms["z_prior"]
-        constrained = Term(information.clamp(min=free_bits), weight)
+        charged = information if shared is None else self.unevenness(shared).mean(-1)
+        constrained = Term(charged.clamp(min=free_bits), weight)
         return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
 
     def embed(self, x: Tensor) -> Tensor:
@@ -191,6 +212,7 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     latent_dim: int
     w_dim: int
     n_samples: int
+    cluster_prior: str
     free_bits: float | None
     warm_up: int | None
     hidden: Sequence[int] | None
@@ -254,6 +276,7 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         check_choice("start", self.start, GIVEN_STARTS)
+        check_choice("cluster_prior", self.cluster_prior, CLUSTER_PRIORS)
         for name, least in (("w_dim", 1), ("n_samples", 1)):
             check_at_least(name, getattr(self, name), least)
         for name in ("warm_up", "anchor_epochs"):
@@ -291,9 +314,10 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
 
     def _planned_phases(self, module: ConditionalModule, context: FitContext, terms: Any) -> list[Phase]:
         """Return the one phase in which everything is learnt from random weights; before it, those of a start."""
-        free_bits = FREE_SHARE * math.log(self.n_clusters) if self.free_bits is None else float(self.free_bits)
-        bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits)
-
+        shared = self.cluster_prior == "shares"
+        free = 0.0 if shared else FREE_SHARE * math.log(self.n_clusters)
+        free_bits = free if self.free_bits is None else float(self.free_bits)
+        bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits, shared=shared)
         diversifier = in_function_space(self.diversifier, module.mixture.values)
 
         def phase(name: str, epochs: int, before: Callable[[], None] | None, warm_up: int = 0, **how: bool) -> Phase:

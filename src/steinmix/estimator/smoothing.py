@@ -35,7 +35,7 @@ from ..numerics.adversarial import adversarial_step, kl_between
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Cosine, Loader, Training, run
-from ..training.distributed import added
+from ..training.distributed import log_shares
 from .base import epochs_for_steps, map_chunks
 from .job import FitContext
 
@@ -120,16 +120,9 @@ class Smoother(nn.Module):
             index = labels.gather(-1, batch.index).unsqueeze(-1)
             return terms | {"labels": Term(-log_p.gather(-1, index).squeeze(-1).mean(-1))}
         p = log_p.exp()
-        entropy, balance = -(p * log_p).sum(-1).mean(-1), (p * self._excess(p).unsqueeze(-2)).sum(-1).mean(-1)
+        excess = log_shares(p) - self.shares.clamp(min=1e-8).log()
+        entropy, balance = -(p * log_p).sum(-1).mean(-1), (p * excess.unsqueeze(-2)).sum(-1).mean(-1)
         return terms | {"entropy": Term(entropy, LAMBDA), "balance": Term(balance, LAMBDA * MU)}
-
-    def _excess(self, p: Tensor) -> Tensor:
-        """Return log(mean p / f), (*r, m), of the whole batch, without gradient.
-
-        Its mean under p is KL(mean p || f), and so is the gradient: what is missing is that of a sum of ones.
-        """
-        total = added(torch.cat([p.detach().sum(-2), p.new_full((*p.shape[:-2], 1), p.shape[-2])], dim=-1)).to(p)
-        return (total[..., :-1] / total[..., -1:]).clamp(min=1e-8).log() - self.shares.clamp(min=1e-8).log()
 
 
 def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | None) -> int:

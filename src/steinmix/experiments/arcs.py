@@ -41,6 +41,7 @@ SHOWN = 500
 
 PAPER: dict[str, Any] = {"free_bits": 0.0, "warm_up": 0}
 FREE = {"free_bits": FREE_BITS}
+SHARES = {"cluster_prior": "shares"}
 WARM = {"warm_up": EPOCHS // 2}
 ON_WEIGHTS = FunctionSpace(Wasserstein(RBF(), family="unit"), values=torch.Tensor.clone)
 """The plain kernel, on heads as bare numbers."""
@@ -62,12 +63,17 @@ ROWS: Mapping[str, tuple[type, dict[str, Any]]] = {
     "gmvae-cv-1-0+warm-up": (GMVAECV, _cv(1.0, 0.0) | WARM),
     "gmvae-cv-1-0+free-bits": (GMVAECV, _cv(1.0, 0.0) | FREE),
     "gmvae-cv-1-0+free-bits+warm-up": (GMVAECV, _cv(1.0, 0.0) | FREE | WARM),
+    "gmvae-cv-1-0+shares": (GMVAECV, _cv(1.0, 0.0) | SHARES),
+    "gmvae-cv-1-2+shares": (GMVAECV, _cv(1.0, 2.0) | SHARES),
+    "gmvae-cv-1-2+shares+warm-up": (GMVAECV, _cv(1.0, 2.0) | SHARES | {"warm_up": EPOCHS}),
     "gmvae-cv-1-0+nsvgd": (GMVAECV, _cv(1.0, 0.0) | STEIN),
     "gmvae-cv-1-0+nsvgd-weights": (GMVAECV, _cv(1.0, 0.0) | STEIN_ON_WEIGHTS),
     "gmvae": (GMVAE, PAPER),
     "gmvae+warm-up": (GMVAE, PAPER | WARM),
     "gmvae+free-bits": (GMVAE, PAPER | FREE),
     "gmvae+free-bits+warm-up": (GMVAE, PAPER | FREE | WARM),
+    "gmvae+shares": (GMVAE, PAPER | SHARES),
+    "gmvae+shares+warm-up": (GMVAE, PAPER | SHARES | WARM),
     "gmvae+nsvgd": (GMVAE, PAPER | STEIN),
     "gmvae+nsvgd+warm-up": (GMVAE, PAPER | WEAK_STEIN | WARM),
     "gmvae+nsvgd-weights": (GMVAE, PAPER | STEIN_ON_WEIGHTS),

@@ -56,6 +56,7 @@ TABLE_1 = Experiment(
         *gmvae.rows(network="dense"),
         *gmvae.rows(network="dense", variant="+free"),
         *gmvae.rows(network="dense", variant="+graph"),
+        *(row for network in ("dense", "brief") for row in gmvae.rows(network=network, variant="+shares")),
         *(Row(f"mnist/{name}", protocol=PROTOCOL) for name in QUOTED),
     ),
     claims=(

@@ -10,7 +10,8 @@ batches of 256, Adam at 1e-3, 10 epochs; ``long`` is that network for the papers
 cosine. ``--network conv`` is the paper's: convolutions with batch normalisation, x of 200 and w of 150 numbers, batches
 of 50, Adam at 1e-4, 100 epochs; ``brief`` is that network in batches of 200 with Adam at 1e-3, 15 epochs, a
 twenty-seventh of the steps. Rows with ``+free`` add the free bits and the warm-up that are the
-estimator's defaults; the paper has neither on MNIST. Rows with ``+graph`` begin from smoothed clusters of a neighbour
+estimator's defaults; the paper has neither on MNIST. Rows with ``+shares`` compare the shares of clusters with their
+prior in place of each row's probabilities, and rows with ``+graph`` begin from smoothed clusters of a neighbour
 graph, which are the library's and not the paper's.
 """
 
@@ -47,7 +48,7 @@ CONSISTENCY = 0.4
 
 NAME = re.compile(
     r"mnist/gmvae(?P<cv>-cv)?-k(?P<k>\d+)-m(?P<m>\d+)"
-    r"(-(?P<network>dense|long|brief))?(?P<variant>\+(free|graph))?",
+    r"(-(?P<network>dense|long|brief))?(?P<variant>\+(free|graph|shares))?",
 )
 
 
@@ -64,6 +65,7 @@ STARTED: dict[str, Any] = {"start": "graph", "anchor_epochs": 3, "pretraining": 
 VARIANTS = {
     "": Variant(PLAIN),
     "+free": Variant({"free_bits": None}, "; free bits and warm-up"),
+    "+shares": Variant(PLAIN | {"cluster_prior": "shares"}, "; prior on the shares of clusters"),
     "+graph": Variant(PLAIN | STARTED, "; from clusters of a neighbour graph", 400.0),
 }
 """Ending of a row's name -> what it stands for."""
@@ -209,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--m", type=int, action="append", choices=[1, 10], help="both if left out")
     parser.add_argument("--seeds", type=seeds, default=[0], help="such as 3, or 0-9")
     parser.add_argument("--network", choices=NETWORKS, default="dense")
-    parser.add_argument("--variant", choices=VARIANTS, default="", help="+free: free bits and warm-up; +graph: start")
+    parser.add_argument("--variant", choices=VARIANTS, default="", help="see the top of this module")
     parser.add_argument("--epochs", type=int, help="instead of the network's own")
     parser.add_argument("--rows", type=int, help="train and judge on so many images only, to try it out")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")

@@ -59,18 +59,27 @@ class GMVAEModule(ConditionalModule):
 
     def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_gamma: Tensor | None = None) -> dict[str, Tensor]:
         """Return the four terms of minus Eq. 4 per row (b,), means over the draws; for clusters given, if any are."""
-        if log_gamma is None:
-            log_gamma = torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
+        log_gamma = self.log_gamma(draws) if log_gamma is None else log_gamma
         return self.network_terms(x, q, draws) | self.cluster_terms(q, draws, log_gamma)
 
     def terms(
-        self, batch: Batch, n_samples: int, streams: Streams, free_bits: float, anchored: bool = False
+        self,
+        batch: Batch,
+        n_samples: int,
+        streams: Streams,
+        free_bits: float,
+        shared: bool = False,
+        anchored: bool = False,
     ) -> dict[str, Term]:
-        """Minus Eq. 4 as a mean over rows, its last term by Eq. 7; `anchored` holds p(z|x, w) at the start's labels."""
+        """Minus Eq. 4 as a mean over rows, its last term by Eq. 7, of the shares of clusters if `shared`.
+
+        `anchored` holds p(z|x, w) at the start's labels.
+        """
         q = Posterior(*map(batch.expand, self.posterior(self.encoder(batch.x))))
-        given = held_at_start(self, batch.index) if anchored else None
-        bound = self.bound_terms(batch.expand(batch.x), q, self.draw(q, n_samples, streams), given)
-        return self.weighted(bound, free_bits)
+        draws = self.draw(q, n_samples, streams)
+        log_gamma = held_at_start(self, batch.index) if anchored else self.log_gamma(draws)
+        bound = self.bound_terms(batch.expand(batch.x), q, draws, log_gamma)
+        return self.weighted(bound, free_bits, shared=log_gamma if shared else None)
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
@@ -92,6 +101,10 @@ class GMVAE(ConditionalShell):
         Length of the style w, on which the components depend; never more than the number of features. The paper: 150.
     n_samples : int, default=1
         Draws of code and style for each row and step (M of the paper).
+    cluster_prior : {"rows", "shares"}, default="rows"
+        What the prior of clusters is compared with. "rows" is the papers': the probabilities of each row, so that a
+        clear assignment costs up to log(n_clusters) nats and components may merge to save them. "shares": the mean of
+        the probabilities over a batch, so that only uneven use costs, which keeps components from merging.
     free_bits : float, optional
         Nats of information about the cluster, in the mean over a batch, that cost nothing (lambda of the paper). It
         keeps components from merging; log(n_clusters) is the most there can be. None takes 0.7 of that, 0 leaves it
@@ -157,6 +170,7 @@ class GMVAE(ConditionalShell):
         latent_dim: int = 10,
         w_dim: int = 10,
         n_samples: int = 1,
+        cluster_prior: str = "rows",
         free_bits: float | None = None,
         warm_up: int | None = None,
         hidden: Sequence[int] | None = None,
@@ -178,6 +192,7 @@ class GMVAE(ConditionalShell):
         self.latent_dim = latent_dim
         self.w_dim = w_dim
         self.n_samples = n_samples
+        self.cluster_prior = cluster_prior
         self.free_bits = free_bits
         self.warm_up = warm_up
         self.hidden = hidden

@@ -77,7 +77,7 @@ class GMVAECVModule(ConditionalModule):
 
     def violation(self, draws: Draws) -> Tensor:
         """Return Eq. 6 per row, (b,)."""
-        log_gamma = torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
+        log_gamma = self.log_gamma(draws)
         return -(log_gamma.exp() * log_gamma).sum(-1).mean(0)
 
     def terms(
@@ -88,16 +88,21 @@ class GMVAECVModule(ConditionalModule):
         free_bits: float,
         eta: float,
         alpha: float,
+        shared: bool = False,
         anchored: bool = False,
     ) -> dict[str, Term]:
-        """Minus Eq. 7 as a mean over rows; `anchored` holds q(z|y) at the start's labels, which the head learns."""
+        """Minus Eq. 7 as a mean over rows, the prior of z of the shares of clusters if `shared`.
+
+        `anchored` holds q(z|y) at the start's labels, which the head learns.
+        """
         trunk = batch.expand(self.encoder(batch.x))
         q, log_q = self.posterior(trunk), self.log_q(trunk)
         given = held_at_start(self, batch.index) if anchored else log_q
         draws = self.draw(q, n_samples, streams)
         bound = self.bound_terms(batch.expand(batch.x), q, draws, given)
         weights = {"z_prior": eta, "violation": alpha}
-        terms = self.weighted(bound | {"violation": self.violation(draws)}, free_bits, weights)
+        bound |= {"violation": self.violation(draws)}
+        terms = self.weighted(bound, free_bits, weights, given if shared else None)
         return terms | {"head": Term(kl_between(given, log_q).mean(-1))} if anchored else terms
 
     def score(self, x: Tensor) -> Tensor:
@@ -126,6 +131,10 @@ class GMVAECV(ConditionalShell):
     consistency : float, default=1.0
         Weight of the consistency violation (alpha of the paper), which drives components apart. The paper has 2 for its
         synthetic data, its code 0.4 for images.
+    cluster_prior : {"rows", "shares"}, default="rows"
+        What the prior of clusters is compared with. "rows" is the papers': the probabilities of each row, so that a
+        clear assignment costs up to log(n_clusters) nats and components may merge to save them. "shares": the mean of
+        the probabilities over a batch, so that only uneven use costs, which keeps components from merging.
     free_bits : float, default=0.0
         Nats of information about the cluster, in the mean over a batch, that cost nothing; log(n_clusters) is the most
         there can be, None takes 0.7 of that.
@@ -192,6 +201,7 @@ class GMVAECV(ConditionalShell):
         n_samples: int = 1,
         eta: float = 1.0,
         consistency: float = 1.0,
+        cluster_prior: str = "rows",
         free_bits: float | None = 0.0,
         warm_up: int | None = None,
         hidden: Sequence[int] | None = None,
@@ -215,6 +225,7 @@ class GMVAECV(ConditionalShell):
         self.n_samples = n_samples
         self.eta = eta
         self.consistency = consistency
+        self.cluster_prior = cluster_prior
         self.free_bits = free_bits
         self.warm_up = warm_up
         self.hidden = hidden

@@ -145,6 +145,16 @@ def added(values: Tensor) -> Tensor:
     return _sum(values.to(_device())).cpu() if world_size() > 1 else values
 
 
+def log_shares(p: Tensor) -> Tensor:
+    """Return the logarithm of the mean of probabilities (*r, b, m) over the rows of all processes, (*r, m).
+
+    Without gradient, which the divergence from a fixed distribution does not need: that of the mean of
+    ``(p * (log_shares(p) - log_fixed)).sum(-1)`` is right, for what is missing is the gradient of a sum of ones.
+    """
+    total = added(torch.cat([p.detach().sum(-2), p.new_full((*p.shape[:-2], 1), p.shape[-2])], dim=-1)).to(p)
+    return (total[..., :-1] / total[..., -1:]).clamp(min=1e-8).log()
+
+
 def any_process(flag: bool) -> bool:
     """Return whether `flag` is true on any process."""
     return flag if world_size() == 1 else bool(added(torch.tensor(float(flag))) > 0)
