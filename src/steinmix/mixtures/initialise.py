@@ -55,7 +55,7 @@ def from_labels_(mixture: AbstractMixture, z: Tensor, labels: np.ndarray | Tenso
 def random_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """Means uniform in the box of the points, the variance of all points, equal weights (the toy study's start)."""
     low, high = z.amin(0), z.amax(0)
-    uniform = torch.rand(mixture.n_components, z.shape[1], generator=streams.torch("start"), dtype=z.dtype)
+    uniform = torch.rand(mixture.n_components, z.shape[1], generator=streams.torch("start", "cpu"), dtype=z.dtype)
     mixture.set_moments_(low + (high - low) * uniform.to(z), z.var(0, correction=0).expand(mixture.n_components, -1))
     return mixture.responsibilities(z).argmax(-1).cpu().numpy()
 
@@ -156,7 +156,7 @@ def separate_duplicates_(mixture: AbstractMixture, generator: torch.Generator) -
     repeated = (distance < 1e-6).tril(-1).any(-1)
     means = mixture.component_parameters()[0]
     scale = 1e-4 * means.std(0, correction=0).mean().clamp(min=1.0)
-    noise = torch.randn(means.shape, generator=generator, dtype=means.dtype).to(means.device)
+    noise = torch.randn(means.shape, generator=generator, dtype=means.dtype, device=generator.device).to(means.device)
     means[repeated] += scale * noise[repeated]
     return int(repeated.sum())
 
