@@ -172,18 +172,18 @@ class ConditionalModule(WarmedUp, Coder):
         bound: Mapping[str, Tensor],
         free_bits: float,
         weights: Mapping[str, float] = MappingProxyType({}),
-        shared: Tensor | None = None,
+        shares_of: Tensor | None = None,
     ) -> dict[str, Term]:
         """Return terms (b,) as means over rows, with their weights; all but the reconstruction are warmed up.
 
-        The clusters' prior counts from `free_bits` on: its mean over rows or, given log-probabilities `shared`, their
-        `unevenness`. What the mean was is kept as ``z_information``.
+        The clusters' prior counts from `free_bits` on: its mean over rows or the `unevenness` of the
+        log-probabilities `shares_of`. What the mean was is kept as ``z_information``.
         """
         terms = {
             name: Term(value.mean(-1), weights.get(name, 1.0) * self.warmed(name)) for name, value in bound.items()
         }
         information, weight = terms["z_prior"]
-        charged = information if shared is None else self.unevenness(shared).mean(-1)
+        charged = information if shares_of is None else self.unevenness(shares_of).mean(-1)
         constrained = Term(charged.clamp(min=free_bits), weight)
         return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
 

@@ -33,7 +33,7 @@ KL divergence inside the expectation of Eq. 4 has a draw of x of its own, as pri
 evidence lower bound, in which it shares the draw with p(z|x,w). By default the three prior terms are warmed up and
 :math:`\lambda = 0.7 \log K`; the paper has no warm-up, and a constraint for its synthetic data only
 (``warm_up=0, free_bits=0`` is its Eq. 4). At evaluation, code and style are their means. A ``start`` from clusters of
-pretrained codes is ours.
+pretrained codes and ``cluster_prior="shares"``, :math:`\mathrm{KL}(E\,p(z|x,w) \,\|\, p(z))` in Eq. 7, are ours.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class GMVAEModule(ConditionalModule):
         draws = self.draw(q, n_samples, streams)
         log_gamma = held_at_start(self, batch.index) if anchored else self.log_gamma(draws)
         bound = self.bound_terms(batch.expand(batch.x), q, draws, log_gamma)
-        return self.weighted(bound, free_bits, shared=log_gamma if shared else None)
+        return self.weighted(bound, free_bits, shares_of=log_gamma if shared else None)
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
@@ -107,8 +107,8 @@ class GMVAE(ConditionalShell):
         the probabilities over a batch, so that only uneven use costs, which keeps components from merging.
     free_bits : float, optional
         Nats of information about the cluster, in the mean over a batch, that cost nothing (lambda of the paper). It
-        keeps components from merging; log(n_clusters) is the most there can be. None takes 0.7 of that, 0 leaves it
-        out.
+        keeps components from merging; log(n_clusters) is the most there can be. None takes 0.7 of that for "rows" and
+        0, which leaves it out, for "shares", where it is uneven use that costs nothing up to here.
     warm_up : int, optional
         Epochs over which the weight of the three prior terms rises to 1; None takes half of the epochs after a
         random start and none after another, 0 leaves it out.

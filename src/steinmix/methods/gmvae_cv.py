@@ -25,7 +25,8 @@ paper                                                 here
 Deviations. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. By
 default all terms but the reconstruction are warmed up; the paper names that way and does not take it (``warm_up=0``).
 Free bits, the constraint of the second version, are an option. At evaluation code and style are their means, and scores
-are the bound of Eq. 3 with eta = 1. A ``start`` from clusters of pretrained codes is ours.
+are the bound of Eq. 3 with eta = 1. A ``start`` from clusters of pretrained codes and
+``cluster_prior="shares"``, :math:`\mathrm{KL}(E\,q(z|y) \,\|\, p(z))` for the last term of Eq. 3, are ours.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ class GMVAECV(ConditionalShell):
         the probabilities over a batch, so that only uneven use costs, which keeps components from merging.
     free_bits : float, default=0.0
         Nats of information about the cluster, in the mean over a batch, that cost nothing; log(n_clusters) is the most
-        there can be, None takes 0.7 of that.
+        there can be. None takes 0.7 of that for "rows" and 0 for "shares", where it is uneven use that costs nothing
+        up to here.
     warm_up : int, optional
         Epochs over which the weight of the prior terms and of the violation rises; None takes half of the
         epochs after a random start and none after another, 0 leaves it out.
