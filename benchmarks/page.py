@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,7 @@ def section(path: Path) -> str:
 
 def main() -> None:
     """Write the page."""
+    argparse.ArgumentParser("python -m benchmarks.page", description=__doc__.partition(":")[0] + ".").parse_args()
     parts = [section(path) for path in sorted(RESULTS.glob("*.json"))]
     PAGE.write_text("\n\n".join([HEAD.strip(), *parts]) + "\n")
 

@@ -11,7 +11,7 @@ the normal rows to come; how much is found depends on the detector.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from typing import NamedTuple
 
 import numpy as np
@@ -75,4 +75,7 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    keep_lines = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=keep_lines)
+    parser.add_argument("path", metavar="FILE", help="kddcup.data_10_percent.gz")
+    main(parser.parse_args().path)
