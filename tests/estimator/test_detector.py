@@ -43,6 +43,17 @@ def test_the_threshold_can_be_moved(detector, X):
             detector.set_threshold(**wrong)
 
 
+def test_rows_without_a_number_are_outliers(detector, X, monkeypatch):
+    rows, score = np.vstack([X[:5], np.full((1, 6), 1e9)]), detector.module_.score
+    far = lambda x: x.abs().amax(dim=1) > 1e6  # noqa: E731
+    monkeypatch.setattr(detector.module_, "score", lambda x: score(x).masked_fill(far(x), torch.nan))
+    assert detector.score_samples(rows)[5] == -np.inf
+    assert detector.predict(rows)[5] == -1
+    assert detector.anomaly_pvalues(rows, X)[5] == 1 / (len(X) + 1)
+    with pytest.raises(sm.ConfigError, match="offset is"):
+        detector.set_threshold(X=rows[[5, 5, 0]], contamination=0.4)
+
+
 def test_the_threshold_is_saved(detector, X, tmp_path):
     detector.set_threshold(X=X, contamination=0.01).save(tmp_path / "m")
     assert np.array_equal(sm.load(tmp_path / "m").predict(X), detector.predict(X))

@@ -112,6 +112,12 @@ def test_conformal_p_values_count_the_calibration_rows_above(rng):
     np.testing.assert_allclose(metrics.conformal_pvalues(scores, calibration), expected)
 
 
+def test_conformal_p_values_of_infinite_scores_are_by_rank():
+    assert metrics.conformal_pvalues([np.inf, 2.0, -np.inf], [1.0, np.inf, 3.0]).tolist() == [0.5, 0.75, 1.0]
+    with pytest.raises(DataError, match="scores: got 1 values"):
+        metrics.conformal_pvalues([np.nan, 2.0], [1.0])
+
+
 def test_conformal_p_values_are_valid_for_exchangeable_rows(rng):
     p = np.concatenate([metrics.conformal_pvalues(rng.normal(size=20), rng.normal(size=30)) for _ in range(500)])
     for t in (0.05, 0.1, 0.5):

@@ -61,7 +61,10 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
     _selections: ClassVar[Mapping[str, Rule]] = SELECTIONS | {"consensus": by_objective}
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal each row is, (n,); for densities the log-density of its code. High is normal."""
+        """Return how normal each row is, (n,); for densities the log-density of its code. High is normal.
+
+        Rows so far off that the network has no number for them get -inf, and so are outliers.
+        """
         return self._map(self._scored, X)
 
     def anomaly_score(self, X: Any) -> np.ndarray:
@@ -109,11 +112,10 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
             raise ConfigError("set_threshold got both or neither of offset and X; give the one or the other.")
         if offset is None:
             share = self.contamination if contamination is None else contamination
-            self.offset_ = self._quantile(self.score_samples(X), share)
-        elif np.isfinite(offset):
-            self.offset_ = float(offset)
-        else:
+            offset = self._quantile(self.score_samples(X), share)
+        if not np.isfinite(offset):
             raise ConfigError(f"offset is {offset!r}; expected a finite number.")
+        self.offset_ = float(offset)
         return self
 
     def anomaly_pvalues(self, X: Any, calibration: Any) -> np.ndarray:
@@ -143,7 +145,8 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
         return replace(job, plan=job.plan | {"consensus": together})  # what is fitted outlives a changed parameter
 
     def _scored(self, x: Tensor) -> Tensor:
-        return self.module_.score(x).double()
+        score = self.module_.score(x).double()
+        return score.where(score.isfinite(), -torch.inf)  # NaN would be no outlier: it is below no threshold
 
     def _watchers(self, module: DetectorModule, context: FitContext) -> list[Callback]:
         self._quantile(np.zeros(1), self.contamination)  # a wrong value is told before training
@@ -193,4 +196,5 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
     def _quantile(scores: np.ndarray, share: Any) -> float:
         if isinstance(share, bool | str) or not 0 < share <= 0.5:
             raise ConfigError(f"contamination is {share!r}; expected a share above 0 and at most 0.5.")
-        return float(np.percentile(scores, 100 * share))
+        with np.errstate(invalid="ignore"):  # between two rows of -inf
+            return float(np.percentile(scores, 100 * share))

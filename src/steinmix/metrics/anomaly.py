@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError, DataError
-from ._check import label_vector, real, same_length
+from ._check import label_vector, real, same_length, to_numpy
 
 __all__ = [
     "anomaly_threshold",
@@ -208,7 +208,7 @@ def conformal_pvalues(scores: ArrayLike, calibration: ArrayLike) -> np.ndarray:
     Raises
     ------
     DataError
-        If a score is not finite or there is none.
+        If a score is NaN or there is none. Infinite ones have their rank.
 
     References
     ----------
@@ -219,7 +219,9 @@ def conformal_pvalues(scores: ArrayLike, calibration: ArrayLike) -> np.ndarray:
     >>> conformal_pvalues([0.0, 2.5, 9.0], calibration=[1.0, 2.0, 3.0]).tolist()
     [1.0, 0.5, 0.25]
     """
-    s, c = real(scores, "scores", ndim=1), np.sort(real(calibration, "calibration", ndim=1))
+    named = {"scores": scores, "calibration": calibration}
+    s, c = (real(np.nan_to_num(to_numpy(x), nan=np.nan), name, ndim=1) for name, x in named.items())
+    c.sort()
     return (1 + len(c) - np.searchsorted(c, s, side="left")) / (len(c) + 1)
 
 
