@@ -27,6 +27,9 @@ def test_corrupt_parquet(refused, write, tmp_path):
     [
         (("--method", "vad"), "did you mean 'vade'"),
         (("--n-clustr", "3"), "did you mean '--n_clusters'"),
+        (("--n_components", "3"), "did you mean '--n_clusters'"),
+        (("--method", "gaussian-mixture", "--n-clusters", "3"), "did you mean '--n_components'"),
+        (("--method", "autoencoder", "--n-clusters", "3"), "unknown option --n_clusters; -h"),
         (("--training.epoch", "3"), "did you mean 'epochs'"),
         (("--diversifier", "nsvgd"), "did you mean 'NSVGD'"),
         (("--diversifier.alpha", "1"), "needs --diversifier"),

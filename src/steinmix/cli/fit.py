@@ -109,7 +109,8 @@ def _add_options(parser: Any) -> None:
     labels = "column, or file (.npy, .csv, .parquet), of true classes; for scores only, training never sees them"
     parser.add_argument("--labels", type=text, help=labels, metavar="COLUMN|FILE")
     parser.add_argument("--no_labels", action="store_true", help="leave the targets of a published data set alone")
-    parser.add_argument("--exclude", type=text, help="columns to leave out, with commas between", metavar="COLUMNS")
+    columns = "columns to leave out, with commas between; a name with a comma in double quotes"
+    parser.add_argument("--exclude", type=text, help=columns, metavar="COLUMNS")
     text_columns = "columns of text or codes; each of their values becomes a column of 0 and 1"
     parser.add_argument("--categories", type=text, help=text_columns, metavar="COLUMNS")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bits")

@@ -108,12 +108,15 @@ def open_data(request: Request, categories: Categories = ()) -> Data:
     """
     if _is_published(request.data):
         return _published(request)
-    path = Path(request.data)
-    if not path.exists():
+    return _from_file(_existing(request.data), request, categories or request.categories)
+
+
+def _existing(word: str) -> Path:
+    if not Path(word).exists():
         known = _available()
         names = f"one of the data sets {', '.join(known)}"
-        raise DataError(f"there is no file {path}{suggestion(request.data, known)}; expected a file or {names}.")
-    return _from_file(path, request, categories or request.categories)
+        raise DataError(f"there is no file {word}{suggestion(word, known)}; expected a file or {names}.")
+    return Path(word)
 
 
 def open_like(
@@ -128,19 +131,26 @@ def open_like(
     feature_names : sequence of str or None
         Columns the model was fitted on.
     exclude : sequence of str
-        Columns that were left out then; used where columns have no names.
+        Columns that were left out then; used where the rows of the fit had no names, or these have none.
     categories : mapping of str to sequence of str
         Category columns of the fit and their values; their columns of 0 and 1 are the last of `feature_names`.
     """
-    path = Path(data)
-    if _is_published(data) or not path.exists():
-        return open_data(Request(data, use_labels=False))
+    if _is_published(data):
+        found = load_published(data)
+        return Data(data, _kept(found, _present(exclude, found.feature_names)))
+    path = _existing(data)
     if feature_names is not None and path.suffix != ".npy":
         numbers = list(feature_names)[: len(feature_names) - sum(map(len, categories.values()))]
         return Data(path.name, as_source(path, columns=numbers, categories=categories))
     source = as_source(path)
-    positions = [int(c) for c in exclude if c.lstrip("-").isdigit() and int(c) < source.n_features]
-    return Data(path.name, as_source(path, exclude=positions) if positions else source)
+    left_out = _present(exclude, source.feature_names or range(source.n_features))
+    return Data(path.name, as_source(path, exclude=left_out) if left_out else source)
+
+
+def _present(columns: Sequence[str], names: Sequence[Any]) -> list[Any]:
+    """Return which of `names` are meant by `columns`, names or positions; those that are not there are left out."""
+    meant = {str(place): name for place, name in enumerate(names)} | {str(name): name for name in names}
+    return [meant[column] for column in columns if column in meant]
 
 
 def load_published(name: str) -> Any:
@@ -174,14 +184,17 @@ def _published(request: Request) -> Data:
     if request.categories:
         raise ConfigError(f"--categories are columns of a file; {request.data} is a data set of numbers. Leave it out.")
     found = load_published(request.data)
-    names = list(found.feature_names)
-    exclude = [names.index(c) if c in names else c for c in request.exclude]
-    rows = _excluding(found.data, exclude)
+    rows = _kept(found, request.exclude)
     if request.labels is not None:
         return _with_label_file(Data(request.data, rows), request.labels)
     target = found.target
     origin = f"the targets of {request.data}"
     return Data(request.data, rows, lambda: target, origin) if request.use_labels else Data(request.data, rows)
+
+
+def _kept(published: Any, exclude: Sequence[str]) -> Source:
+    names = list(published.feature_names)
+    return _excluding(published.data, [names.index(c) if c in names else c for c in exclude])
 
 
 def _from_file(path: Path, request: Request, categories: Categories) -> Data:

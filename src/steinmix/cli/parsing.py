@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -11,6 +12,9 @@ from typing import NoReturn
 from ..errors import ConfigError
 
 __all__ = ["Parser", "add_common_options", "listed", "normalised", "one_line", "refuse_unknown", "suggestion"]
+
+_TWINS = {"--n_clusters": "--n_components", "--n_components": "--n_clusters"}
+"""One thing under two names: that of clusterers, and that of densities and detectors."""
 
 _UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
 
@@ -21,14 +25,20 @@ def one_line(text: str) -> str:
 
 
 def listed(text: str | None) -> tuple[str, ...]:
-    """Return the names between the commas of an option."""
-    return tuple(name for name in (text or "").split(",") if name)
+    """Return the names between the commas of an option; as in a CSV file, quotes keep a comma inside a name.
+
+    Examples
+    --------
+    >>> listed('id,"height, cm"')
+    ('id', 'height, cm')
+    """
+    return tuple(name for names in csv.reader([text or ""]) for name in names if name)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean X?" for the nearest of the `known` words, or nothing."""
-    lower = {name.lower(): name for name in known}
-    near = get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)
+    lower = {name.lower().lstrip("-"): name for name in known}
+    near = get_close_matches(word.lower().lstrip("-"), list(lower), n=1, cutoff=0.6)
     return f"; did you mean {lower[near[0]]!r}?" if near else ""
 
 
@@ -60,7 +70,7 @@ def refuse_unknown(message: str, known: Iterable[str]) -> NoReturn:
     if not word.startswith("-"):
         raise ConfigError(f"got one argument too many, {word!r}; -h explains the command.")
     name = word.partition("=")[0]
-    raise ConfigError(f"unknown option {name}{suggestion(name, known)}; -h lists the options.")
+    raise ConfigError(f"unknown option {name}{suggestion(_TWINS.get(name, name), known)}; -h lists the options.")
 
 
 class Parser(argparse.ArgumentParser):
