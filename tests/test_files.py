@@ -184,8 +184,8 @@ def test_a_folder_that_cannot_be_written_gives_the_reason(tmp_path, monkeypatch)
         def refuse(*args, **kwargs):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-        monkeypatch.setattr("tempfile.mkdtemp", refuse)
-        monkeypatch.setattr("tempfile.mkstemp", refuse)
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(ModelFileError, match=r"cannot write .*model: Permission denied"):
         write_folder(parent / "model", "model", META, {})
     with pytest.raises(ModelFileError, match=r"cannot write .*report: Permission denied"):

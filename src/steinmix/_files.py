@@ -15,10 +15,11 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from safetensors import SafetensorError
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from .errors import ModelFileError, SteinmixWarning
 
-__all__ = ["discard_folder", "read_folder", "replace_folder", "standing", "write_folder", "write_text"]
+__all__ = ["discard_folder", "new_file", "read_folder", "replace_folder", "standing", "write_folder", "write_text"]
 
 FORMAT = "steinmix"
 
@@ -48,6 +49,30 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a file to write; it appears at `path`, replacing an earlier one, when all went well.
+
+    The mode is that of the earlier file, or what the umask leaves; a link stays, and what it points to is replaced.
+    """
+    path = path.resolve()
+    temporary = _beside(path)
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        _sync(temporary)
+        if path.exists():
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    """Return a hidden name beside `path` that no other has, for `touch` or `mkdir`, which heed the umask."""
+    return path.with_name(f".{path.name}.{token_hex(4)}")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file that is either whole or not there.
 
@@ -59,14 +84,8 @@ def write_text(path: str | Path, text: str) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        try:
-            _write(Path(name), text.encode())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with new_file(path) as temporary:
+            temporary.write_bytes(text.encode())
     except OSError as error:
         raise ModelFileError(f"cannot write {path}: {error.strerror or error}.") from error
 
@@ -86,11 +105,11 @@ def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapp
     try:
         _refuse_foreign(folder, stem)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        temporary = _beside(folder)
+        temporary.mkdir()
         try:
             _write(temporary / f"{stem}.safetensors", data)
             _write(temporary / f"{stem}.json", text)
-            temporary.chmod(0o755)
             _sync(temporary)
             replace_folder(temporary, folder)
         finally:
@@ -118,9 +137,9 @@ def _is_ours(text_path: Path) -> bool:
     return isinstance(body, dict) and body.get("format") == FORMAT
 
 
-def _sync(folder: Path) -> None:
-    """Bring the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

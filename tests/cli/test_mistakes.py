@@ -129,6 +129,8 @@ def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
     assert "required" in refused("predict", run, data)
     assert "component is 9" in refused("sample", run, "--component", "9", "-o", tmp_path / "new.npy")
     assert "n_samples" in refused("sample", run, "-n", "0", "-o", tmp_path / "new.npy")
+    for many in (10**12, 10**27):
+        assert "ask for fewer" in refused("sample", run, "-n", many, "-o", tmp_path / "new.npy")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.npy", "rows.npy", "run", "two.npy"]
 
 
@@ -156,3 +158,13 @@ def test_verbs(cli, refused):
         code, out, _ = cli(*argv)
         assert code == 0
         assert all(verb in out for verb in entry.VERBS)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory: 9 bytes")])
+def test_memory_that_is_not_there(refused, fit, write, tmp_path, monkeypatch, error):
+    def fails(*args, **kwargs):
+        raise error
+
+    run, _ = fit(write("rows.npy"))
+    monkeypatch.setattr("steinmix.GaussianMixture.sample", fails)
+    assert "64 rows do not fit into memory" in refused("sample", run, "-o", tmp_path / "new.npy")

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .._files import new_file
 from ..data.datasets import available
 from ..data.pack import pack
 from ..data.prepare import choose_scaling, column_statistics
 from ..errors import ConfigError
 from .inputs import Data, Request, load_published, open_data
-from .outputs import check_table, new_file
+from .outputs import check_table
 from .parsing import Parser, add_common_options, listed, suggestion
 from .show import print_json, print_pairs, print_rows
 
@@ -75,7 +76,7 @@ def _opened(options: argparse.Namespace) -> Data:
 def _pack(options: argparse.Namespace) -> None:
     if options.output is None or not options.output.endswith(".parquet"):
         raise ConfigError(f"got the output {options.output}; expected `steinmix data pack DATA OUT.parquet`.")
-    target, data = check_table(Path(options.output)), _opened(options)
+    target, data = check_table(Path(options.output), options.name), _opened(options)
     beside = {} if data.labels is None else {options.labels: data.labels()}
     with new_file(target) as temporary:
         groups = pack(data.rows, temporary, beside)

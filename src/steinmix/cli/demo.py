@@ -65,7 +65,7 @@ def run(argv: Sequence[str]) -> None:
     if options.seeds < 1:
         raise ConfigError(f"--seeds is {options.seeds}; expected at least 1.")
     folder = Path(options.output)
-    check_target(folder, "demo.json", overwrite=True)
+    check_target(folder, "demo.json")
     require_report()
     from ..data.datasets import load_digits
 

@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _abandon_stdout()
         return 141
-    except KeyboardInterrupt:
-        _say("interrupted; nothing was written")
+    except KeyboardInterrupt as stop:
+        _say(str(stop) or "interrupted; nothing was written")
         return 130
     except Terminated as stop:
         _say(stop.text)
@@ -141,6 +141,8 @@ def _abandon_stdout() -> None:
 def _plain_warnings() -> Iterator[None]:
     """Show a warning as one line on standard error, without the line of code it comes from."""
     with warnings.catch_warnings():
+        # Columns are put in order when a file is opened; the blocks that models get are plain arrays.
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
         warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(str(message))}")
         yield
 

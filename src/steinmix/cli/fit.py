@@ -24,7 +24,9 @@ from .outputs import check_target, new_folder, new_table, require_pyarrow, requi
 from .parsing import add_common_options, listed, normalised, suggestion
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
+    FILES,
     FORMAT,
+    PREDICTIONS,
     RECORD,
     SCHEMA,
     Stopwatch,
@@ -62,10 +64,10 @@ def run(argv: Sequence[str]) -> None:
         _follow(schema, options)
         return
     folder = Path(options.output)
-    check_target(folder, RECORD, options.overwrite, "choose another, or replace it with --overwrite.")
     _check_extras(options)
+    check_target(folder, RECORD, FILES, options.overwrite)
     model, request = _asked(schema, options)
-    with new_folder(folder) as partial:
+    with _interruptible(options.checkpoint), new_folder(folder) as partial:
         record = _written(partial, model, request, options, command_line("fit", argv))
     _show(record, folder, options)
 
@@ -125,8 +127,17 @@ def _check_extras(options: argparse.Namespace) -> None:
     require_pyarrow("writing the predictions of a run")
     if options.resume and options.checkpoint is None:
         raise ConfigError("--resume needs the --checkpoint folder to go on from.")
+    if options.checkpoint is not None and _lies_in(options.checkpoint, options.output):
+        raise ConfigError(
+            f"--checkpoint {options.checkpoint} lies in the run folder {options.output}, which is replaced as a whole; "
+            "choose a folder beside it."
+        )
     if not options.no_report:
         require_report(", or say --no_report")
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())
 
 
 def _arguments(schema: Schema, options: argparse.Namespace) -> dict[str, Any]:
@@ -156,7 +167,7 @@ def _completed(
 ) -> dict[str, Any]:
     """Write what there is of a fitted model and return the whole record."""
     model.save(partial / "model")
-    with watch.stage("predict"), new_table(partial / "predictions.parquet", data.rows.n_rows) as table:
+    with watch.stage("predict"), new_table(partial / PREDICTIONS, data.rows.n_rows) as table:
         summary = write_predictions(model, data.rows, table, getattr(model, "initial_labels_", None))
     with watch.stage("score"):
         labels, metrics = judge(model, data, summary)
@@ -232,6 +243,19 @@ def _page(
     with watch.stage("report"):
         write_report(model, rows, page_record(record), partial / "report.html", labels=labels, rows=found)
     return [{key: row[key] for key in ("name", "what", "scores")} for row in found]
+
+
+@contextmanager
+def _interruptible(checkpoint: str | None) -> Iterator[None]:
+    """Let an interruption say how to go on, if there is a checkpoint to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint is None or not any(Path(checkpoint).rglob("state.json")):
+            raise
+        raise KeyboardInterrupt(
+            f"interrupted; go on from the checkpoint in {checkpoint} by the same command with --resume"
+        ) from None
 
 
 @contextmanager

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Protocol
 
 import numpy as np
 
-from .._files import replace_folder
+from .._files import new_file, replace_folder
 from ..errors import ConfigError
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "check_table",
     "check_target",
     "new_array",
-    "new_file",
     "new_folder",
     "new_table",
     "require_pyarrow",
@@ -105,13 +104,19 @@ class _Npy:
 TABLES: dict[str, Callable[[Path, int], Table]] = {".csv": _Csv, ".npy": _Npy, ".parquet": _Parquet}
 
 
-def check_table(path: Path) -> Path:
+def check_table(path: Path, *inputs: str | Path) -> Path:
     """Return the path of a table if it can be written.
+
+    Parameters
+    ----------
+    path : Path
+    *inputs : path
+        Files, and folders of files, that are to stay.
 
     Raises
     ------
     ConfigError
-        If its kind is unknown, its package is missing, or its folder is.
+        If its kind is unknown, its package is missing, its folder is, or it would replace what is to stay.
     """
     if path.suffix not in TABLES:
         raise ConfigError(f"got the output {path}; expected a file that ends in {', '.join(TABLES)}.")
@@ -120,6 +125,9 @@ def check_table(path: Path) -> Path:
     _check_parent(path)
     if path.is_dir():
         raise ConfigError(f"the output {path} is a folder; expected a new file or one to replace.")
+    real = path.resolve()
+    if real.exists() and any(Path(given).resolve() in (real, real.parent) for given in inputs):
+        raise ConfigError(f"the output {path} would replace an input or a part of the run; choose another name.")
     return path
 
 
@@ -159,34 +167,13 @@ def new_table(path: Path, n_rows: int) -> Iterator[Table]:
             table.close()
 
 
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Give a file to write; it appears at `path`, replacing an earlier one, when all went well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _publish(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def new_array(path: Path, array: np.ndarray) -> None:
     """Write a plain ``.npy`` array that is whole or not there."""
     with new_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
-def _publish(temporary: Path, path: Path) -> None:
-    """Bring a finished file to disk and rename it to its place."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.chmod(0o644)  # mkstemp gives it to its owner alone
-    temporary.replace(path)
-
-
-def check_target(folder: Path, mark: str, overwrite: bool, hint: str = "") -> None:
+def check_target(folder: Path, mark: str, own: Collection[str] | None = None, overwrite: bool = True) -> None:
     """Raise ConfigError unless `folder` may be written: new, empty, or an earlier one that is to be replaced.
 
     Parameters
@@ -194,9 +181,9 @@ def check_target(folder: Path, mark: str, overwrite: bool, hint: str = "") -> No
     folder : Path
     mark : str
         The file that shows a folder to be an earlier one.
+    own : collection of str, optional
+        All files that an earlier one may hold, where everything in it goes.
     overwrite : bool
-    hint : str
-        What to do about an earlier one.
     """
     _check_parent(folder)
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
@@ -205,24 +192,37 @@ def check_target(folder: Path, mark: str, overwrite: bool, hint: str = "") -> No
         kind = "holds other files" if folder.is_dir() else "is a file"
         raise ConfigError(f"the output {folder} {kind}; expected a new folder or one with a {mark}.")
     if not overwrite:
-        raise ConfigError(f"the output {folder} is there already; {hint}")
+        raise ConfigError(f"the output {folder} is there already; choose another, or replace it with --overwrite.")
+    if own is not None:
+        _check_foreign(folder, own)
+
+
+def _check_foreign(folder: Path, own: Collection[str]) -> None:
+    """Raise ConfigError if `folder` holds a file that would go with it and that no run wrote."""
+    held = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if not path.is_dir())
+    if foreign := next((path for path in held if path.as_posix() not in own), None):
+        raise ConfigError(
+            f"the output {folder} holds {foreign}, which no run wrote and --overwrite would remove; "
+            "move it away, or choose another folder."
+        )
 
 
 def _check_parent(path: Path) -> None:
-    if not path.absolute().parent.is_dir():
+    parent = path.resolve().parent
+    if not parent.is_dir():
         raise ConfigError(f"the folder of the output {path} is not there; make it first.")
-    if not os.access(path.absolute().parent, os.W_OK):
+    if not os.access(parent, os.W_OK):
         raise ConfigError(f"the folder of the output {path} may not be written to; choose another.")
 
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Give a folder to fill, NAME.partial-...; it becomes `folder`, replacing an earlier one, when all went well."""
-    folder = folder.absolute()
-    temporary = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    folder = folder.resolve()
+    temporary = folder.with_name(f"{folder.name}.partial-{token_hex(4)}")
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .inputs import open_like
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
 from .predictions import write_predictions
-from .records import read_run
+from .records import PREDICTIONS, read_run
 from .show import print_json, print_pairs
 
 __all__ = ["run"]
@@ -22,11 +21,10 @@ Columns are found by name where the model was fitted on names, so DATA may have 
 def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     options = _parser().parse(argv)
-    target = check_table(Path(options.output))
     fitted = read_run(options.run)
+    target = check_table(Path(options.output), fitted.folder / PREDICTIONS, options.data)
     model = fitted.load()
-    request = fitted.request
-    data = open_like(options.data, fitted.feature_names, request.left_out if request else (), fitted.categories)
+    data = fitted.open(options.data, model)
     with new_table(target, data.rows.n_rows) as table:
         summary = write_predictions(model, data.rows, table)
     if options.json:

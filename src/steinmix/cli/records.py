@@ -24,9 +24,11 @@ from typing import Any
 from .._files import standing, write_text
 from .._machine import finite, now, peak_memory_mb, versions
 from ..errors import ModelFileError
-from .inputs import Request
+from .inputs import Data, Request, open_like
 
 __all__ = [
+    "FILES",
+    "PREDICTIONS",
     "Run",
     "Stopwatch",
     "command_line",
@@ -40,7 +42,10 @@ __all__ = [
     "write_record",
 ]
 
-RECORD = "run.json"
+RECORD, PREDICTIONS = "run.json", "predictions.parquet"
+FILES = (RECORD, PREDICTIONS, "report.html", "model/model.json", "model/model.safetensors")
+"""All that `fit` writes into a run folder."""
+
 FORMAT, SCHEMA = "steinmix-run", 1
 
 
@@ -107,10 +112,14 @@ class Run:
 
         return load(self.model_folder)
 
-    @property
-    def feature_names(self) -> list[str] | None:
-        """Columns the model was fitted on, where they have names."""
-        return self.record.get("data", {}).get("feature_names")
+    def feature_names(self, model: Any) -> list[str] | None:
+        """Return the columns the model was fitted on, where they have names; a data frame's are in the model itself."""
+        return self.record.get("data", {}).get("feature_names") or list(getattr(model, "feature_names_in_", ())) or None
+
+    def open(self, data: str, model: Any) -> Data:
+        """Open new rows for the model."""
+        left_out = self.request.left_out if self.request else ()
+        return open_like(data, self.feature_names(model), left_out, self.categories)
 
     @property
     def categories(self) -> dict[str, list[str]]:
@@ -135,7 +144,10 @@ def read_run(word: str) -> Run:
     """
     folder = standing(Path(word))
     if (folder / "model.json").is_file():
-        return Run(folder, folder, {})
+        run = folder.resolve().parent
+        if folder.resolve().name != "model" or not (run / RECORD).is_file():
+            return Run(folder, folder, {})
+        folder = run  # its record says more of the columns
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from .._machine import memory_bytes
 from ..errors import ConfigError
 from .outputs import check_table, new_array, new_table
 from .parsing import Parser, add_common_options
-from .records import Run, read_run
+from .records import PREDICTIONS, read_run
 from .show import print_json, print_pairs
 
 __all__ = ["run"]
@@ -22,13 +23,18 @@ Generate rows in the units of the data, of all components by their weights or of
 array (n, columns); .parquet and .csv have the columns of the data the model was fitted on."""
 
 
+VALUE_BYTES = 4
+"""Least memory for a value of a row."""
+
+
 def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     options = _parser().parse(argv)
-    target = check_table(Path(options.output))
     fitted = read_run(options.run)
-    rows = _drawn(fitted.load(), options)
-    _write(target, rows, fitted)
+    target = check_table(Path(options.output), fitted.folder / PREDICTIONS)
+    model = fitted.load()
+    rows = _drawn(model, options)
+    _write(target, rows, fitted.feature_names(model))
     result = {"rows": len(rows), "columns": rows.shape[1], "component": options.component, "written": str(target)}
     if options.json:
         print_json(result)
@@ -46,14 +52,22 @@ def _drawn(model: Any, options: Any) -> np.ndarray:
     for key in chosen:
         if key not in signature(model.sample).parameters:
             raise ConfigError(f"a model of {name} has no components; leave --{key} out.")
-    return model.sample(options.n_samples, random_state=options.seed, **chosen)
+    too_many = ConfigError(f"{options.n_samples} rows do not fit into memory; ask for fewer with -n.")
+    if options.n_samples * model.n_features_in_ * VALUE_BYTES > memory_bytes():
+        raise too_many
+    try:
+        return model.sample(options.n_samples, random_state=options.seed, **chosen)
+    except (MemoryError, RuntimeError) as error:  # torch's allocators raise the latter
+        if "memory" not in repr(error).lower():
+            raise
+        raise too_many from error
 
 
-def _write(target: Path, rows: np.ndarray, fitted: Run) -> None:
+def _write(target: Path, rows: np.ndarray, names: list[str] | None) -> None:
     if target.suffix == ".npy":
         new_array(target, rows)
         return
-    names = fitted.feature_names or [f"x{j}" for j in range(rows.shape[1])]
+    names = names or [f"x{j}" for j in range(rows.shape[1])]
     with new_table(target, len(rows)) as table:
         table.append({name: np.ascontiguousarray(rows[:, j]) for j, name in enumerate(names)})
 

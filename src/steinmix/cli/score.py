@@ -11,11 +11,10 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..metrics import conformal_pvalues, false_discovery_control, fewest_discoveries
-from .inputs import open_like
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
-from .predictions import scores
-from .records import read_run
+from .predictions import scores, tell_unscored
+from .records import PREDICTIONS, read_run
 from .show import print_json, print_pairs
 
 __all__ = ["run"]
@@ -33,13 +32,13 @@ LOWEST, RATE = 5, 0.05
 def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     options = _parser().parse(argv)
-    target = None if options.output is None else check_table(Path(options.output))
     _check_rate(options)
     fitted = read_run(options.run)
-    model = fitted.load()
-    left_out = fitted.request.left_out if fitted.request else ()
     words = [word for word in (options.data, options.calibration) if word is not None]
-    opened = [open_like(word, fitted.feature_names, left_out, fitted.categories).rows for word in words]
+    kept = (fitted.folder / PREDICTIONS, *words)
+    target = None if options.output is None else check_table(Path(options.output), *kept)
+    model = fitted.load()
+    opened = [fitted.open(word, model).rows for word in words]
     found, *normal = [np.concatenate([block for _, block in scores(model, rows)]) for rows in opened]
     columns = {"row": np.arange(len(found)), "score": found}
     summary = _summary(found)
@@ -79,10 +78,14 @@ def _flags(flags: np.ndarray, n_normal: int, rate: float) -> dict[str, Any]:
 
 
 def _summary(found: np.ndarray) -> dict[str, Any]:
-    quantiles = np.quantile(found, [0, 0.01, 0.5, 1]).tolist()
+    """Return figures of the finite scores, and the rows that have the lowest."""
+    finite = found[np.isfinite(found)]
+    tell_unscored(len(found) - len(finite), len(found))
     names = ("lowest", "1 % quantile", "median", "highest")
+    quantiles = np.quantile(finite, [0, 0.01, 0.5, 1]).tolist() if len(finite) else [None] * len(names)
+    mean = float(finite.mean()) if len(finite) else None
     lowest = np.argsort(found, kind="stable")[:LOWEST].tolist()
-    return {"rows": len(found), "mean": float(found.mean()), **dict(zip(names, quantiles)), "lowest rows": lowest}
+    return {"rows": len(found), "mean": mean, **dict(zip(names, quantiles)), "lowest rows": lowest}
 
 
 def _parser() -> Parser:
