@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -39,13 +41,14 @@ def test_named_columns(cli, fit, write, tmp_path, blobs, name):
 
     reordered = tmp_path / "new.csv"
     reordered.write_text("id,c,a,b\n" + "\n".join(f"x{i},{c},{a},{b}" for i, (a, b, c) in enumerate(x[:7])) + "\n")
-    code, out, _ = cli("predict", run, reordered, "-o", tmp_path / "labels.csv", "--json")
-    assert code == 0
-    assert json.loads(out)["n_rows"] == 7
-    lines = (tmp_path / "labels.csv").read_text().splitlines()
-    assert lines[0] == "row,label,p0,p1,p2,score"
-    assert [int(line.split(",")[1]) for line in lines[1:]] == found["label"][:7]
-    assert [float(line.split(",")[-1]) for line in lines[1:]] == found["score"][:7]
+    for folder in (run, run / "model"):
+        code, out, _ = cli("predict", folder, reordered, "-o", tmp_path / "labels.csv", "--json")
+        assert code == 0
+        assert json.loads(out)["n_rows"] == 7
+        lines = (tmp_path / "labels.csv").read_text().splitlines()
+        assert lines[0] == "row,label,p0,p1,p2,score"
+        assert [int(line.split(",")[1]) for line in lines[1:]] == found["label"][:7]
+        assert [float(line.split(",")[-1]) for line in lines[1:]] == found["score"][:7]
 
 
 def test_array_without_names(cli, fit, write, tmp_path, blobs):
@@ -156,3 +159,44 @@ def test_report_finds_the_data_from_elsewhere(cli, fit, write, tmp_path, monkeyp
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert cli("report", run)[0] == 0
+
+
+def test_a_report_is_of_the_rows_of_the_fit(cli, refused, fit, write, tmp_path, blobs):
+    x, groups = blobs
+    run, _ = fit(write("rows.parquet"), "--labels", "kind")
+    for name, rows, words in (
+        ("few.parquet", x[:9], "its shape is [9, 3], and was [90, 3]"),
+        ("reversed.parquet", x[::-1], "order differ"),
+    ):
+        other = write(name, rows, groups[: len(rows)])
+        assert words in refused("report", run, "--data", other)
+    order = pq.read_table(tmp_path / "rows.parquet").select(["b", "a", "c", "kind"])
+    pq.write_table(order, tmp_path / "order.parquet")
+    assert "columns have other names or another order" in refused("report", run, "--data", tmp_path / "order.parquet")
+    assert not (run / "report.html").exists()
+    (tmp_path / "moved").mkdir()
+    assert cli("report", run, "--data", write("rows.csv", folder=tmp_path / "moved"), "--quiet") == (0, "", "")
+
+
+def test_columns_left_out_of_a_published_set(cli, fit, tmp_path):
+    run, record = fit("digits", "--exclude", "pixel_0_0,63")
+    assert record["data"]["shape"] == [1797, 62]
+    assert cli("predict", run, "digits", "-o", tmp_path / "labels.npy", "--quiet") == (0, "", "")
+    assert np.load(tmp_path / "labels.npy")["label"].tolist() == table(run / "predictions.parquet")["label"]
+
+
+def test_names_with_commas(fit, tmp_path, blobs):
+    pq.write_table(pa.table({**dict(zip("abc", blobs[0].T)), "x, in cm": ["text"] * 90}), tmp_path / "rows.parquet")
+    assert fit(tmp_path / "rows.parquet", "--exclude", 'a,"x, in cm"')[1]["data"]["feature_names"] == ["b", "c"]
+
+
+def test_a_model_of_a_data_frame_knows_its_columns(cli, refused, write, tmp_path, blobs):
+    frame = pd.DataFrame(blobs[0], columns=list("abc"))
+    model = sm.GaussianMixture(3, training=sm.Training(epochs=1), random_state=0).fit(frame)
+    model.save(tmp_path / "bare")
+    frame[["c", "a", "b"]].to_csv(tmp_path / "order.csv", index=False)
+    argv = ("predict", tmp_path / "bare", tmp_path / "order.csv", "-o", tmp_path / "labels.npy", "--quiet")
+    assert cli(*argv) == (0, "", "")
+    assert np.array_equal(np.load(tmp_path / "labels.npy")["score"], model.score_samples(frame))
+    frame[["c", "a"]].to_csv(tmp_path / "order.csv", index=False)
+    assert "'b'" in refused(*argv)

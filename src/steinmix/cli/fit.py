@@ -171,6 +171,7 @@ def _completed(
         summary = write_predictions(model, data.rows, table, getattr(model, "initial_labels_", None))
     with watch.stage("score"):
         labels, metrics = judge(model, data, summary)
+    known["data"] |= {"rows_sha256": summary.rows_sha256}
     record = known | {"metrics": metrics, "null_rows": None, "wall_seconds": watch.seconds}
     if not options.no_report:
         record["null_rows"] = _page(partial, model, data.rows, record, labels, watch)

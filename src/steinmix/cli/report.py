@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from ..errors import ConfigError
-from .inputs import open_data
+from ..errors import ConfigError, DataError
+from .inputs import Data, open_data
 from .parsing import Parser, add_common_options
-from .predictions import has_clusters, is_detector
+from .predictions import has_clusters, is_detector, rows_sha256
 from .records import page_record, read_run
 from .show import print_json, print_pairs
 
@@ -28,6 +29,7 @@ def run(argv: Sequence[str]) -> None:
         raise ConfigError(f"{fitted.folder} is a model without a record; expected a run folder of `steinmix fit`.")
     request = request if options.data is None else replace(request, data=options.data)
     data = open_data(request, fitted.categories)
+    _check_same(data, fitted.record["data"])
     model = fitted.load()
     from ..report import write_report
 
@@ -38,6 +40,20 @@ def run(argv: Sequence[str]) -> None:
         print_json({"report": str(path)})
     elif not options.quiet:
         print_pairs({"written": str(path)})
+
+
+def _check_same(data: Data, known: Mapping[str, Any]) -> None:
+    """Refuse other rows than those of the fit, or in another order: labels and starts are by position."""
+    found = data.describe()
+    if found["shape"] != known["shape"]:
+        differs = f"its shape is {found['shape']}, and was {known['shape']}"
+    elif found["feature_names"] != known["feature_names"]:
+        differs = "its columns have other names or another order"
+    elif known.get("rows_sha256") not in (None, rows_sha256(data.rows)):  # None: a record of an earlier version
+        differs = "its values, their type or their order differ"
+    else:
+        return
+    raise DataError(f"{data.name} does not hold the rows of the fit: {differs}. Name the file that does with --data.")
 
 
 def _parser() -> Parser:
