@@ -47,6 +47,10 @@ FEWEST_STEPS = 500
 mixture did not yet agree, and the free phase merged well separated groups on half of the seeds."""
 
 
+FARTHEST = 1e15
+"""Where a prepared value ends when rows are only read: squares of farther ones overflow, and nothing could be said."""
+
+
 class DeepEstimator(BaseEstimator, ABC):
     """Base of all estimators. A method writes `_plan`, `_module` and `_phases`; everything else is here, once.
 
@@ -150,7 +154,7 @@ class DeepEstimator(BaseEstimator, ABC):
         DivergedError
             If training becomes non-finite; ``module_`` then holds the last finite state.
         """
-        training = Training() if self.training is None else clone(self.training)
+        training = _own(self.training)
         training.check()
         check_restarts(self)
         for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
@@ -259,15 +263,34 @@ class DeepEstimator(BaseEstimator, ABC):
                 f"X has {source.n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 "features as input."
             )
+        self._check_names(source.feature_names, reset)
         return source
+
+    def _check_names(self, names: Sequence[Any] | None, reset: bool) -> None:
+        """Keep or compare the names of columns, of files too: scikit-learn knows those of data frames alone."""
+        named = None if names is None or not all(isinstance(name, str) for name in names) else list(names)
+        if reset:
+            self.__dict__.pop("feature_names_in_", None)
+            if named:
+                self.feature_names_in_ = np.asarray(named, dtype=object)
+            return
+        pairs = zip(named or (), getattr(self, "feature_names_in_", ()))
+        for j, (got, fitted) in enumerate(pairs):
+            if got != fitted:
+                raise DataError(
+                    "The feature names should match those that were passed during fit: column "
+                    f"{j} of X is {got!r}, and was {fitted!r}. Give the columns of the fit in their order."
+                )
 
     def _map(self, function: Callable[[Tensor], Tensor], X: Any) -> np.ndarray:
         """Apply `function` to prepared chunks of X and return the results (n, ...) in row order."""
         check_is_fitted(self)
         device = self.preparation_.shift.device
-        loader = Loader(
-            self._source(X, reset=False), self.preparation_, CHUNK_ROWS, device, Streams(0), resident_bytes=0
-        )
+
+        def prepare(x: Tensor) -> Tensor:
+            return self.preparation_(x).clamp_(-FARTHEST, FARTHEST)
+
+        loader = Loader(self._source(X, reset=False), prepare, CHUNK_ROWS, device, Streams(0), resident_bytes=0)
         return map_chunks(function, loader)
 
     def _fingerprint(self, job: Job) -> dict[str, Any]:
@@ -294,6 +317,15 @@ class DeepEstimator(BaseEstimator, ABC):
                 UnboundedWarning,
                 stacklevel=3,
             )
+
+
+def _own(training: Training | None) -> Training:
+    """Return settings that the fit may keep; callbacks stay the user's own objects, which want to hear of it."""
+    if training is None:
+        return Training()
+    own = clone(training)
+    own.callbacks = training.callbacks
+    return own
 
 
 def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tensor | None = None) -> np.ndarray:

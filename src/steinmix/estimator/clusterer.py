@@ -205,8 +205,8 @@ class MixtureShell(DeepEstimator):
 
     def _check_component(self, name: str, component: int) -> None:
         m = self.module_.mixture.n_components
-        if not 0 <= component < m:
-            raise ConfigError(f"{name} is {component!r}; expected a number from 0 to {m - 1}.")
+        if isinstance(component, bool) or not isinstance(component, int | np.integer) or not 0 <= component < m:
+            raise ConfigError(f"{name} is {component!r}; expected a whole number from 0 to {m - 1}.")
 
     @torch.inference_mode()
     def _generated(self, points: Tensor) -> np.ndarray:

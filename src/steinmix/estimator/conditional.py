@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import ClusterMixin, TransformerMixin
+from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
@@ -23,6 +23,7 @@ from ..diversify import Diversifier, in_function_space
 from ..errors import ConfigError
 from ..mixtures import Components, ConditionalMixture
 from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers, side_by_side
+from ..nn.conv import BatchNorm1d
 from ..nn.likelihoods import outputs_per_feature
 from ..numerics.densities import standard_normal_kl
 from ..numerics.precision import widened
@@ -32,6 +33,7 @@ from ..training import Loader
 from ..training.distributed import log_shares
 from .base import FitContext, check_choice, check_count, epochs_for_steps, evaluating
 from .clusterer import MixtureShell, check_steps, empty_labels
+from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
@@ -113,7 +115,7 @@ class ConditionalModule(WarmedUp, Coder):
         """Put the papers' convolutions in the place of the dense layers next to the image."""
         layers = recogniser_layers(image_shape)
         self.encoder = conv_encoder(image_shape, layers, generator, batch_norm=True)
-        self.decoder.insert(1, nn.BatchNorm1d(CONV_FEATURES))
+        self.decoder.insert(1, BatchNorm1d(CONV_FEATURES))
         self.output = conv_decoder(image_shape, layers, generator, batch_norm=True)
 
     def posterior(self, trunk: Tensor) -> Posterior:
@@ -197,7 +199,7 @@ class ConditionalModule(WarmedUp, Coder):
         return self.likelihood.mean(self.decode(z[:, : self.mixture.n_code]))
 
 
-class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
+class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
     """Estimator around a `ConditionalModule`.
 
     Attributes
@@ -268,10 +270,6 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
         check_is_fitted(self)
         ends = (self.sweep_style(i, steps=2) for i in range(self.module_.mixture.n_style))
         return np.array([np.square(rows[:, 1] - rows[:, 0], dtype=np.float64).mean() for rows in ends])
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.plan_["latent_dim"]
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)

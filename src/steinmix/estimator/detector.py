@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import OutlierMixin, TransformerMixin
+from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -17,7 +17,8 @@ from .._typing import Source
 from ..errors import CollapseWarning, ConfigError, DataError
 from ..metrics.anomaly import conformal_pvalues
 from ..training import Callback, Diagnose, Loader, Training
-from .base import DeepEstimator, FitContext, map_chunks
+from .base import FitContext, map_chunks
+from .codes import CodesMixin
 from .consensus import Consensus, DetectorModule
 from .job import Job
 from .selection import SELECTIONS, Outcome, Rule, by_objective
@@ -39,7 +40,7 @@ class _Rows:
         return (chunk.x for chunk in self.loader.chunks())
 
 
-class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
+class DetectorShell(OutlierMixin, CodesMixin):
     """Predictions of a fitted detector.
 
     Scores follow scikit-learn: **high is normal**, and `predict` gives -1 for outliers. `anomaly_score` is high for
@@ -79,10 +80,6 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the points (n, d) that are scored."""
-        return self._map(lambda x: self.module_.embed(x).double(), X)
 
     def set_threshold(self, offset: float | None = None, *, X: Any = None, contamination: float | None = None) -> Self:
         """Move the threshold of `predict`.

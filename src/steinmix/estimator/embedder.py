@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._typing import Source
@@ -16,9 +15,10 @@ from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import DeepEstimator, check_choice, check_width, epochs_for_steps
+from .base import check_choice, check_width, epochs_for_steps
+from .codes import CodesMixin
 
-__all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout"]
+__all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout", "network_sizes"]
 
 PAPER_HIDDEN = (500, 500, 2000)
 """The layout of DEC and VaDE, made for 60,000 images; a net for a few thousand rows must be smaller."""
@@ -112,24 +112,8 @@ def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | Non
     return shape
 
 
-class EmbedderShell(TransformerMixin, DeepEstimator):
+class EmbedderShell(CodesMixin):
     """Codes, reconstructions and scores of a fitted encoder and decoder."""
-
-    module_: Any
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.plan_["latent_dim"]
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the code's columns: class name and number."""
-        check_is_fitted(self)
-        name = type(self).__name__.lower()
-        return np.asarray([f"{name}{i}" for i in range(self._n_features_out)], dtype=object)
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the code (its mean) of each row, (n, d)."""
-        return self._map(lambda x: self.module_.embed(x).double(), X)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """Return the expected rows (n, f) of codes (n, d), in the units of the data."""

@@ -37,6 +37,7 @@ from ..random import Streams
 from ..training import Cosine, Loader, Training, run
 from ..training.distributed import log_shares
 from .base import epochs_for_steps, map_chunks
+from .embedder import network_sizes
 from .job import FitContext
 
 __all__ = ["Smoother", "smoothing_epochs", "smoothing_phases", "trial", "without_smoother"]
@@ -90,10 +91,11 @@ class Smoother(nn.Module):
 
     @classmethod
     def planned(cls, plan: Mapping[str, Any], generator: torch.Generator) -> Smoother | None:
-        """Return the one a plan asks for, twice as wide as the first layer of its networks."""
+        """Return the one a plan asks for, twice as wide as the first layer its networks have, or would have."""
         if not plan.get("smoothing_epochs"):  # models saved before may have none
             return None
-        return cls(plan["n_features"], 2 * plan["hidden"][0], plan["n_clusters"], generator)
+        widths = plan["hidden"] or network_sizes(plan["n_rows"])
+        return cls(plan["n_features"], 2 * widths[0], plan["n_clusters"], generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log-probabilities (*r, b, m) of rows (*r, b, f)."""

@@ -173,10 +173,10 @@ class Loader:
         yield from self._shuffled(index[:filled], rows[:filled], rng)
 
     def _shuffled(self, index: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
-        for part in np.split(rng.permutation(len(index)), range(self.batch_size, len(index), self.batch_size)):
-            if len(part):
-                own = part[self._own(len(part))]
-                yield self._batch(rows[own], torch.from_numpy(index[own]))
+        n_batches = -(-len(index) // self.batch_size)
+        for part in np.array_split(rng.permutation(len(index)), n_batches) if n_batches else ():
+            own = part[self._own(len(part))]
+            yield self._batch(rows[own], torch.from_numpy(index[own]))
 
 
 class StackedLoader(Loader):
