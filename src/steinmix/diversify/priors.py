@@ -34,5 +34,11 @@ class NormalPrior(Configuration):
     scale: float | Tensor = 1.0
 
     def score(self, theta: Tensor) -> Tensor:
-        r"""Return :math:`(\mathrm{loc} - \theta) / \mathrm{scale}^2`."""
+        r"""Return :math:`(\mathrm{loc} - \theta) / \mathrm{scale}^2`.
+
+        Parameters
+        ----------
+        theta : Tensor ``(*r, m, p)``
+            Particles.
+        """
         return (self.loc - theta) / self.scale**2

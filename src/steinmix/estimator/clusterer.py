@@ -105,6 +105,7 @@ class MixtureShell(DeepEstimator):
         Parameters
         ----------
         X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
 
         Returns
         -------
@@ -113,15 +114,35 @@ class MixtureShell(DeepEstimator):
         return self._map(lambda x: self._log_joint(x).argmax(-1), X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each component, (n, m), in component order; rows sum to one."""
+        """Return the probability of each component, (n, m), in component order; rows sum to one.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: torch.softmax(self._log_joint(x).double(), dim=-1), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal."""
+        """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.score(x).double(), X) + self._log_unit()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
         return float(self.score_samples(X).mean())
 
     def sample(
@@ -138,6 +159,7 @@ class MixtureShell(DeepEstimator):
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         component : int, optional
             Draw from this component only; None draws components by their weights.
         min_posterior : float, default=0.0

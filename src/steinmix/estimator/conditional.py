@@ -226,7 +226,13 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     _module_class: type[ConditionalModule]
 
     def transform(self, X: Any):
-        """Return the mean code of each row, (n, d)."""
+        """Return the mean code of each row, (n, d).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.embed(x)[:, : self._n_features_out].double(), X)
 
     def sweep_style(self, coordinate: int = 0, steps: int = 9) -> np.ndarray:

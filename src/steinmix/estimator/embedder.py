@@ -122,17 +122,35 @@ class EmbedderShell(TransformerMixin, DeepEstimator):
         return self.plan_["latent_dim"]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the code's columns: class name and number."""
+        """Return the names of the code's columns: class name and number.
+
+        Parameters
+        ----------
+        input_features : Ignored
+            There for scikit-learn; the names do not depend on it.
+        """
         check_is_fitted(self)
         name = type(self).__name__.lower()
         return np.asarray([f"{name}{i}" for i in range(self._n_features_out)], dtype=object)
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the code (its mean) of each row, (n, d)."""
+        """Return the code (its mean) of each row, (n, d).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.embed(x).double(), X)
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Return the expected rows (n, f) of codes (n, d), in the units of the data."""
+        """Return the expected rows (n, f) of codes (n, d), in the units of the data.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, d)
+            Codes, as `transform` gives them.
+        """
         check_is_fitted(self)
         try:
             codes = check_array(Z, dtype=np.float32)
@@ -145,11 +163,25 @@ class EmbedderShell(TransformerMixin, DeepEstimator):
         return self._decoded(torch.from_numpy(codes))
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal."""
+        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
         return float(self.score_samples(X).mean())
 
     def _decoded(self, z: torch.Tensor) -> np.ndarray:

@@ -219,6 +219,8 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------
@@ -290,11 +292,23 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         self.random_state = random_state
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the clean code of each row, (n, d)."""
+        """Return the clean code of each row, (n, d).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.embed(x).double(), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code, (n,), for normal errors of variance 1/2 after scaling."""
+        """Return each row's log-likelihood at its own code, (n,), for normal errors of variance 1/2 after scaling.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return super().score_samples(X)
 
     @property

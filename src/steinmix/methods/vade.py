@@ -222,6 +222,8 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------
@@ -288,7 +290,13 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         self.random_state = random_state
 
     def transform(self, X: Any):
-        """Return the mean code of each row, (n, d)."""
+        """Return the mean code of each row, (n, d).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.embed(x).double(), X)
 
     @property
