@@ -12,7 +12,7 @@ import pytest
 
 import steinmix
 
-PACKAGES = ("data", "data.datasets", "diversify", "methods", "metrics", "mixtures", "training")
+PACKAGES = ("data", "data.datasets", "diversify", "estimator", "methods", "metrics", "mixtures", "nn", "training")
 SECTIONS = {"Parameters", "Attributes"}  # the fields of a record are its attributes
 
 

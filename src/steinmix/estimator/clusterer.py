@@ -36,12 +36,26 @@ are the better space: on the 70,000 rows of MNIST the edge information is 2.13 n
 
 
 def empty_labels(n_rows: int) -> Tensor:
-    """Return the buffer (n,) in which a module keeps the labels it was started from; -1 until then."""
+    """Return the buffer (n,) in which a module keeps the labels it was started from; -1 until then.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the data.
+    """
     return torch.full((n_rows,), -1, dtype=torch.int64)
 
 
 def held_at_start(module: Any, index: Tensor) -> Tensor:
-    """Return log q(c|x), (b, m), of the rows `index` (b,), held at the labels of the start."""
+    """Return log q(c|x), (b, m), of the rows `index` (b,), held at the labels of the start.
+
+    Parameters
+    ----------
+    module : MixtureModule
+        Has the labels and the mixture.
+    index : Tensor of int (b,)
+        Which rows.
+    """
     one_hot = F.one_hot(module.start_labels.gather(-1, index), module.mixture.n_components).float()
     return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
 

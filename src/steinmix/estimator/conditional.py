@@ -53,7 +53,15 @@ TAIL = 0.025
 
 
 class Posterior(NamedTuple):
-    """q(z | x) and q(w | x): means and log-variances, (b, d) and (b, w)."""
+    """q(z | x) and q(w | x).
+
+    Attributes
+    ----------
+    mean, log_var : Tensor (b, d)
+        Of the code z.
+    w_mean, w_log_var : Tensor (b, w)
+        Of the style w.
+    """
 
     mean: Tensor
     log_var: Tensor
@@ -62,7 +70,17 @@ class Posterior(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """M draws z (M, b, d) and w (M, b, w), and the components (M, b, m, d) at that w."""
+    """M draws of code and style for each row.
+
+    Attributes
+    ----------
+    z : Tensor (M, b, d)
+        Codes.
+    w : Tensor (M, b, w)
+        Styles.
+    components : Components
+        At each w, (M, b, m, d).
+    """
 
     z: Tensor
     w: Tensor
@@ -74,7 +92,17 @@ class ConditionalModule(WarmedUp, Coder):
 
     Parameters
     ----------
+    n_latent : int
+        Length of the code.
+    hidden : sequence of int
+        Widths of the encoder's hidden layers.
+    generator : torch.Generator
+        Draws the weights.
+
+    Parameters
+    ----------
     n_clusters, n_rows, w_dim : int
+        Components, rows of the data, length of the style.
     image_shape : (int, int, int), optional
         Height, width and channels of the image in a row; the papers' convolutions are used then.
     smoother : Smoother, optional
@@ -351,7 +379,17 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
 
 
 def check_at_least(name: str, value: Any, least: float) -> None:
-    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is."""
+    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    least : int or float
+        The smallest value that will do.
+    """
     whole = isinstance(least, int)
     kinds = int | np.integer if whole else int | float | np.number
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:

@@ -44,6 +44,21 @@ def coder_plan(
 ) -> dict[str, Any]:
     """Resolve the choices of an encoder and decoder; `unbounded` names the likelihood where Bernoulli does not suit.
 
+    Parameters
+    ----------
+    source : Source
+        The rows.
+    prepared : ColumnStatistics
+        Of the columns after scaling.
+    latent_dim : int
+        Length of the code, as the user gave it.
+    hidden : sequence of int, optional
+        Widths of the hidden layers, as the user gave them.
+    likelihood : str or Likelihood
+        As the user gave it.
+    unbounded : str, default="gaussian"
+        What "auto" takes where Bernoulli does not suit.
+
     Raises
     ------
     ConfigError
@@ -61,7 +76,13 @@ def coder_plan(
 
 
 def coder_arguments(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `Coder` that a plan holds."""
+    """Return the arguments of `Coder` that a plan holds.
+
+    Parameters
+    ----------
+    plan : mapping
+        As `coder_plan` gives it, perhaps with more.
+    """
     return {
         "n_features": plan["n_features"],
         "n_latent": plan["latent_dim"],
@@ -90,6 +111,15 @@ def _likelihood(wanted: str | Likelihood, prepared: ColumnStatistics, unbounded:
 
 def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | None:
     """Return [h, w, c] of the image in a row, or None for tables; "auto" takes square rows in [0, 1] for images.
+
+    Parameters
+    ----------
+    wanted : "auto", sequence of int or None
+        As the user gave it.
+    n_features : int
+        Columns of a row.
+    bounded : bool
+        Whether the rows lie in [0, 1].
 
     Raises
     ------
