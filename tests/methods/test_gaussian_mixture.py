@@ -192,4 +192,4 @@ def test_columns_in_other_units_are_told_where_they_are_not_scaled(unit, told):
         warnings.simplefilter("always")
         GaussianMixture(2, scaling="none", training=Training(epochs=1), random_state=0).fit(rows)
         GaussianMixture(2, training=Training(epochs=1), random_state=0).fit(rows)
-    assert [w.category for w in caught] == [ScaleWarning] * told
+    assert [w.category for w in caught if w.category is not CollapseWarning] == [ScaleWarning] * told

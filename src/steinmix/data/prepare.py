@@ -56,6 +56,7 @@ class ColumnStatistics:
     Attributes
     ----------
     n_rows : int
+        Rows seen.
     minimum, maximum, mean, variance : ndarray (f,), float64
         The variance divides by n, as scikit-learn's ``StandardScaler`` does.
     """
@@ -98,13 +99,20 @@ class Scaling:
     Attributes
     ----------
     shift, scale : ndarray (f,), float64
+        What is taken off each column, and what it is then divided by.
     """
 
     shift: np.ndarray
     scale: np.ndarray
 
     def statistics(self, stats: ColumnStatistics) -> ColumnStatistics:
-        """Return what `stats` of the columns become."""
+        """Return what `stats` of the columns become.
+
+        Parameters
+        ----------
+        stats : ColumnStatistics
+            Of the raw columns.
+        """
         low, high, mean = ((at - self.shift) / self.scale for at in (stats.minimum, stats.maximum, stats.mean))
         return ColumnStatistics(stats.n_rows, low, high, mean, stats.variance / self.scale**2)
 

@@ -37,7 +37,13 @@ class NormalPrior(Configuration):
     scale: float | Tensor | np.ndarray = 1.0
 
     def score(self, theta: Tensor) -> Tensor:
-        r"""Return :math:`(\mathrm{loc} - \theta) / \mathrm{scale}^2`."""
+        r"""Return :math:`(\mathrm{loc} - \theta) / \mathrm{scale}^2`.
+
+        Parameters
+        ----------
+        theta : Tensor ``(*r, m, p)``
+            Particles.
+        """
         loc, scale = (
             value if isinstance(value, NUMBERS) else torch.as_tensor(value, dtype=theta.dtype, device=theta.device)
             for value in (self.loc, self.scale)

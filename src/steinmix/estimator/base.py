@@ -329,7 +329,17 @@ def _own(training: Training | None) -> Training:
 
 
 def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tensor | None = None) -> np.ndarray:
-    """Apply `function` to padded chunks of all rows (or of the rows `index`), without gradients, in row order."""
+    """Apply `function` to padded chunks of all rows (or of the rows `index`), without gradients, in row order.
+
+    Parameters
+    ----------
+    function : callable
+        Prepared rows (b, f) -> Tensor (b, ...).
+    loader : Loader
+        Gives the rows.
+    index : Tensor of int, optional
+        Which rows; all unless given.
+    """
     n_rows, done = loader.n_rows if index is None else len(index), 0
     results = np.empty(0)
     with torch.inference_mode():
@@ -358,6 +368,15 @@ def evaluating(module: Any) -> Iterator[None]:
 def check_count(name: str, value: Any, n_rows: int) -> int:
     """Return a number of components, which must be whole, positive and at most the number of rows.
 
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    n_rows : int
+        Rows of the data.
+
     Raises
     ------
     ConfigError
@@ -373,20 +392,50 @@ def check_count(name: str, value: Any, n_rows: int) -> int:
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return `value` if it is one of the `known` words, else raise ConfigError."""
+    """Return `value` if it is one of the `known` words, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    known : iterable of str
+        The words that will do.
+    """
     if not isinstance(value, str) or value not in known:
         raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(sorted(known))}.")
     return value
 
 
 def check_width(name: str, value: Any) -> int:
-    """Return the width of a layer if it is a whole number from 1 up, else raise ConfigError."""
+    """Return the width of a layer if it is a whole number from 1 up, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ConfigError(f"{name} has the width {value!r}; expected whole numbers >= 1.")
     return int(value)
 
 
 def epochs_for_steps(steps: int, n_rows: int, most: int, batch_size: int = 256) -> int:
-    """Return the epochs of about `steps` steps on `n_rows` rows: at most `most`, or what makes `FEWEST_STEPS`."""
+    """Return the epochs of about `steps` steps on `n_rows` rows: at most `most`, or what makes `FEWEST_STEPS`.
+
+    Parameters
+    ----------
+    steps : int
+        Steps that are wanted.
+    n_rows : int
+        Rows of the data.
+    most : int
+        Epochs at most.
+    batch_size : int, default=256
+        Rows of a step.
+    """
     steps_per_epoch = max(1, n_rows / batch_size)
     return max(1, min(most, round(steps / steps_per_epoch)), math.ceil(FEWEST_STEPS / steps_per_epoch))

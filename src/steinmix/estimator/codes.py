@@ -20,7 +20,13 @@ class CodesMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DeepEstimato
     plan_: Mapping[str, Any]
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the code of each row, (n, d): its mean, where codes are random."""
+        """Return the code of each row, (n, d): its mean, where codes are random.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.embed(x).double(), X)
 
     @property

@@ -55,7 +55,15 @@ TAIL = 0.025
 
 
 class Posterior(NamedTuple):
-    """q(z | x) and q(w | x): means and log-variances, (b, d) and (b, w)."""
+    """q(z | x) and q(w | x).
+
+    Attributes
+    ----------
+    mean, log_var : Tensor (b, d)
+        Of the code z.
+    w_mean, w_log_var : Tensor (b, w)
+        Of the style w.
+    """
 
     mean: Tensor
     log_var: Tensor
@@ -64,7 +72,17 @@ class Posterior(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """M draws z (M, b, d) and w (M, b, w), and the components (M, b, m, d) at that w."""
+    """M draws of code and style for each row.
+
+    Attributes
+    ----------
+    z : Tensor (M, b, d)
+        Codes.
+    w : Tensor (M, b, w)
+        Styles.
+    components : Components
+        At each w, (M, b, m, d).
+    """
 
     z: Tensor
     w: Tensor
@@ -76,7 +94,17 @@ class ConditionalModule(WarmedUp, Coder):
 
     Parameters
     ----------
+    n_latent : int
+        Length of the code.
+    hidden : sequence of int
+        Widths of the encoder's hidden layers.
+    generator : torch.Generator
+        Draws the weights.
+
+    Parameters
+    ----------
     n_clusters, n_rows, w_dim : int
+        Components, rows of the data, length of the style.
     image_shape : (int, int, int), optional
         Height, width and channels of the image in a row; the papers' convolutions are used then.
     smoother : Smoother, optional
@@ -228,7 +256,13 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
     _module_class: type[ConditionalModule]
 
     def transform(self, X: Any):
-        """Return the mean code of each row, (n, d)."""
+        """Return the mean code of each row, (n, d).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.embed(x)[:, : self._n_features_out].double(), X)
 
     def sweep_style(self, coordinate: int = 0, steps: int = 9) -> np.ndarray:
@@ -343,7 +377,17 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
 
 
 def check_at_least(name: str, value: Any, least: float) -> None:
-    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is."""
+    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    least : int or float
+        The smallest value that will do.
+    """
     whole = isinstance(least, int)
     kinds = int | np.integer if whole else int | float | np.number
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:

@@ -62,23 +62,55 @@ class DetectorShell(OutlierMixin, CodesMixin):
     _selections: ClassVar[Mapping[str, Rule]] = SELECTIONS | {"consensus": by_objective}
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return how normal each row is, (n,); for densities the log-density of its code. High is normal."""
+        """Return how normal each row is, (n,); for densities the log-density of its code. High is normal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(self._scored, X)
 
     def anomaly_score(self, X: Any) -> np.ndarray:
-        """Return minus `score_samples`, (n,): high is abnormal."""
+        """Return minus `score_samples`, (n,): high is abnormal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return -self.score_samples(X)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return `score_samples` less `offset_`, (n,): below zero are outliers."""
+        """Return `score_samples` less `offset_`, (n,): below zero are outliers.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return -1 for outliers and +1 for the others, (n,)."""
+        """Return -1 for outliers and +1 for the others, (n,).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
         return float(self.score_samples(X).mean())
 
     def set_threshold(self, offset: float | None = None, *, X: Any = None, contamination: float | None = None) -> Self:
@@ -91,6 +123,7 @@ class DetectorShell(OutlierMixin, CodesMixin):
         X : as in `fit`, of shape (n, f), optional
             Rows of which the share `contamination` (by default the constructor's) shall lie below the threshold.
         contamination : float, optional
+            Share of the rows `X`, above 0 and at most 0.5, that shall lie below; None takes the constructor's.
 
         Returns
         -------
@@ -119,6 +152,7 @@ class DetectorShell(OutlierMixin, CodesMixin):
         Parameters
         ----------
         X : as in `fit`, of shape (n, f)
+            Rows to judge.
         calibration : as in `fit`, of shape (k, f)
             Normal rows that were **not** trained on.
 

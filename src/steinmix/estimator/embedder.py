@@ -44,6 +44,21 @@ def coder_plan(
 ) -> dict[str, Any]:
     """Resolve the choices of an encoder and decoder; `unbounded` names the likelihood where Bernoulli does not suit.
 
+    Parameters
+    ----------
+    source : Source
+        The rows.
+    prepared : ColumnStatistics
+        Of the columns after scaling.
+    latent_dim : int
+        Length of the code, as the user gave it.
+    hidden : sequence of int, optional
+        Widths of the hidden layers, as the user gave them.
+    likelihood : str or Likelihood
+        As the user gave it.
+    unbounded : str, default="gaussian"
+        What "auto" takes where Bernoulli does not suit.
+
     Raises
     ------
     ConfigError
@@ -61,7 +76,13 @@ def coder_plan(
 
 
 def coder_arguments(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `Coder` that a plan holds."""
+    """Return the arguments of `Coder` that a plan holds.
+
+    Parameters
+    ----------
+    plan : mapping
+        As `coder_plan` gives it, perhaps with more.
+    """
     return {
         "n_features": plan["n_features"],
         "n_latent": plan["latent_dim"],
@@ -91,6 +112,15 @@ def _likelihood(wanted: str | Likelihood, prepared: ColumnStatistics, unbounded:
 def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | None:
     """Return [h, w, c] of the image in a row, or None for tables; "auto" takes square rows in [0, 1] for images.
 
+    Parameters
+    ----------
+    wanted : "auto", sequence of int or None
+        As the user gave it.
+    n_features : int
+        Columns of a row.
+    bounded : bool
+        Whether the rows lie in [0, 1].
+
     Raises
     ------
     ConfigError
@@ -116,7 +146,13 @@ class EmbedderShell(CodesMixin):
     """Codes, reconstructions and scores of a fitted encoder and decoder."""
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Return the expected rows (n, f) of codes (n, d), in the units of the data."""
+        """Return the expected rows (n, f) of codes (n, d), in the units of the data.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, d)
+            Codes, as `transform` gives them.
+        """
         check_is_fitted(self)
         try:
             codes = check_array(Z, dtype=np.float32)
@@ -129,11 +165,25 @@ class EmbedderShell(CodesMixin):
         return self._decoded(torch.from_numpy(codes))
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal."""
+        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
         return float(self.score_samples(X).mean())
 
     def _decoded(self, z: torch.Tensor) -> np.ndarray:

@@ -69,7 +69,9 @@ class Smoother(nn.Module):
     Parameters
     ----------
     n_features, width, n_clusters : int
+        Columns of the rows, width of both layers, number of classes.
     generator : torch.Generator
+        Draws the weights.
 
     Attributes
     ----------
@@ -135,7 +137,9 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | 
     wanted : int, optional
         By the user; None takes about `STEPS` steps after a graph start of `FEWEST_ROWS` rows or more, else none.
     start : str
+        The start's name.
     n_rows : int
+        Rows of the data.
     chosen : int, optional
         Epochs of the main phase, if the user has chosen those.
 
@@ -154,7 +158,13 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | 
 
 
 def without_smoother(module: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters of a module, but not those of its smoother."""
+    """Return the parameters of a module, but not those of its smoother.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With or without a smoother.
+    """
     return [p for name, p in module.named_parameters() if not name.startswith("smoother.")]
 
 

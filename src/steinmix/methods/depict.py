@@ -220,6 +220,8 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------
@@ -291,7 +293,13 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         self.random_state = random_state
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code, (n,), for normal errors of variance 1/2 after scaling."""
+        """Return each row's log-likelihood at its own code, (n,), for normal errors of variance 1/2 after scaling.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return super().score_samples(X)
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:

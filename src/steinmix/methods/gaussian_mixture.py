@@ -40,9 +40,9 @@ from ..training import Training
 
 __all__ = ["GaussianMixture"]
 
-SCALES = 0.05, 100.0
+SCALES = 0.05, 148.0
 """Standard deviations of columns that the mixture can follow: its steps are made for about 1, and its components have
-some from 0.007 to 148 (`DiagonalMixture.log_var_range`) and are narrower than the data."""
+some from 0.007 to 148 (`DiagonalMixture.log_var_range`) and are up to several times narrower than the data."""
 
 
 class _Density(nn.Module):
@@ -79,6 +79,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
     covariance_type : {"diag", "full", "unit"}, default="diag"
         Diagonal, full by Cholesky factors, or the identity in the units of the scaled data.
     start : {"em", "kmeans", "graph", "linkage", "random"}, default="em"
+        Where components begin: "em" and "kmeans" by those two, "graph" by spectral clusters of a neighbour graph,
+        "linkage" by Ward's tree, "random" with means uniform in the box of the rows.
     learn_weights : bool, default=True
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional
@@ -98,6 +100,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------

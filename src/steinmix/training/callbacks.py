@@ -79,7 +79,9 @@ class EarlyStopping(Configuration, Callback):
     Parameters
     ----------
     patience : int, default=10
+        Epochs without such a fall after which the phase ends.
     tol : float, default=1e-4
+        Share of the loss by which it must have fallen.
     """
 
     patience: int = 10
@@ -106,6 +108,7 @@ class Diagnose(Callback):
     figures : callable
         () -> mapping of plain values. A FloatingPointError says that there are none: the run has diverged.
     phases : collection of str
+        Names of the phases; others are not looked at.
     """
 
     def __init__(self, figures: Callable[[], Mapping[str, Any]], phases: tuple[str, ...]) -> None:

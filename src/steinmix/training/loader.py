@@ -36,13 +36,17 @@ class Loader:
     Parameters
     ----------
     source : Source
+        The rows, as `steinmix.as_source` gives them.
     prepare : callable
         Raw rows (b, f) in the source's type -> prepared float rows (b, f).
     batch_size : int
+        Rows in a batch, at most.
     device : torch.device
+        Where batches are put.
     streams : Streams
         Orders come from its stream "order".
     resident_bytes : int
+        Data up to this size are kept whole on the device.
     distinct : bool, default=False
         Batches for training hold each distinct row once, where single rows can be taken. Not in a distributed run.
 

@@ -31,8 +31,11 @@ class RunState:
     Attributes
     ----------
     module : nn.Module
+        What is trained.
     phases : sequence of Phase
+        All of the run.
     streams : Streams
+        Where chance comes from.
     phase : int
         Number of the current phase.
     epoch : int
@@ -85,12 +88,17 @@ def run(
     module : nn.Module
         Trained in place.
     phases : sequence of Phase
+        Run one after another.
     loader : Loader
+        Gives the batches.
     training : Training
+        Optimiser, schedule, precision, device.
     streams : Streams
+        Where chance comes from.
     lr : float
         Learning rate where neither `training` nor a parameter group names one.
     callbacks : sequence of Callback
+        Called after each epoch.
     checkpoint : Checkpoint, optional
         Where the state is written after each epoch, and read from when the run resumes.
 
