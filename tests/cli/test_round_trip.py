@@ -64,7 +64,8 @@ def test_array_without_names(cli, fit, write, tmp_path, blobs):
 def test_labels_by_position(fit, tmp_path, blobs):
     x, groups = blobs
     np.save(tmp_path / "both.npy", np.column_stack([x, groups]))
-    record = fit(tmp_path / "both.npy", "--labels", "3")[1]
+    (tmp_path / "both.npy").rename(tmp_path / "BOTH.NPY")
+    record = fit(tmp_path / "BOTH.NPY", "--labels", "3")[1]
     assert record["data"]["shape"] == [90, 3]
     assert record["metrics"]["with_labels"]["accuracy"] == 1.0
 
