@@ -15,18 +15,20 @@ HEAD = """# Performance
 
 Every figure is read from a record under `results/benchmarks` by `python -m benchmarks.page`; `make bench` makes the
 records again. Ratios are medians over interleaved rounds in one process. `GOMP_SPINCOUNT=2000` is set by the Makefile:
-torch's team of spinning threads beside another busy process is ten times slower without it. A load above 0.3 before a
-benchmark means that other work ran beside it, and that its times are upper bounds.
+without it torch's threads, which spin while they wait, run ten times slower beside another busy process. `load_before`
+is the load of the machine before a benchmark: above 0.3 other work ran beside it, and its times are upper bounds.
 
 `Training(precision="auto")` takes bf16 where the hardware has it, for convolutions and for dense networks of half a
-million parameters or more. In fp32 such networks multiply in oneDNN, not MKL, if a product measured once shows no more
-than rounding: on AMD processors that is 1.1 to 1.4 x for the product. NSVGD among many particles forms its kernel by
-tiles of 256 x 256, each with its mirror image, and smoothing and repulsion come from one product with it.
+million parameters or more. In fp32 such networks multiply with oneDNN instead of MKL, if a product of oneDNN's, checked
+once, is off by no more than rounding; on AMD processors the product is then 1.1 to 1.4 x as fast. NSVGD among many
+particles forms its kernel by tiles of 256 x 256, each with its mirror image, and smoothing and repulsion come from one
+product with it.
 
 Some functions have a gradient written by hand (`numerics.fused`): on a CPU torch's tanh takes four times as long as the
 same by a sigmoid, and the Bernoulli likelihood and DAGMM's residuals twice as many passes over memory as they need.
-Layers of a few outputs over the same features are one product; so are convolutions with a kernel as large as the image.
-Where all axes but that of the rows are short, that one is last.
+Several layers with few outputs over the same features are computed as one matrix product; so is a convolution whose
+kernel is as large as the image. Where all axes of an array but that of the rows are short, the axis of the rows comes
+last.
 
 What did not help: bf16 on processors without bf16 instructions (0.3 to 0.5 x); stacking restarts of large networks;
 torch's own pairwise distances for long rows; linear layers as 1 x 1 convolutions (half the speed).

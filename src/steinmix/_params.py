@@ -14,7 +14,13 @@ class Configuration:
     """Mixin that gives a dataclass scikit-learn's ``get_params`` and ``set_params``."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the fields by name; with ``deep``, those of nested configurations as ``outer__inner``."""
+        """Return the fields by name; with ``deep``, those of nested configurations as ``outer__inner``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to add the fields of nested configurations.
+        """
         params: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type]
         if deep:
             for name, value in list(params.items()):

@@ -18,6 +18,7 @@
     ├── UnboundedWarning                  F + alpha H has no maximum
     ├── DivergedWarning                   some restarts became NaN or infinite
     ├── NamesWarning                      the names of columns may be a row
+    ├── ScaleWarning                      unscaled columns are too narrow or too wide for a mixture
     ├── UnknownCategoryWarning            new rows have categories the model was not fitted on
     └── CollapseWarning                   clusters died during training
 
@@ -36,6 +37,7 @@ __all__ = [
     "ModelFileError",
     "NamesWarning",
     "NoParticlesError",
+    "ScaleWarning",
     "SteinmixError",
     "SteinmixWarning",
     "Terminated",
@@ -128,6 +130,10 @@ class DivergedWarning(SteinmixWarning):
 
 class NamesWarning(SteinmixWarning):
     """The first line of a file was read as names, though numbers such as 2.5 stand in it."""
+
+
+class ScaleWarning(SteinmixWarning):
+    """Columns that were not to be scaled are narrower or wider than a mixture can follow."""
 
 
 class UnknownCategoryWarning(SteinmixWarning):

@@ -73,6 +73,11 @@ class Particles:
         """Replace the loss gradient of every parameter by what the diversifier makes of it, in place.
 
         A parameter without a gradient counts as one with gradient zero.
+
+        Parameters
+        ----------
+        diversifier : callable
+            (particles ``(*r, m, p)``, ascent ``(*r, m, p)``) -> direction ``(*r, m, p)``, as `steinmix.NSVGD` is one.
         """
         gradient = self._matrix(torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters)
         # The only minus signs of the library: loss gradient -> ascent -> diversified ascent -> loss gradient.

@@ -29,7 +29,7 @@ def seed_of(random_state: int | np.random.RandomState | np.random.Generator | No
     Raises
     ------
     ConfigError
-        If the number is negative.
+        If it is none of these, or a negative number.
     """
     if random_state is None:
         return int(np.random.SeedSequence().entropy) % 2**63  # type: ignore[arg-type]
@@ -37,8 +37,10 @@ def seed_of(random_state: int | np.random.RandomState | np.random.Generator | No
         return int(random_state.randint(2**31 - 1))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63 - 1))
-    if random_state < 0:
-        raise ConfigError(f"random_state is {random_state}; expected a whole number >= 0.")
+    if isinstance(random_state, bool) or not isinstance(random_state, int | np.integer) or random_state < 0:
+        raise ConfigError(
+            f"random_state is {random_state!r}; expected a whole number >= 0, a generator of NumPy or None."
+        )
     return int(random_state)
 
 

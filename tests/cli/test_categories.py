@@ -23,6 +23,12 @@ def test_raw_rows_in_and_raw_new_rows(cli, fit, write, tmp_path, blobs, name):
     assert np.load(tmp_path / "new.npy")["label"].tolist() == labels[30:50]
     assert cli("score", run, new, "-o", tmp_path / "scores.npy")[::2] == (0, "")
 
+    bare = tmp_path / "later" / f"bare.{name}.parquet"
+    pq.write_table(pq.read_table(write("all.parquet")).drop_columns("kind"), bare)
+    code, _, err = cli("predict", run, bare, "-o", tmp_path / "bare.npy")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "unknown columns ['kind']; expected some of 'a', 'b', 'c'" in err
+
     strange = write(name, x[:5], ["new"] * 5, tmp_path / "later")
     code, _, err = cli("predict", run, strange, "-o", tmp_path / "strange.npy")
     assert code == 0

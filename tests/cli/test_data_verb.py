@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 
@@ -49,6 +50,22 @@ def test_pack(cli, fit, refused, write, tmp_path):
     assert "OUT.parquet" in refused("data", "pack", rows, tmp_path / "x.csv")
     assert "OUT.parquet" in refused("data", "pack", rows)
     assert cli("data", "pack", "digits", packed, "--quiet") == (0, "", "")
+
+
+def test_labels_of_a_file_are_packed_in_a_column(cli, fit, write, tmp_path, blobs, monkeypatch):
+    """The packed file needs neither the file of labels nor the folder it was named from."""
+    write("rows.csv")
+    np.save(tmp_path / "y.npy", blobs[1])
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    options = ("--labels", "../y.npy", "--exclude", "kind")
+    assert cli("data", "pack", "../rows.csv", "packed.parquet", *options, "--quiet") == (0, "", "")
+    assert pq.read_schema("packed.parquet").names == ["rows", "y"]
+    (tmp_path / "y.npy").unlink()
+    monkeypatch.chdir(tmp_path)
+    record = fit("inside/packed.parquet", "--labels", "y")[1]
+    assert record["data"]["shape"] == [90, 3]
+    assert record["metrics"]["with_labels"]["accuracy"] == 1.0
 
 
 def test_arrow_files(cli, fit, write, tmp_path):

@@ -3,9 +3,13 @@
 import inspect
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from steinmix.cli.fit import train
+from steinmix.cli.labels import read_label_column, read_label_file
+from steinmix.errors import DataError
 from steinmix.random import Streams
 
 
@@ -56,6 +60,52 @@ def test_numbers_as_labels(fit, tmp_path, blobs):
         record = fit(tmp_path / name, "--labels", column, run=f"run {column}")[1]
         assert record["metrics"]["with_labels"]["accuracy"] == 1.0
         assert record["data"]["shape"] == [90, 3]
+
+
+@pytest.mark.parametrize(
+    "texts", [("01", "1"), ("2_1", "21"), ("9007199254740993", "9007199254740992"), ("inf", "-inf")]
+)
+def test_texts_that_differ_stay_apart(tmp_path, texts):
+    (tmp_path / "x.csv").write_text("a,y\n" + "".join(f"1,{text}\n" for text in texts))
+    assert read_label_column(tmp_path / "x.csv", "y", named=True).tolist() == list(texts)
+    (tmp_path / "plain.csv").write_text("".join(f"1.5,{text}\n" for text in ("7", *texts)))
+    assert read_label_column(tmp_path / "plain.csv", "1", named=False).tolist() == ["7", *texts]
+
+
+def test_numbers_too_large_stay_apart(tmp_path):
+    pq.write_table(pa.table({"y": [1e300, 1e301, 2.0]}), tmp_path / "y.parquet")
+    assert read_label_file(tmp_path / "y.parquet", 3).tolist() == [1e300, 1e301, 2.0]
+
+
+@pytest.mark.parametrize(
+    "lines", [["0", "1", "2.0"], ["0", "0", "1", "2"], ["kind", "0", "1", "2"], ["", "0", "1", "2"]]
+)
+def test_a_label_file_has_a_name_if_it_has_one_line_more(tmp_path, lines):
+    (tmp_path / "y.csv").write_text("\n".join(lines) + "\n")
+    assert read_label_file(tmp_path / "y.csv", 3).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("kind\na\n\nb\n", "1 labels of .* missing"), ("a;b\n1;2\n", "has 2 columns"), ("\n", "is empty")],
+)
+def test_bad_label_files(tmp_path, text, words):
+    (tmp_path / "y.csv").write_text(text)
+    with pytest.raises(DataError, match=words):
+        read_label_file(tmp_path / "y.csv", 3)
+
+
+@pytest.mark.parametrize("name", ["Y.NPY", "y.csv.parquet", "y.TSV"])
+def test_endings_of_label_files(fit, write, tmp_path, blobs, name):
+    if name == "Y.NPY":
+        np.save(tmp_path / "y.npy", blobs[1])
+        (tmp_path / "y.npy").rename(tmp_path / name)
+    elif name == "y.TSV":
+        (tmp_path / name).write_text("\n".join(map(str, blobs[1])))
+    else:
+        pq.write_table(pa.table({"y": blobs[1]}), tmp_path / name)
+    record = fit(write("rows.npy"), "--labels", tmp_path / name)[1]
+    assert record["metrics"]["with_labels"]["accuracy"] == 1.0
 
 
 def test_a_detector_is_judged_by_outliers_and_by_nothing_else(cli, write, blobs, tmp_path):

@@ -58,6 +58,13 @@ def test_values_that_only_training_can_judge(refused, write, tmp_path, blobs):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["nan.npy", "rows.csv", "rows.npy"]
 
 
+def test_a_folder_of_other_files(refused, write, tmp_path):
+    (tmp_path / "parts").mkdir()
+    for name in ("0.csv", "1.npy"):
+        write(name, folder=tmp_path / "parts")
+    assert "no Parquet or Arrow file" in refused("fit", tmp_path / "parts", "-o", tmp_path / "run")
+
+
 def test_no_data(refused):
     assert "got no DATA" in refused("fit", *FAST)
 

@@ -30,14 +30,14 @@ def test_named_columns(cli, fit, write, tmp_path, blobs, name):
     assert record["machine"]["peak_memory_mb"] > 1
     assert set(record["wall_seconds"]) == {"open", "fit", "predict", "score"}
 
-    model = sm.load(run / "model")
+    model, frame = sm.load(run / "model"), pd.DataFrame(x, columns=list("abc"))
     found = table(run / "predictions.parquet")
     assert list(found) == ["row", "label", "start_label", "p0", "p1", "p2", "score"]
     assert found["row"] == list(range(90))
     assert np.array_equal(found["label"], model.labels_)
-    assert np.array_equal(found["label"], model.predict(x))
-    assert np.array_equal(np.column_stack([found[f"p{k}"] for k in range(3)]), model.predict_proba(x))
-    assert np.array_equal(found["score"], model.score_samples(x))
+    assert np.array_equal(found["label"], model.predict(frame))
+    assert np.array_equal(np.column_stack([found[f"p{k}"] for k in range(3)]), model.predict_proba(frame))
+    assert np.array_equal(found["score"], model.score_samples(frame))
 
     reordered = tmp_path / "new.csv"
     reordered.write_text("id,c,a,b\n" + "\n".join(f"x{i},{c},{a},{b}" for i, (a, b, c) in enumerate(x[:7])) + "\n")
@@ -67,7 +67,8 @@ def test_array_without_names(cli, fit, write, tmp_path, blobs):
 def test_labels_by_position(fit, tmp_path, blobs):
     x, groups = blobs
     np.save(tmp_path / "both.npy", np.column_stack([x, groups]))
-    record = fit(tmp_path / "both.npy", "--labels", "3")[1]
+    (tmp_path / "both.npy").rename(tmp_path / "BOTH.NPY")
+    record = fit(tmp_path / "BOTH.NPY", "--labels", "3")[1]
     assert record["data"]["shape"] == [90, 3]
     assert record["metrics"]["with_labels"]["accuracy"] == 1.0
 
@@ -101,12 +102,14 @@ def test_sample(cli, fit, write, tmp_path):
     assert cli("sample", run, "-n", "5", "--component", "1", "-o", tmp_path / "new.npy", "--quiet") == (0, "", "")
     rows = np.load(tmp_path / "new.npy")
     assert rows.shape == (5, 3)
-    assert set(sm.load(run / "model").predict(rows)) == {1}
+    model = sm.load(run / "model")
+    assert set(model.predict(pd.DataFrame(rows, columns=list("abc")))) == {1}
     assert cli("sample", run, "-n", "5", "--component", "1", "-o", tmp_path / "again.npy")[0] == 0
     assert (tmp_path / "new.npy").read_bytes() == (tmp_path / "again.npy").read_bytes()
     sure = ("sample", run, "-n", "5", "--component", "1", "--min_posterior", "0.9", "-o", tmp_path / "sure.npy")
     assert cli(*sure)[0] == 0
-    assert sm.load(run / "model").predict_proba(np.load(tmp_path / "sure.npy"))[:, 1].min() > 0.85
+    sure = pd.DataFrame(np.load(tmp_path / "sure.npy"), columns=list("abc"))
+    assert model.predict_proba(sure)[:, 1].min() > 0.85
     assert cli("sample", run, "-n", "4", "--seed", "3", "-o", tmp_path / "new.parquet")[0] == 0
     assert list(table(tmp_path / "new.parquet")) == ["a", "b", "c"]
     assert cli("predict", run, tmp_path / "new.parquet", "-o", tmp_path / "labels.parquet")[0] == 0

@@ -275,3 +275,79 @@ def test_a_failed_refit_leaves_no_half_fitted_model(make, X):
         model.fit(X)
     with pytest.raises(NotFittedError):
         model.score(X)
+
+
+def test_the_names_of_columns_in_files_are_kept_and_compared(make, X, tmp_path):
+    names = list("abcde")
+    lines = [",".join(names), *(",".join(map(repr, row)) for row in X.tolist())]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    swapped = ["b,a,c,d,e", *lines[1:]]
+    (tmp_path / "swapped.csv").write_text("\n".join(swapped))
+    make().fit(tmp_path / "rows.csv").save(tmp_path / "m")
+    model = sm.load(tmp_path / "m")
+    assert list(model.feature_names_in_) == names
+    model.score_samples(tmp_path / "rows.csv")
+    with pytest.raises(sm.DataError, match="column 0 of X is 'b', and was 'a'"):
+        model.score_samples(tmp_path / "swapped.csv")
+    with pytest.raises(sm.DataError, match="feature names should match"):
+        model.score_samples(sm.as_source(tmp_path / "swapped.csv"))
+    np.save(tmp_path / "rows.npy", X)
+    assert not hasattr(model.fit(tmp_path / "rows.npy"), "feature_names_in_")
+
+
+def test_a_callback_is_the_object_that_was_given(make, X):
+    class Count(training.Callback):
+        epochs = 0
+
+        def on_epoch_end(self, state):
+            self.epochs += 1
+
+    count = Count()
+    model = make(training=sm.Training(epochs=2, callbacks=(count,))).fit(X)
+    assert count.epochs == len(model.history_)
+
+
+def test_codes_have_names(make, X):
+    model = make()
+    if not hasattr(model, "transform"):
+        return
+    model.fit(X)
+    names = list(model.get_feature_names_out())
+    assert names == [f"{type(model).__name__.lower()}{j}" for j in range(model.transform(X).shape[1])]
+    pytest.importorskip("pandas")
+    table = model.set_output(transform="pandas").transform(X)
+    assert list(table.columns) == names
+
+
+def test_what_was_set_after_fit_does_not_change_what_is_saved(make, X, tmp_path):
+    model = make().fit(X)
+    before = answers(model, X)
+    other = {"covariance_type": "full", "head": "gaussian", "hidden": (3, 3), "learn_weights": False}
+    model.set_params(**{name: value for name, value in other.items() if name in model.get_params()})
+    model.save(tmp_path / "m")
+    assert same(before, answers(sm.load(tmp_path / "m"), X))
+
+
+def test_the_farthest_rows_get_finite_answers(make, X):
+    model = make().fit(X)
+    far = X[:5].copy()
+    far[0], far[1, 2], far[2], far[3] = 1e20, 1e30, 1e300, -1e30
+    for name, said in answers(model, far).items():
+        assert np.isfinite(said).all(), name
+    if hasattr(model, "offset_"):
+        assert model.predict(far)[:4].tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64", "uint32", "uint64"])
+def test_whole_numbers_keep_their_digits(make, X, kind):
+    stamps = (1_700_000_000 + 30 * np.arange(len(X)))[:, None].astype(kind)
+    prepared = make().fit(stamps).preparation_(torch.from_numpy(stamps)).numpy()
+    expected = (stamps - stamps.mean(0, dtype=float)) / stamps.std(0, dtype=float)
+    units = [expected, (expected - expected.min()) / np.ptp(expected)]  # as the method scales
+    assert min(abs(prepared - given).max() for given in units) < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [1.7, True, "seed", -1])
+def test_a_wrong_seed_is_named(make, X, wrong):
+    with pytest.raises(sm.ConfigError, match="random_state"):
+        make(random_state=wrong).fit(X)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import steinmix as sm
 from steinmix.training import Annealed
@@ -48,7 +49,7 @@ def test_samples(mixture, X):
     assert np.array_equal(model.sample(4, component=1, random_state=1), model.sample(4, component=1, random_state=1))
     sure = model.sample(20, component=1, min_posterior=0.6, random_state=1)
     assert sure.shape == (20, 5)
-    for wrong in ({"n_samples": 0}, {"component": 3}, {"component": -1}, {"min_posterior": 1.0}):
+    for wrong in ({"n_samples": 0}, {"component": 3}, {"component": -1}, {"component": 1.5}, {"min_posterior": 1.0}):
         with pytest.raises(sm.ConfigError):
             model.sample(**wrong)
 
@@ -91,6 +92,15 @@ def test_diversifiers_are_felt_and_saved(mixture, X, diversifier, tmp_path):
     assert not same(parameters(plain), parameters(apart))
     apart.save(tmp_path / "m")
     assert sm.load(tmp_path / "m").diversifier == diversifier
+
+
+@pytest.mark.parametrize("loc", [torch.tensor([0.5]), np.array([0.5])])
+def test_a_prior_of_arrays_is_saved_and_fitted_again(mixture, X, loc, tmp_path):
+    model = build(mixture, diversifier=sm.NSVGD(alpha=0.1, prior=sm.NormalPrior(loc, 2.0))).fit(X)
+    model.save(tmp_path / "m")
+    loaded = sm.load(tmp_path / "m")
+    assert loaded.diversifier.prior.loc.dtype == loc.dtype
+    assert same(parameters(model), parameters(loaded.fit(X)))
 
 
 def test_a_warning_where_the_objective_has_no_maximum(mixture, X):

@@ -8,7 +8,7 @@ import pytest
 from sklearn.preprocessing import OneHotEncoder
 
 import steinmix as sm
-from steinmix.data import as_source, categories
+from steinmix.data import as_source, categories, choose_scaling, column_statistics
 from steinmix.data.pack import pack
 from steinmix.errors import ConfigError, DataError
 
@@ -96,6 +96,29 @@ def test_what_is_missing_is_a_value_of_its_own():
 def test_rows_keep_their_type(frame, tmp_path):
     narrow = frame[["a", "kind"]].astype({"a": np.float32})
     assert as_source(narrow, categories=["kind"]).take(np.array([0])).dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["uint8", "bool"])
+def test_bytes_become_floats_for_0_and_1_are_no_pixels(kind):
+    table = pd.DataFrame({"a": np.array([0, 1, 1, 0], kind), "kind": list("xyxy")})
+    source = as_source(table, categories=["kind"])
+    assert source.dtype == source.take(np.arange(4)).dtype == np.float32
+    assert source.describe()["dtype"] == "float32"
+    scaling = choose_scaling(column_statistics(source), "auto", source.dtype)
+    assert scaling.scale.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "arrow", "csv.parquet"])
+def test_files_without_the_category(frame, tmp_path, ending):
+    path = tmp_path / f"flows.{ending}"
+    table = frame.drop(columns="size")
+    if ending == "csv":
+        table.to_csv(path, index=False)
+    else:
+        arrow(table, path) if ending == "arrow" else table.to_parquet(path)
+    assert as_source(path, columns=["a"], categories=["kind"]).n_features == 5
+    with pytest.raises(ConfigError, match=r"Got unknown columns \['size'\]; expected some of 'a', 'kind', 'b'"):
+        as_source(path, columns=["a"], categories=["size"])
 
 
 def test_a_source_of_categories_is_packed(frame, tmp_path):

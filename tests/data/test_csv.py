@@ -8,7 +8,8 @@ import pytest
 from steinmix.data import as_source, csv, streams
 from steinmix.errors import ConfigError, DataError, NamesWarning
 
-pytest.importorskip("pyarrow")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
 
 
 def write(path, table, header="a,b,c"):
@@ -44,9 +45,34 @@ def test_without_a_header(tmp_path, table, check_source):
     assert source.feature_names is None
 
 
-def test_a_header_of_column_numbers_is_a_header(tmp_path, table, check_source):
-    source = as_source(write(tmp_path / "x.csv", table, header="0,1,2"))
-    check_source(source, table)
+@pytest.mark.parametrize("header", ["0,1,2", "1,2,3", "1_1,2,3", "\n\r\na,b,c", '"a;;;",b,c'])
+def test_what_is_a_header(tmp_path, table, check_source, header):
+    check_source(as_source(write(tmp_path / "x.csv", table, header=header)), table)
+
+
+def test_other_counts_are_a_row(tmp_path):
+    for name, text in {"two.csv": "2,3\n4,5\n", "one.csv": "1\n2\n"}.items():
+        (tmp_path / name).write_text(text)
+        source = as_source(tmp_path / name)
+        assert (source.n_rows, source.feature_names) == (2, None)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "X.TSV.GZ", "X.CSV.GZ"])
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("header", ["a,b,c", '"a, in cm",b,c', "1.5,2.5,3.5"])
+def test_other_separators(tmp_path, table, check_source, name, separator, header):
+    path = tmp_path / name
+    lines = [*next(csv.csv.reader([header])), *np.char.mod("%.17g", table).ravel()]
+    text = "\n".join(separator.join(lines[i : i + 3]) for i in range(0, len(lines), 3))
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith("GZ") else text.encode())
+    check_source(as_source(path), np.vstack([[1.5, 2.5, 3.5], table]) if header.startswith("1") else table)
+
+
+def test_the_last_ending_decides(tmp_path, table, check_source):
+    pq.write_table(pa.table(dict(zip("abc", table.T))), tmp_path / "x.csv.parquet")
+    check_source(as_source(tmp_path / "x.csv.parquet"), table)
+    np.save(tmp_path / "x.npy", table)
+    check_source(as_source((tmp_path / "x.npy").rename(tmp_path / "X.csv.NPY")), table)
 
 
 def test_a_first_line_that_may_be_a_row_is_told(tmp_path):
@@ -77,7 +103,7 @@ def test_bool_becomes_number(tmp_path, check_source):
         ("a,b\n1,2\n,3\n", r"missing value in row 1, column 'a'"),
         ("a,a\n1,2\n", "several columns of one name"),
         (",a\n1,2\n", r"without a name.*exclude=\[''\]"),
-        ("a;b\n1;2\n", r"not numbers: 'a;b'"),
+        ("a,b\n1;2\n3;4\n", "cannot be read"),
     ],
 )
 def test_damaged_files(text, message, tmp_path):

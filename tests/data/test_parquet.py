@@ -12,6 +12,7 @@ from steinmix.errors import ConfigError, DataError
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
+feather = pytest.importorskip("pyarrow.feather")
 
 
 def write(path, table, rows=130, **columns):
@@ -73,6 +74,10 @@ def test_a_folder_in_the_order_of_names(tmp_path, table, check_source):
     write(tmp_path / "part-1.parquet", table[600:])
     write(tmp_path / "part-0.parquet", table[:600])
     (tmp_path / "notes.txt").write_text("not data")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    write(tmp_path / ".ipynb_checkpoints" / "part-0.parquet", table[:600])
+    (tmp_path / "._part-1.parquet").write_bytes(b"what macOS leaves")
+    (tmp_path / "part-1.parquet").rename(tmp_path / "part-1.PARQUET")
     source = as_source(tmp_path)
     check_source(source, table)
     assert source.describe()["files"] == 2
@@ -83,6 +88,19 @@ def test_files_of_a_folder_must_agree(tmp_path, table):
     write(tmp_path / "1.parquet", table.astype(np.float32))
     with pytest.raises(DataError, match=r"1.parquet differs from .*0.parquet in the columns \['a', 'b', 'c'\]"):
         as_source(tmp_path)
+
+
+def test_files_of_a_folder_are_of_one_kind(tmp_path, table):
+    write(tmp_path / "0.parquet", table)
+    feather.write_feather(pq.read_table(tmp_path / "0.parquet"), tmp_path / "1.feather")
+    with pytest.raises(DataError, match=r"two kinds \(0.parquet and 1.feather\); expected one kind"):
+        as_source(tmp_path)
+
+
+def test_a_hidden_folder_may_be_named(tmp_path, table, check_source):
+    (tmp_path / ".cache").mkdir()
+    write(tmp_path / ".cache" / "0.parquet", table)
+    check_source(as_source(tmp_path / ".cache"), table)
 
 
 def test_pandas_index_is_no_feature(tmp_path, table):
@@ -174,7 +192,7 @@ def test_damaged_empty_and_absent_files(tmp_path, table):
         "empty.parquet": "cannot be read",
         "rowless.parquet": "0 rows",
         "v.parquet": "length 0",
-        "folder": "holds no Parquet file",
+        "folder": "holds no Parquet or Arrow file",
         "absent.parquet": "There is no file",
     }.items():
         with pytest.raises(DataError, match=message) as caught:

@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 
 from steinmix.data import Scaling, as_source, choose_scaling, column_statistics
-from steinmix.data.prepare import shares_unit
+from steinmix.data.prepare import shares_unit, spreads_alike
 from steinmix.errors import ConfigError, DataError
 
 
@@ -145,10 +145,27 @@ def test_the_statistics_of_scaled_columns_are_those_of_the_scaled_rows(table):
 def test_shared_units_ignore_constant_columns():
     pixels = np.array([[0, 0, 0, 9.0, 16.0], [0, 0, 0, 0.0, 0.0]])
     assert shares_unit(stats_of(pixels))
-    assert shares_unit(stats_of(np.array([[0.0, 0, 0, 0], [16, 8, 7, 1]])))
-    assert not shares_unit(stats_of(np.array([[0.0, 0, 0, 0, 0], [16, 8, 7, 7, 1]])))
+    assert shares_unit(stats_of(np.tile([[0.0, 0, 0, 0], [16, 8, 7, 1]], 4)))
+    assert not shares_unit(stats_of(np.tile([[0.0, 0, 0, 0, 0], [16, 8, 7, 7, 1]], 4)))
     assert not shares_unit(stats_of(pixels - 1))
     assert not shares_unit(stats_of(np.ones((3, 2))))
+
+
+@pytest.mark.parametrize("spreads", [(60, 90_000), (90_000, 80_000, 60), (1, 0.02), (200, 5)])
+def test_a_few_columns_of_different_units_are_standardised(rng, spreads):
+    """Age and income; the same and spending; a flag and a rate; small whole numbers."""
+    X = rng.random((500, len(spreads))) * spreads
+    X[:, 0] = np.where(X[:, 0] > X[:, 0].mean(), spreads[0], 0)
+    for rows in (X, X.astype(np.uint8) if max(spreads) == 200 else X):
+        found = choose_scaling(stats_of(rows), "auto", rows.dtype)
+        np.testing.assert_allclose(found.scale, rows.std(0))
+
+
+def test_spreads_of_one_unit():
+    assert spreads_alike(stats_of(np.array([[0.0, 0, 7], [4, 1, 7]])))
+    assert not spreads_alike(stats_of(np.array([[0.0, 0, 7], [4.1, 1, 7]])))
+    assert spreads_alike(stats_of(np.array([[0.0] * 16, [99, *[1] * 15]])))  # an image: its borders hardly vary
+    assert spreads_alike(stats_of(np.ones((3, 2))))
 
 
 def test_minmax_takes_every_column_to_the_unit_interval():

@@ -4,6 +4,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from oracles.kernels import KERNELS, kernel_sums, plain_gram
 from steinmix.diversify import IMQ, NSVGD, RBF, Identity
+from steinmix.diversify.bandwidths import as_bandwidth
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
 SIZES = [1, 2, 10, 64, 65, 256, 257, 700]
@@ -38,6 +39,31 @@ def test_float32_errs_by_less_than_a_hundred_thousandth(normal, name, m, far):
     for got, expected in zip(sums(kernel, theta, ascent), sums(kernel, theta.double(), ascent.double())):
         assert got.dtype == torch.float32
         assert error(got, expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("bandwidth", ["median", 1.0])
+@pytest.mark.parametrize("m", [200, 300])
+@pytest.mark.parametrize("far", [1e3, 1e4, 1e6])
+def test_one_particle_far_out_does_not_spoil_the_others(normal, name, bandwidth, m, far):
+    theta, ascent = normal(m, 10, dtype=torch.float32), normal(m, 10, dtype=torch.float32)
+    theta[0] += far
+    kernel = LIBRARY[name](bandwidth)
+    h = as_bandwidth(bandwidth)(theta.double())
+    smoothed, away, mass = kernel_sums(KERNELS[name], theta.double(), ascent.double(), float(h))
+    for got, expected in zip(sums(kernel, theta, ascent), (smoothed, away, (smoothed + away) / mass)):
+        assert error(got, expected) < 0.01
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_precision_is_taken(normal, name, kind):
+    theta, ascent = normal(10, 4).to(kind), normal(10, 4).to(kind)
+    for got, expected in zip(
+        sums(LIBRARY[name](1.0), theta, ascent), sums(LIBRARY[name](1.0), theta.double(), ascent.double())
+    ):
+        assert got.dtype == kind
+        assert error(got, expected) < 0.1
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -273,6 +273,27 @@ def test_what_diverges_is_dropped_with_a_warning(X, monkeypatch, limit):
     assert not hasattr(model, "restarts_")
 
 
+class Blind(Callback):
+    """Makes a mixture say nothing finite though its parameters are, after the first epoch of one restart."""
+
+    def on_epoch_end(self, state):
+        if state.streams.seed == 4 and state.epochs_done == 1:
+            state.module.mixture.means.data.fill_(3e38)
+
+
+@pytest.mark.parametrize("limit", [0, 100_000])
+def test_diagnostics_that_are_not_finite_drop_a_restart(X, monkeypatch, limit):
+    monkeypatch.setattr(sm.GaussianMixture, "_stack_limit", limit)
+    watchers = sm.GaussianMixture._watchers
+    monkeypatch.setattr(sm.GaussianMixture, "_watchers", lambda *a: [Blind(), *watchers(*a)])
+    with pytest.warns(sm.DivergedWarning, match="restart 0 of 3 was dropped: term 'responsibilities'"):
+        model = build(n_jobs=1).fit(X)
+    assert model.best_restart_ != 0
+    with pytest.raises(sm.DivergedError, match="responsibilities"):
+        model.set_params(n_init=1).fit(X)
+    assert bool((model.module_.mixture.means.abs() < 1e6).all())
+
+
 def test_a_stack_may_be_lost_as_a_whole(X):
     with joblib.parallel_config(backend="threading"), pytest.warns(sm.DivergedWarning, match="restart 0 of 2"):
         model = build(n_init=2, callbacks=(Explode(4),), n_jobs=2).fit(X)

@@ -228,6 +228,11 @@ def test_the_phases_of_a_fit(vade):
     assert len(without_smoother(model.module_)) == len(list(model.module_.parameters())) - 6
 
 
+def test_a_network_without_hidden_layers_has_one_too(rng):
+    model = VaDE(2, hidden=(), smoothing_epochs=2, training=Training(epochs=1), random_state=0)
+    assert model.fit(rng.normal(size=(60, 3))).module_.smoother is not None
+
+
 def test_a_resumed_fit_ends_with_the_same_bits(vade, tmp_path, monkeypatch):
     write, whole = Checkpoint.write, vade()
     for stop in (2, 3, 5, 6):  # before, in and between the phases, and after the last

@@ -257,6 +257,7 @@ def test_tables_are_no_images(rng):
         ({"image_shape": "square"}, "image_shape is 'square'"),
         ({"pretraining": Pretraining(layer_epochs=1)}, "layer_epochs"),
         ({"latent_dim": 0}, "latent_dim"),
+        ({"hidden": ()}, "one width or more"),
     ],
 )
 def test_wrong_settings_are_named(rows, wrong, message):

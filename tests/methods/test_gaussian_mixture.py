@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from steinmix import (
     LogDet,
     NormalPrior,
     Pairwise,
+    ScaleWarning,
     Training,
     UnboundedWarning,
 )
+from steinmix.data.datasets import load_toy
 from steinmix.objective import Batch
 
 FAMILIES = ["diag", "full", "unit"]
@@ -179,3 +182,14 @@ def test_data_that_do_not_fit_in_memory_give_the_same_model(table):
     training = Training(epochs=3, batch_size=64, progress=False, resident_bytes=0)
     read = mixture(training=training).fit(table)
     assert np.array_equal(resident.means_, read.means_)
+
+
+@pytest.mark.parametrize(("unit", "told"), [(1.0, False), (1e-3, True), (1e4, True)])
+def test_columns_in_other_units_are_told_where_they_are_not_scaled(unit, told):
+    data = load_toy(n_components=2, random_state=0).data[:300]
+    rows = unit * data / data.std(0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        GaussianMixture(2, scaling="none", training=Training(epochs=1), random_state=0).fit(rows)
+        GaussianMixture(2, training=Training(epochs=1), random_state=0).fit(rows)
+    assert [w.category for w in caught if w.category is not CollapseWarning] == [ScaleWarning] * told

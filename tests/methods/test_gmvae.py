@@ -200,7 +200,9 @@ def test_log_variances_stay_in_their_range(module, x):
 
 def gmvae(**others):
     settings = {"latent_dim": 2, "w_dim": 2, "hidden": (16,), "random_state": 0, "collapse": "ignore"}
-    return GMVAE(3, **settings | {"training": Training(epochs=5, batch_size=64, progress=False)} | others)
+    return GMVAE(
+        **{"n_clusters": 3} | settings | {"training": Training(epochs=5, batch_size=64, progress=False)} | others
+    )
 
 
 @pytest.fixture(scope="module")
@@ -312,6 +314,13 @@ def test_convolutions_take_images(blobs):
     assert tracked
     model.predict(rows), model.score_samples(rows), model.sample(2)
     assert all(torch.equal(v, model.module_.state_dict()[k]) for k, v in tracked.items())
+
+
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(1, 256), (3, 1)])
+def test_convolutions_take_a_row_alone(n_rows, batch_size):
+    rows = Streams(0).numpy("images").integers(0, 256, size=(n_rows, 64), dtype=np.uint8)
+    model = gmvae(n_clusters=1, image_shape=(8, 8), training=Training(epochs=2, batch_size=batch_size)).fit(rows)
+    assert np.isfinite(model.score_samples(rows)).all()
 
 
 def test_looking_on_does_not_move_batch_norms(blobs):

@@ -196,6 +196,7 @@ def test_clustering_scores_are_the_functions():
         ([0, 1], [0, 1, 1], "got 2 rows in labels_true, 3 rows in labels_pred; expected the same"),
         ([], [], "labels_true: got no rows, expected at least one"),
         (np.eye(3), [0, 1, 2], r"labels_true: got shape \(3, 3\), expected one label a row"),
+        ([0, 1], np.array([0, float("nan")], object), r"labels_pred: got 1 missing labels"),
         ([0, 1], [0.0, float("nan")], r"labels_pred: got 1 missing labels \(NaN\), expected none"),
         (["a", None], [0, 1], "labels_true: got labels that cannot be ordered"),
         ([[0], [0, 1]], [0, 1], "got nested sequences of unequal lengths, expected an array"),

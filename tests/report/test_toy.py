@@ -45,7 +45,8 @@ def test_the_table_has_means_and_intervals():
 
     table = toy.ingredients([record("ours", [0.0, 0.2]), record("gmm", [4.0, 4.0])]).splitlines()
     assert table[0] == "| grid | m | Δ | gmm | ours |"
-    assert table[2:] == ["| code | 6 | 5 | 4.000 ± 0.000; 1.000 | 0.100 ± 0.196; 1.000 |"]
+    # Student's t with one degree of freedom, 12.706 standard errors of 0.1
+    assert table[2:] == ["| code | 6 | 5 | 4.000 ± 0.000; 1.000 | 0.100 ± 1.271; 1.000 |"]
 
 
 def test_the_command_writes_figures_or_prints(records, tmp_path, capsys):

@@ -83,6 +83,13 @@ def test_a_streamed_source_is_shuffled_across_blocks_in_bounded_memory(streamed,
     assert WINDOW_BATCHES * batch_size < 1024
 
 
+@pytest.mark.parametrize("n", [33, 32 * WINDOW_BATCHES + 33])
+def test_no_streamed_batch_is_much_smaller_than_the_others(streamed, loader_of, n):
+    sizes = [len(index) for index in order_of(loader_of(streamed(numbered(n)), 32))]
+    assert sum(sizes) == n
+    assert min(sizes) >= 16
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n", [1, CHUNK_ROWS, CHUNK_ROWS + 1, 1000])
 def test_chunks_have_every_row_once_in_file_order(build, kind, n):

@@ -13,6 +13,7 @@ from ..data.pack import pack
 from ..data.prepare import choose_scaling, column_statistics
 from ..errors import ConfigError
 from .inputs import Data, Request, load_published, open_data
+from .labels import is_label_file
 from .outputs import check_table
 from .parsing import Parser, add_common_options, listed, suggestion
 from .show import print_json, print_pairs, print_rows
@@ -77,7 +78,7 @@ def _pack(options: argparse.Namespace) -> None:
     if options.output is None or not options.output.endswith(".parquet"):
         raise ConfigError(f"got the output {options.output}; expected `steinmix data pack DATA OUT.parquet`.")
     target, data = check_table(Path(options.output), options.name), _opened(options)
-    beside = {} if data.labels is None else {options.labels: data.labels()}
+    beside = {} if data.labels is None else {_column_name(options.labels): data.labels()}
     with new_file(target) as temporary:
         groups = pack(data.rows, temporary, beside)
     facts = {"written": str(target), "shape": [data.rows.n_rows, data.rows.n_features], "dtype": str(data.rows.dtype)}
@@ -86,6 +87,11 @@ def _pack(options: argparse.Namespace) -> None:
         print_json(facts)
     elif not options.quiet:
         print_pairs({**facts, "shape": f"{data.rows.n_rows} rows x {data.rows.n_features} columns"})
+
+
+def _column_name(labels: str) -> str:
+    """Labels of a file are packed in a column of its name, without folder and ending: that needs no file any more."""
+    return Path(labels).name.partition(".")[0] if is_label_file(labels) else labels
 
 
 def _describe(options: argparse.Namespace) -> None:
@@ -118,7 +124,7 @@ def _parser() -> Parser:
     parser.add_argument("action", choices=["list", "get", "describe", "pack"])
     parser.add_argument("name", nargs="?", metavar="NAME|FILE")
     parser.add_argument("output", nargs="?", metavar="OUT.parquet")
-    parser.add_argument("--labels", metavar="COLUMN", help="pack: a column to keep beside the rows, no feature")
+    parser.add_argument("--labels", metavar="COLUMN|FILE", help="pack: labels to keep beside the rows, no feature")
     parser.add_argument("--exclude", metavar="COLUMNS", help="columns to leave out, with commas between")
     parser.add_argument("--categories", metavar="COLUMNS", help="columns whose values become columns of 0 and 1")
     add_common_options(parser)

@@ -47,9 +47,10 @@ DEFAULT_METHOD = "vade"
 
 _DESCRIPTION = """\
 Fit a model to rows and write a run folder: model, predictions, record, report.
-DATA is a .npy, .csv, .csv.gz, .parquet or .arrow file, a folder of such files, or the name of a published data set
-(digits, mnist, mnist:train, ...; `steinmix data list` names them). Options of --method are listed below; hyphens
-and underscores are the same in their names. Options in --config FILE are overridden by those of the command line."""
+DATA is a .npy, .csv, .tsv, .csv.gz, .parquet or .arrow file, a folder of .parquet or of .arrow files, or the name of
+a published data set (digits, mnist, mnist:train, ...; `steinmix data list` names them). Options of --method are listed
+below; hyphens and underscores are the same in their names. Options in --config FILE are overridden by those of the
+command line."""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -102,7 +103,8 @@ def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
 
 def _add_options(parser: Any) -> None:
     text = str | None
-    parser.add_argument("data", nargs="?", type=text, help="file, folder of files, or data set", metavar="DATA")
+    data = "file, folder of Parquet or Arrow files, or data set"
+    parser.add_argument("data", nargs="?", type=text, help=data, metavar="DATA")
     parser.add_argument("--method", type=str, default=DEFAULT_METHOD, help=f"one of {', '.join(method_names())}")
     parser.add_argument("-o", "--output", type=str, default="run", help="run folder to write", metavar="RUN")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run")

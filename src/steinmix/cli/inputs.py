@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from .._typing import Source
-from ..data.sources import Categories, as_source
+from ..data.csv import ENDINGS as CSV
+from ..data.sources import Categories, as_source, ending
 from ..errors import ConfigError, DataError
 from .labels import is_label_file, read_label_column, read_label_file
 from .parsing import suggestion
@@ -139,7 +140,7 @@ def open_like(
         found = load_published(data)
         return Data(data, _kept(found, _present(exclude, found.feature_names)))
     path = _existing(data)
-    if feature_names is not None and path.suffix != ".npy":
+    if feature_names is not None and ending(path) != ".npy":
         numbers = list(feature_names)[: len(feature_names) - sum(map(len, categories.values()))]
         return Data(path.name, as_source(path, columns=numbers, categories=categories))
     source = as_source(path)
@@ -203,7 +204,7 @@ def _from_file(path: Path, request: Request, categories: Categories) -> Data:
     data = Data(path.name, _excluding(path, exclude, categories))
     if column is None:
         return data if request.labels is None else _with_label_file(data, request.labels)
-    named = path.suffix != ".npy" and (data.rows.feature_names is not None or ".csv" not in path.name.lower())
+    named = ending(path) != ".npy" and (data.rows.feature_names is not None or ending(path) not in CSV)
     return _checked(data, lambda: read_label_column(path, column, named), f"the column {column!r} of {path.name}")
 
 
@@ -212,7 +213,7 @@ def _excluding(X: Any, exclude: Sequence[Any], categories: Categories = ()) -> S
     if categories or not exclude:
         return as_source(X, exclude=list(exclude), categories=categories)
     numbers = [int(c) if str(c).isdigit() else c for c in exclude]
-    if not isinstance(X, Path) or X.suffix == ".npy":
+    if not isinstance(X, Path) or ending(X) == ".npy":
         return as_source(X, exclude=numbers)
     try:
         return as_source(X, exclude=list(exclude))
@@ -227,7 +228,7 @@ def _with_label_file(data: Data, file: str) -> Data:
         raise ConfigError(
             f"--labels: there is no file {file} (.npy, .csv or .parquet); {data.name} has no such column."
         )
-    return _checked(data, lambda: read_label_file(Path(file)), f"the file {Path(file).name}")
+    return _checked(data, lambda: read_label_file(Path(file), data.rows.n_rows), f"the file {Path(file).name}")
 
 
 def _checked(data: Data, read: Callable[[], np.ndarray], origin: str) -> Data:

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..data.csv import ENDINGS as CSV
 from ..data.parquet import ENDINGS as PARQUET
-from ..data.sources import as_source
-from ..data.texts import read_columns
+from ..data.sources import as_source, ending
+from ..data.texts import column_names, read_columns, read_lines
 from ..errors import ConfigError, DataError
 
 __all__ = ["is_label_file", "read_label_column", "read_label_file"]
 
-_FILES = (".npy", ".csv", ".csv.gz", ".parquet", ".pq")
+_FILES = (".npy", *CSV, *PARQUET)
 
 
 def is_label_file(word: str) -> bool:
     """Whether --labels names a file, not a column: it has the ending of a file of data and is there."""
-    return word.lower().endswith(_FILES) and Path(word).is_file()
+    return ending(Path(word)) in _FILES and Path(word).is_file()
 
 
-def read_label_file(path: Path) -> np.ndarray:
+def read_label_file(path: Path, n_rows: int) -> np.ndarray:
     """Return the labels (n,) of a ``.npy`` array (n,), or of a CSV or Parquet file of one column.
+
+    Parameters
+    ----------
+    path : Path
+    n_rows : int
+        Rows of the data. The first line of a CSV file is a label if there are so many lines, else a name.
 
     Raises
     ------
     DataError
         If the file holds something else.
+    ConfigError
+        If pyarrow is missing for a table.
     """
-    if path.suffix == ".npy":
-        try:
-            labels = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise DataError(f"{path} cannot be read ({error}); expected a .npy file of labels.") from error
-        if labels.ndim != 1:
-            raise DataError(f"{path} has shape {labels.shape}; expected one label a row, (n,).")
-        return labels
-    names = _column_names(path)
-    if len(names) != 1:
-        raise DataError(f"{path} has {len(names)} columns; expected one, of labels.")
-    return read_label_column(path, names[0], named=True)
+    if ending(path) == ".npy":
+        return _array(path)
+    try:
+        column = _lines(path, n_rows) if ending(path) in CSV else _only_column(path)
+    except ImportError:
+        raise ConfigError('labels in a table need pyarrow; do: pip install "steinmix[data]"') from None
+    return _complete(column, f"of {path}")
 
 
 def read_label_column(path: Path, column: str, named: bool) -> np.ndarray:
@@ -55,39 +59,51 @@ def read_label_column(path: Path, column: str, named: bool) -> np.ndarray:
         Its name; its position if not `named`.
     named : bool
     """
-    if not named:
+    if ending(path) == ".npy":
         source = as_source(path, columns=[int(column)])
         return _plain(np.concatenate([rows[:, 0] for _, rows in source.blocks(65_536)]))
-    found = read_columns(path, [column], empty_is_missing=True).column(column)
-    if found.null_count:
-        raise DataError(
-            f"{found.null_count} labels in column {column!r} of {path} are missing; expected one for each row."
-        )
-    return _plain(found.to_numpy())
+    found = read_columns(path, [column if named else int(column)], empty_is_missing=True)
+    return _complete(found.column(0), f"in column {column!r} of {path}")
 
 
-def _column_names(path: Path) -> Sequence[str]:
+def _array(path: Path) -> np.ndarray:
     try:
-        if path.suffix in PARQUET:
-            import pyarrow.parquet as pq
+        labels = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read ({error}); expected a .npy file of labels.") from error
+    if labels.ndim != 1:
+        raise DataError(f"{path} has shape {labels.shape}; expected one label a row, (n,).")
+    return labels
 
-            return pq.read_schema(path).names
-        import pyarrow.csv as pc
 
-        with pc.open_csv(str(path)) as reader:
-            return reader.schema.names
-    except ImportError:
-        raise ConfigError('labels in a table need pyarrow; do: pip install "steinmix[data]"') from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); expected a file of labels.") from error
+def _lines(path: Path, n_rows: int) -> Any:
+    lines = read_lines(path)
+    return lines if len(lines) == n_rows else lines[1:]
+
+
+def _only_column(path: Path) -> Any:
+    names = column_names(path)
+    if len(names) != 1:
+        raise DataError(f"{path} has {len(names)} columns; expected one, of labels. Write the labels alone.")
+    return read_columns(path, names).column(0)
+
+
+def _complete(column: Any, where: str) -> np.ndarray:
+    if column.null_count:
+        raise DataError(f"{column.null_count} labels {where} are missing; expected one for each row. Fill them.")
+    return _plain(column.to_numpy())
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:
+    """Return whole numbers, unless they would merge labels that differ, such as 1 and 01."""
     if labels.dtype.kind not in "OUf":
         return labels
+    given = labels if labels.dtype.kind == "f" else labels.astype(str)
     try:
-        numbers = labels.astype(np.float64)
-    except (TypeError, ValueError):
-        return labels.astype(str)
-    whole = bool((numbers == np.round(numbers)).all())
-    return numbers.astype(np.int64) if whole else labels
+        numbers = given.astype(np.float64)
+    except ValueError:
+        return given
+    with np.errstate(invalid="ignore"):  # too large for int64, or not finite: then the two differ
+        whole = numbers.astype(np.int64)
+    same = np.array_equal(whole, numbers) and len(np.unique(whole)) == len(np.unique(given))
+    return whole if same else given

@@ -39,7 +39,7 @@ def run(argv: Sequence[str]) -> None:
 def _parser() -> Parser:
     parser = Parser("predict", _DESCRIPTION)
     parser.add_argument("run", metavar="RUN", help="run folder, or model folder")
-    parser.add_argument("data", metavar="DATA", help="file, folder of files, or data set")
+    parser.add_argument("data", metavar="DATA", help="file, folder of Parquet or Arrow files, or data set")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="labels.parquet, .csv or .npy")
     add_common_options(parser)
     return parser

@@ -91,7 +91,7 @@ def _summary(found: np.ndarray) -> dict[str, Any]:
 def _parser() -> Parser:
     parser = Parser("score", _DESCRIPTION)
     parser.add_argument("run", metavar="RUN", help="run folder, or model folder")
-    parser.add_argument("data", metavar="DATA", help="file, folder of files, or data set")
+    parser.add_argument("data", metavar="DATA", help="file, folder of Parquet or Arrow files, or data set")
     parser.add_argument("-o", "--output", metavar="FILE", help="scores.parquet, .csv or .npy")
     calibration = "normal rows that the model was not fitted on: adds p-values and flags"
     parser.add_argument("--calibration", metavar="DATA", help=calibration)

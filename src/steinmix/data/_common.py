@@ -13,7 +13,14 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 
-__all__ = ["NothingKept", "keep_columns", "kept_dtype", "missing_extra", "not_numeric", "reading", "slices"]
+__all__ = ["NothingKept", "ending", "keep_columns", "kept_dtype", "missing_extra", "not_numeric", "reading", "slices"]
+
+
+def ending(path: Path) -> str:
+    """Return the last suffix of a path in lower case, together with the one before a ``.gz``: what decides its kind."""
+    name = path.name.lower()
+    inner = Path(name.removesuffix(".gz")).suffix
+    return f"{inner}.gz" if name.endswith(".gz") else inner
 
 
 class NothingKept(ConfigError):
@@ -42,7 +49,8 @@ def keep_columns(
     if unknown:
         known = f"positions 0 to {width - 1}" if names is None else ", ".join(map(repr, list(position)[:20]))
         raise ConfigError(
-            f"Got unknown columns {unknown[:10]}; expected some of {known}. Correct `columns` or `exclude`."
+            f"Got unknown columns {unknown[:10]}; expected some of {known}. "
+            "Correct `columns`, `exclude` or `categories`."
         )
     kept = [position[c] for c in (position if columns is None else columns) if c not in exclude]
     if not kept:

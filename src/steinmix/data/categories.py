@@ -24,7 +24,7 @@ class EncodedSource:
     """Rows of a source and, behind its columns, one column ``name=value`` for each value of each category column.
 
     The numbers of the values are held in memory, two bytes a row and category column; all else is read as from the
-    source alone.
+    source alone. Numbers of type uint8 (and bool) become float32, the others keep their type.
 
     Parameters
     ----------
@@ -41,7 +41,9 @@ class EncodedSource:
         sizes = [len(values) for values in self.categories.values()]
         self._first = base.n_features + np.cumsum([0, *sizes[:-1]])
         self.n_rows, self.n_features = base.n_rows, base.n_features + sum(sizes)
-        self.dtype, self.random_access = base.dtype, base.random_access
+        # uint8 are taken for pixels and divided by 255: 0 and 1 must not be.
+        self.dtype = np.dtype(np.float32) if base.dtype == np.uint8 else base.dtype
+        self.random_access = base.random_access
         own = base.feature_names or [str(j) for j in range(base.n_features)]
         self.feature_names: list[str] | None = [
             *own,
@@ -58,8 +60,9 @@ class EncodedSource:
             yield index, self._joined(index, block)
 
     def describe(self) -> dict[str, Any]:
-        """Return what the source says, the shape with the new columns, and the categories."""
-        return self.base.describe() | {"shape": [self.n_rows, self.n_features], "categories": self.categories}
+        """Return what the source says, the shape with the new columns, the type, and the categories."""
+        own = {"shape": [self.n_rows, self.n_features], "dtype": str(self.dtype), "categories": self.categories}
+        return self.base.describe() | own
 
     def _joined(self, index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         rows = np.zeros((len(numbers), self.n_features), self.dtype)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from ._common import ending
 from .layout import layout_of, rows_of
 from .streams import StreamedSource, refuse_nulls
 
@@ -100,10 +101,14 @@ class ColumnarSource(StreamedSource):
 
 
 def files_of(path: Path, endings: Collection[str], kind: str) -> list[Path]:
-    """Return the file, or the files of a folder, with one of the endings, in the order of their names."""
+    """Return the file, or the files of a folder, with one of the endings, in the order of their names.
+
+    What is hidden (``.ipynb_checkpoints/x.parquet``, ``._x.parquet``) is a copy that some program keeps, not data.
+    """
     if not path.is_dir():
         return [path]
-    files = sorted(p for p in path.rglob("*") if p.suffix in endings and p.is_file())
+    shown = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+    files = sorted(p for p in shown if ending(p) in endings and p.is_file())
     if not files:
         wanted = " or ".join(f"*{ending}" for ending in endings)
         raise DataError(f"The folder {path} holds no {kind} file; expected at least one {wanted}. Check the path.")

@@ -4,31 +4,76 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DataError, NamesWarning
-from ._common import keep_columns, missing_extra, not_numeric, reading
+from ._common import ending, keep_columns, missing_extra, not_numeric, reading
 from .streams import StreamedSource, stack_scalars
 
-__all__ = ["CsvSource", "from_csv"]
+__all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv"]
 
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _EXPECTED = "a CSV file with one line of column names and the same number of fields in every line"
 _BLOCK_BYTES = 4 * 2**20
+_SEPARATORS = ",;\t|"
+
+
+class CsvFormat(NamedTuple):
+    """How a CSV file is written, as its first line that is not empty shows.
+
+    Attributes
+    ----------
+    path : Path
+    first : list of str
+        Fields of that line.
+    header : bool
+        Whether they are names; see `CsvSource`.
+    separator : str
+        The one of comma, semicolon, tab and bar that is most frequent there.
+    """
+
+    path: Path
+    first: list[str]
+    header: bool
+    separator: str
+
+    def arrow_names(self, columns: Sequence[Any] | None, exclude: Collection[Any] = ()) -> list[str]:
+        """Return what pyarrow calls the columns to keep: their names, or f0, f1, ... where the file has none."""
+        kept = keep_columns(len(self.first), self.first if self.header else None, columns, exclude)
+        positions = range(len(self.first)) if kept is None else kept
+        return [self.first[i] if self.header else f"f{i}" for i in positions]
+
+    def opened(self, reader: Any, columns: list[str], types: Any, empty_lines: bool = False, **convert: Any) -> Any:
+        """Call `reader`, a function of pyarrow.csv, on columns that are named as by `arrow_names`."""
+        import pyarrow as pa
+        import pyarrow.csv as pc
+
+        # pyarrow tells a gzipped file by small letters only.
+        stream = pa.input_stream(str(self.path), compression="gzip" if _is_gzip(self.path) else None)
+        return reader(
+            stream,
+            read_options=pc.ReadOptions(block_size=_BLOCK_BYTES, autogenerate_column_names=not self.header),
+            parse_options=pc.ParseOptions(delimiter=self.separator, ignore_empty_lines=not empty_lines),
+            convert_options=pc.ConvertOptions(include_columns=columns, column_types=types, **convert),
+        )
 
 
 class CsvSource(StreamedSource):
-    """Rows of a ``.csv`` or ``.csv.gz`` file, as float64.
+    """Rows of a ``.csv`` or ``.tsv`` file, also gzipped, as float64; fields end at commas, semicolons, tabs or bars.
 
     Opening it parses the file once, to count its rows and to find what is not a number; memory holds one
     block. With `rng`, `blocks` shuffles only inside about 4 MiB of text: a CSV file has no index. Write a
     sorted file as Parquet, or shuffle its lines. The first line holds the names, unless all its fields are
-    numbers (other than the column numbers 0, 1, 2, ..., which are names): then the file has no header.
+    numbers: then the file has no header. The numbers of the columns, 0, 1, 2, ... as pandas writes them or 1, 2, ...
+    (of two columns or more), are names nevertheless.
 
     Parameters
     ----------
@@ -52,16 +97,13 @@ class CsvSource(StreamedSource):
     """
 
     def __init__(self, path: Path, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> None:
-        first = _first_line(path)
-        self._header = not all(map(_is_number, first)) or first == [str(i) for i in range(len(first))]
-        kept = keep_columns(len(first), first if self._header else None, columns, exclude)
-        positions = list(range(len(first))) if kept is None else kept
-        # Without a header pyarrow calls the columns f0, f1, ...
-        self._columns = [first[i] if self._header else f"f{i}" for i in positions]
-        if self._header:
-            _check_names(self._columns, first, path)
+        self._format = csv_format(path)
+        self._columns = self._format.arrow_names(columns, exclude)
+        if self._format.header:
+            _check_names(self._columns, self._format.first, path)
         self._types = self._inferred_types(path)
-        super().__init__(path, 0, len(positions), np.float64, self._columns if self._header else None, "csv")
+        names = self._columns if self._format.header else None
+        super().__init__(path, 0, len(self._columns), np.float64, names, "csv")
         self.n_rows = sum(len(piece) for _, piece in self._pieces(None, None))
         if not self.n_rows:
             raise DataError(f"{path} has 0 rows; expected at least 1 below the names. Check that it was written.")
@@ -70,23 +112,21 @@ class CsvSource(StreamedSource):
         """Read every number as float64: a column that begins with whole numbers may go on otherwise."""
         import pyarrow as pa
 
-        with reading(path, _EXPECTED), self._open(path, None) as reader:
+        with reading(path, _EXPECTED), self._open(None) as reader:
             schema = reader.schema
         wrong = [f for f in schema if not _is_numeric(f.type)]
         if wrong:
             raise not_numeric([f.name for f in wrong], [f.type for f in wrong], str(path))
         return {f.name: f.type if pa.types.is_boolean(f.type) else pa.float64() for f in schema}
 
-    def _open(self, path: Path, types: dict[str, Any] | None) -> Any:
+    def _open(self, types: dict[str, Any] | None) -> Any:
         import pyarrow.csv as pc
 
-        read = pc.ReadOptions(block_size=_BLOCK_BYTES, autogenerate_column_names=not self._header)
-        convert = pc.ConvertOptions(include_columns=self._columns, column_types=types)
-        return pc.open_csv(str(path), read_options=read, convert_options=convert)
+        return self._format.opened(pc.open_csv, self._columns, types)
 
     def _pieces(self, rng: np.random.Generator | None, wanted: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
         start = 0
-        with reading(self.path, _EXPECTED), self._open(self.path, self._types) as reader:
+        with reading(self.path, _EXPECTED), self._open(self._types) as reader:
             for batch in reader:
                 if wanted is not None and start > wanted[-1:].max(initial=-1):
                     return
@@ -103,13 +143,32 @@ def from_csv(path: Path, columns: Sequence[Any] | None = None, exclude: Collecti
     return CsvSource(path, columns, exclude)
 
 
-def _first_line(path: Path) -> list[str]:
-    opener = gzip.open if path.suffix == ".gz" else open
+def csv_format(path: Path) -> CsvFormat:
+    """Return how a CSV file is written.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is damaged or empty.
+    """
+    opener = gzip.open if _is_gzip(path) else open
     with reading(path, _EXPECTED), opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        line = next(csv.reader(file), None)
-    if not line:
+        line = next((line for line in file if line.strip("\r\n")), "")
+        separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
+        first = next(csv.reader(chain([line], file), delimiter=separator), None)
+    if not first:
         raise DataError(f"{path} is empty; expected {_EXPECTED}. Check that it was written completely.")
-    return line
+    return CsvFormat(path, first, _are_names(first), separator)
+
+
+def _is_gzip(path: Path) -> bool:
+    return ending(path).endswith(".gz")
+
+
+def _are_names(first: list[str]) -> bool:
+    n = len(first)
+    counted = [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
+    return first in counted or not all(map(_is_number, first))
 
 
 def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
@@ -132,7 +191,7 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text  # 1_1 is a number in Python's source only
 
 
 def _is_numeric(arrow_type: Any) -> bool:

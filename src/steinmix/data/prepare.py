@@ -12,11 +12,13 @@ rule           scaled row is (x - shift) / scale, per column
                columns keep their relations
 ``auto``       the first that applies:
 
-               1. all values lie in [0, 1] and crowd at 0 and 1 (bits, grey values): ``none``;
-               2. type uint8: shift 0, scale 255 (images);
-               3. columns share a unit (see `shares_unit`): ``range`` if that crowds them at 0 and 1
+               1. fewer than 16 columns vary, and one spreads more than four times as far as another:
+                  ``standard`` (age and income; see `spreads_alike`);
+               2. all values lie in [0, 1] and crowd at 0 and 1 (bits, grey values): ``none``;
+               3. type uint8: shift 0, scale 255 (images);
+               4. columns share a unit (see `shares_unit`): ``range`` if that crowds them at 0 and 1
                   (grey values), else ``common`` (lengths in cm);
-               4. otherwise ``standard``
+               5. otherwise ``standard``
 =============  ==========================================================================================
 """
 
@@ -42,11 +44,18 @@ __all__ = [
     "choose_scaling",
     "column_statistics",
     "shares_unit",
+    "spreads_alike",
 ]
 
 
 CROWDED = 0.4
 """A bit above what uniform columns have; see `ColumnStatistics.crowds_ends`."""
+
+MANY_COLUMNS = 16
+"""So many are taken for an image or for counts of words, where some columns hardly vary and still share the unit."""
+
+ALIKE = 4.0
+"""Most a spread may exceed another of a small table in one unit: the irises have 2.5, other units tens and more."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class ColumnStatistics:
     Attributes
     ----------
     n_rows : int
+        Rows seen.
     minimum, maximum, mean, variance : ndarray (f,), float64
         The variance divides by n, as scikit-learn's ``StandardScaler`` does.
     """
@@ -98,13 +108,20 @@ class Scaling:
     Attributes
     ----------
     shift, scale : ndarray (f,), float64
+        What is taken off each column, and what it is then divided by.
     """
 
     shift: np.ndarray
     scale: np.ndarray
 
     def statistics(self, stats: ColumnStatistics) -> ColumnStatistics:
-        """Return what `stats` of the columns become."""
+        """Return what `stats` of the columns become.
+
+        Parameters
+        ----------
+        stats : ColumnStatistics
+            Of the raw columns.
+        """
         low, high, mean = ((at - self.shift) / self.scale for at in (stats.minimum, stats.maximum, stats.mean))
         return ColumnStatistics(stats.n_rows, low, high, mean, stats.variance / self.scale**2)
 
@@ -183,14 +200,26 @@ def choose_scaling(stats: ColumnStatistics, rule: str, dtype: Any) -> Scaling:
     return scaling
 
 
+def spreads_alike(stats: ColumnStatistics) -> bool:
+    """Whether nothing tells that columns are measured in different units.
+
+    In a table of fewer than `MANY_COLUMNS` columns that vary, the spread (largest minus smallest value) of none may
+    exceed that of another more than `ALIKE` times: one scale for all would hide the narrow one.
+    """
+    with np.errstate(over="ignore"):
+        spread = stats.maximum - stats.minimum
+    spread = spread[spread > 0]
+    return len(spread) >= MANY_COLUMNS or bool(spread.max(initial=0) <= ALIKE * spread.min(initial=np.inf))
+
+
 def shares_unit(stats: ColumnStatistics) -> bool:
     """Whether columns look measured in one unit, as grey values and counts are.
 
-    They do if nothing is negative and at least half of the columns that vary reach at least half of the
-    largest value of all.
+    They do if they spread alike, nothing is negative, and at least half of the columns that vary reach at least half
+    of the largest value of all.
     """
     varying = stats.maximum > stats.minimum
-    if stats.minimum.min() < 0 or not varying.any():
+    if stats.minimum.min() < 0 or not varying.any() or not spreads_alike(stats):
         return False
     return float(np.mean(stats.maximum[varying] >= stats.maximum.max() / 2)) >= 0.5
 
@@ -225,6 +254,8 @@ def _common(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
 
 
 def _auto(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
+    if not spreads_alike(stats):
+        return _standard(stats, dtype)
     if stats.within_unit and stats.crowds_ends:
         return _none(stats, dtype)
     if dtype == np.uint8:

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from .._typing import Source
 from ..errors import ConfigError, DataError
-from ._common import NothingKept, keep_columns
+from ._common import NothingKept, ending, keep_columns
 from .arrays import ArraySource, NpySource, from_array, from_memmap, from_sparse, from_tensor
 from .categories import EncodedSource, encoded
+from .columnar import files_of
+from .csv import ENDINGS as CSV_ENDINGS
 from .csv import from_csv
 from .frames import from_frame, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
@@ -24,7 +26,7 @@ from .parquet import ENDINGS as PARQUET_ENDINGS
 from .parquet import from_parquet
 from .texts import coded_columns
 
-__all__ = ["Categories", "as_source"]
+__all__ = ["Categories", "as_source", "ending"]
 
 
 Categories = Sequence[str] | Mapping[str, Sequence[str]]
@@ -48,8 +50,9 @@ def as_source(
     ----------
     X : array-like, Tensor, data frame, sparse matrix, memmap, path, or Source; (n, f)
         A path names a ``.npy`` file (mapped), a ``.parquet`` or ``.arrow`` (``.feather``) file or a folder of
-        them (streamed group by group), or a ``.csv`` or ``.csv.gz`` file (streamed). Any frame that narwhals
-        knows is accepted, pandas without narwhals too. A Source is returned as it is.
+        them (streamed group by group), or a ``.csv`` or ``.tsv`` file, also gzipped (streamed). Capitals in the
+        ending make no difference, and hidden files of a folder are left alone. Any frame that narwhals knows is
+        accepted, pandas without narwhals too. A Source is returned as it is.
     columns : sequence or None
         Columns to keep, in this order: names where the data have names, positions otherwise. All by default.
     exclude : collection
@@ -63,7 +66,7 @@ def as_source(
     Returns
     -------
     Source
-        Its rows keep the type of the data; bool becomes uint8, CSV float64.
+        Its rows keep the type of the data; bool becomes uint8, CSV float64, and uint8 beside categories float32.
 
     Raises
     ------
@@ -121,13 +124,19 @@ def _from_path(path: str | os.PathLike[str], columns: Sequence[Any] | None, excl
     if not found.exists():
         raise DataError(f"There is no file {found}; expected {_READABLE}. Check the path.")
     if found.is_dir():
-        held = {p.suffix for p in found.rglob("*")}
-        arrow = held & set(IPC_ENDINGS) and not held & set(PARQUET_ENDINGS)
-        return (from_ipc if arrow else from_parquet)(found, columns, exclude)
-    for suffix, read in _SUFFIXES.items():
-        if found.name.lower().endswith(suffix):
-            return read(found, columns, exclude)
-    raise DataError(f"Got {found}, a file of unknown kind; expected {_READABLE}. Convert it, or load it yourself.")
+        return _of_folder(found)(found, columns, exclude)
+    if ending(found) not in _SUFFIXES:
+        raise DataError(f"Got {found}, a file of unknown kind; expected {_READABLE}. Convert it, or load it yourself.")
+    return _SUFFIXES[ending(found)](found, columns, exclude)
+
+
+def _of_folder(path: Path) -> Callable[..., Source]:
+    files = files_of(path, (*PARQUET_ENDINGS, *IPC_ENDINGS), "Parquet or Arrow")
+    readers = {_SUFFIXES[ending(file)]: file.name for file in files}
+    if len(readers) > 1:
+        both = " and ".join(readers.values())
+        raise DataError(f"The folder {path} holds files of two kinds ({both}); expected one kind. Move the other away.")
+    return next(iter(readers))
 
 
 def _from_npy(path: Path, columns: Sequence[int] | None, exclude: Collection[int]) -> NpySource:
@@ -140,8 +149,7 @@ _SUFFIXES: dict[str, Callable[..., Source]] = {
     ".npy": _from_npy,
     **dict.fromkeys(PARQUET_ENDINGS, from_parquet),
     **dict.fromkeys(IPC_ENDINGS, from_ipc),
-    ".csv": from_csv,
-    ".csv.gz": from_csv,
+    **dict.fromkeys(CSV_ENDINGS, from_csv),
 }
 _READABLE = f"a file that ends in {', '.join(_SUFFIXES)}, or a folder of Parquet or Arrow files"
 

@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
-from ._common import missing_extra, reading
+from ..errors import ConfigError, DataError
+from ._common import ending, keep_columns, missing_extra, reading
 from .columnar import files_of
+from .csv import ENDINGS as CSV_ENDINGS
+from .csv import csv_format
 from .frames import frame_column, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
 from .parquet import ENDINGS as PARQUET_ENDINGS
 
-__all__ = ["Coded", "coded_arrow", "coded_columns", "read_columns"]
+__all__ = ["Coded", "coded_arrow", "coded_columns", "column_names", "read_columns", "read_lines"]
 
 
 class Coded(NamedTuple):
@@ -70,55 +72,100 @@ def coded_arrow(column: Any) -> Coded:
     return Coded(values, np.array([place[value] for value in found], np.int64)[array.indices.to_numpy()])
 
 
-def read_columns(path: Path, columns: Sequence[str], empty_is_missing: bool = False) -> Any:
+def read_columns(path: Path, columns: Sequence[Any], empty_is_missing: bool = False) -> Any:
     """Return named columns of a CSV file, or of a file or folder of Parquet or Arrow, as a pyarrow table.
 
     Parameters
     ----------
     path : Path
     columns : sequence of str
+        Positions if the file is a CSV file without a header.
     empty_is_missing : bool, default=False
         Whether an empty field of a CSV file is null, not "".
 
     Raises
     ------
     DataError
-        If the file cannot be read or has no such columns.
+        If the file cannot be read.
     ConfigError
-        If pyarrow is not installed.
+        If it has no such columns, or pyarrow is not installed.
     """
+    listed = ", ".join(map(str, columns))
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        raise missing_extra("pyarrow", f"Reading the columns {', '.join(columns)}") from None
-    csv = ".csv" in path.name.lower() and path.is_file()
-    with reading(path, f"a file with the columns {', '.join(columns)}"):
+        raise missing_extra("pyarrow", f"Reading the columns {listed}") from None
+    csv = ending(path) in CSV_ENDINGS and path.is_file()
+    with reading(path, f"a file with the columns {listed}"):
         return _from_csv(path, columns, empty_is_missing) if csv else _from_tables(path, columns)
 
 
-def _from_csv(path: Path, columns: Sequence[str], empty_is_missing: bool) -> Any:
+def read_lines(path: Path) -> Any:
+    """Return every line of a CSV file of one column as text, the first one too, which may be a name.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or has more columns.
+
+    Returns
+    -------
+    pyarrow.ChunkedArray
+        Null where a line is empty.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    form = csv_format(path)._replace(header=False)
+    if len(form.first) != 1:
+        raise DataError(f"{path} has {len(form.first)} columns; expected one, of labels. Write the labels alone.")
+    with reading(path, "a CSV file of one column"):
+        how = {"empty_lines": True, "strings_can_be_null": True}
+        return form.opened(pc.read_csv, ["f0"], {"f0": pa.string()}, **how).column(0)
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of the columns of a file of Parquet or Arrow.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with reading(path, "a Parquet or Arrow file"):
+        if ending(path) in PARQUET_ENDINGS:
+            return pq.read_schema(path).names
+        with pa.memory_map(str(path)) as mapped:
+            return pa.ipc.open_file(mapped).schema.names
+
+
+def _from_csv(path: Path, columns: Sequence[Any], empty_is_missing: bool) -> Any:
     """Read as text: what looks like a number in the first block may not go on so."""
     import pyarrow as pa
     import pyarrow.csv as pc
 
-    texts = dict.fromkeys(columns, pa.string())
-    convert = pc.ConvertOptions(include_columns=columns, column_types=texts, strings_can_be_null=empty_is_missing)
-    return pc.read_csv(str(path), convert_options=convert)
+    form = csv_format(path)
+    names = form.arrow_names(columns)
+    return form.opened(pc.read_csv, names, dict.fromkeys(names, pa.string()), strings_can_be_null=empty_is_missing)
 
 
 def _from_tables(path: Path, columns: Sequence[str]) -> Any:
     """Read the files of a folder in the order of their names, as the sources do."""
     import pyarrow as pa
+
+    files = files_of(path, (*PARQUET_ENDINGS, *IPC_ENDINGS), "Parquet or Arrow")
+    return pa.concat_tables(_from_table(file, columns) for file in files)
+
+
+def _from_table(file: Path, columns: Sequence[str]) -> Any:
     import pyarrow.feather as pf
     import pyarrow.parquet as pq
 
-    return pa.concat_tables(
-        pq.ParquetFile(file).read(columns) if file.suffix in PARQUET_ENDINGS else pf.read_table(file, columns=columns)
-        for file in _tables(path)
-    )
-
-
-def _tables(path: Path) -> Sequence[Path]:
-    held: Collection[str] = {p.suffix for p in path.rglob("*")} if path.is_dir() else {path.suffix}
-    parquet = bool(held & set(PARQUET_ENDINGS))
-    return files_of(path, PARQUET_ENDINGS if parquet else IPC_ENDINGS, "Parquet" if parquet else "Arrow")
+    names = column_names(file)
+    keep_columns(len(names), names, columns, ())  # refuses those it does not have
+    if ending(file) in PARQUET_ENDINGS:
+        return pq.ParquetFile(file).read(columns)
+    return pf.read_table(file, columns=columns)

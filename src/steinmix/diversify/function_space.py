@@ -73,6 +73,7 @@ def in_function_space(diversifier: Diversifier | None, values: Callable[[Tensor]
         With a ``kernel``, or around one that has; it is not changed. Another is returned as it is, and so is `LogDet`,
         which has no such gradient.
     values : callable
+        Particles (m, p) -> (m, 2 s d), linear: means at s inputs, then log-variances there.
 
     Raises
     ------

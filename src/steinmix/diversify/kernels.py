@@ -46,12 +46,28 @@ class _Radial(Configuration, ABC):
     bandwidth: float | str | Bandwidth = "median"
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return K and W, both ``(*r, m, m)``."""
+        """Return K and W, both ``(*r, m, m)``.
+
+        Parameters
+        ----------
+        theta : Tensor ``(*r, m, p)``
+            Particles.
+        """
         centred = theta - theta.mean(-2, keepdim=True)
         return self._profile(squared_distances(centred, centred), as_bandwidth(self.bandwidth)(theta))
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
-        """Return the direction ``(*r, m, p)``; of many particles in blocks of rows, so that memory is O(m p)."""
+        """Return the direction ``(*r, m, p)``; of many particles in blocks of rows, so that memory is O(m p).
+
+        Parameters
+        ----------
+        theta, ascent : Tensor ``(*r, m, p)``
+            Particles, and the gradient of each.
+        strength : float or Tensor ``(*r, 1, 1)``
+            Weight of the repulsion; see `Kernel.direction` for the sum.
+        normalised : bool, default=False
+            Whether to divide each particle's direction by the sum of its kernel values.
+        """
         h, few = as_bandwidth(self.bandwidth)(theta), theta.shape[-2] <= DIRECT_LIMIT
         near = about_first(theta) if few else theta - theta.mean(-2, keepdim=True)
         found = []
@@ -80,7 +96,17 @@ class RBF(_Radial):
         return rbf(squared, h)
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
-        """Return the direction ``(*r, m, p)``; memory is O(m p)."""
+        """Return the direction ``(*r, m, p)``; memory is O(m p).
+
+        Parameters
+        ----------
+        theta, ascent : Tensor ``(*r, m, p)``
+            Particles, and the gradient of each.
+        strength : float or Tensor ``(*r, 1, 1)``
+            Weight of the repulsion; see `Kernel.direction` for the sum.
+        normalised : bool, default=False
+            Whether to divide each particle's direction by the sum of its kernel values.
+        """
         return rbf_direction(theta, ascent, as_bandwidth(self.bandwidth)(theta), strength, normalised)
 
 
@@ -93,6 +119,7 @@ class IMQ(_Radial):
     Parameters
     ----------
     bandwidth : str, float or Bandwidth, default="median"
+        A rule by name, a length, or a rule, as in `RBF`.
     """
 
     def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
@@ -104,10 +131,24 @@ class Identity(Configuration):
     """The neutral kernel: K = I, no repulsion. NSVGD with it is the undiversified method."""
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
-        """Return `ascent`."""
+        """Return `ascent`.
+
+        Parameters
+        ----------
+        theta, ascent : Tensor ``(*r, m, p)``
+            Particles, and the gradient of each.
+        strength, normalised : Ignored
+            There is no repulsion, and the kernel values of a particle sum to 1.
+        """
         return ascent
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return I and 0."""
+        """Return I and 0.
+
+        Parameters
+        ----------
+        theta : Tensor ``(*r, m, p)``
+            Particles.
+        """
         eye = torch.eye(theta.shape[-2], dtype=theta.dtype, device=theta.device).expand(*theta.shape[:-1], -1)
         return eye, torch.zeros_like(eye)

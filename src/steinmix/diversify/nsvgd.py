@@ -51,6 +51,7 @@ class NSVGD(Configuration):
     alpha : float or Tensor ``(*r,)``, default=1.0
         Strength of the entropy, as in the paper. With 0 the gradients are still smoothed over components.
     kernel : Kernel, default=RBF(bandwidth="median")
+        What makes two particles near: `RBF`, `IMQ` or one of `steinmix.diversify`.
     prior : Prior, optional
         Density on particles that bounds the objective; without one F + alpha H has no maximum where F is bounded.
     row_normalised : bool, default=False

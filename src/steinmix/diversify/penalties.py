@@ -27,7 +27,9 @@ class Pairwise(Configuration):
     Parameters
     ----------
     alpha : float or Tensor ``(*r,)``, default=1.0
+        Strength of the penalty; 0 leaves it out.
     kernel : Kernel, default=RBF(bandwidth="median")
+        What makes two particles similar: `RBF`, `IMQ` or one of `steinmix.diversify`.
     """
 
     alpha: float | Tensor = 1.0
@@ -50,7 +52,9 @@ class LogDet(Configuration):
     Parameters
     ----------
     alpha : float or Tensor ``(*r,)``, default=1.0
+        Strength of the penalty; 0 leaves it out.
     kernel : Kernel, default=RBF(bandwidth="median")
+        What makes two particles similar: `RBF`, `IMQ` or one of `steinmix.diversify`.
     jitter : float, default=1e-4
         :math:`\epsilon`; without it K is singular as soon as two particles meet.
     """

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from .._params import Configuration
+from .base import NUMBERS
 
 __all__ = ["NormalPrior", "Prior"]
 
@@ -26,13 +29,23 @@ class NormalPrior(Configuration):
 
     Parameters
     ----------
-    loc, scale : float or Tensor (p,), default=0 and 1
-        Mean and standard deviation, in the units of the particles.
+    loc, scale : float, Tensor (p,) or ndarray (p,), default=0 and 1
+        Mean and standard deviation, in the units of the particles; of any type and on any device.
     """
 
-    loc: float | Tensor = 0.0
-    scale: float | Tensor = 1.0
+    loc: float | Tensor | np.ndarray = 0.0
+    scale: float | Tensor | np.ndarray = 1.0
 
     def score(self, theta: Tensor) -> Tensor:
-        r"""Return :math:`(\mathrm{loc} - \theta) / \mathrm{scale}^2`."""
-        return (self.loc - theta) / self.scale**2
+        r"""Return :math:`(\mathrm{loc} - \theta) / \mathrm{scale}^2`.
+
+        Parameters
+        ----------
+        theta : Tensor ``(*r, m, p)``
+            Particles.
+        """
+        loc, scale = (
+            value if isinstance(value, NUMBERS) else torch.as_tensor(value, dtype=theta.dtype, device=theta.device)
+            for value in (self.loc, self.scale)
+        )
+        return (loc - theta) / scale**2

@@ -2,6 +2,7 @@
 
 from .base import DeepEstimator, FitContext, check_choice, check_count, check_width, epochs_for_steps, map_chunks
 from .clusterer import MixtureShell, empty_labels, held_at_start
+from .codes import CodesMixin
 from .collapse import check_posterior
 from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior, check_at_least
 from .detector import DetectorShell
@@ -14,6 +15,7 @@ from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp
 
 __all__ = [
+    "CodesMixin",
     "ConditionalModule",
     "ConditionalShell",
     "DeepEstimator",

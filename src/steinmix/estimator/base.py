@@ -47,6 +47,10 @@ FEWEST_STEPS = 500
 mixture did not yet agree, and the free phase merged well separated groups on half of the seeds."""
 
 
+FARTHEST = 1e15
+"""Where a prepared value ends when rows are only read: squares of farther ones overflow, and nothing could be said."""
+
+
 class DeepEstimator(BaseEstimator, ABC):
     """Base of all estimators. A method writes `_plan`, `_module` and `_phases`; everything else is here, once.
 
@@ -150,7 +154,7 @@ class DeepEstimator(BaseEstimator, ABC):
         DivergedError
             If training becomes non-finite; ``module_`` then holds the last finite state.
         """
-        training = Training() if self.training is None else clone(self.training)
+        training = _own(self.training)
         training.check()
         check_restarts(self)
         for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
@@ -259,15 +263,34 @@ class DeepEstimator(BaseEstimator, ABC):
                 f"X has {source.n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} "
                 "features as input."
             )
+        self._check_names(source.feature_names, reset)
         return source
+
+    def _check_names(self, names: Sequence[Any] | None, reset: bool) -> None:
+        """Keep or compare the names of columns, of files too: scikit-learn knows those of data frames alone."""
+        named = None if names is None or not all(isinstance(name, str) for name in names) else list(names)
+        if reset:
+            self.__dict__.pop("feature_names_in_", None)
+            if named:
+                self.feature_names_in_ = np.asarray(named, dtype=object)
+            return
+        pairs = zip(named or (), getattr(self, "feature_names_in_", ()))
+        for j, (got, fitted) in enumerate(pairs):
+            if got != fitted:
+                raise DataError(
+                    "The feature names should match those that were passed during fit: column "
+                    f"{j} of X is {got!r}, and was {fitted!r}. Give the columns of the fit in their order."
+                )
 
     def _map(self, function: Callable[[Tensor], Tensor], X: Any) -> np.ndarray:
         """Apply `function` to prepared chunks of X and return the results (n, ...) in row order."""
         check_is_fitted(self)
         device = self.preparation_.shift.device
-        loader = Loader(
-            self._source(X, reset=False), self.preparation_, CHUNK_ROWS, device, Streams(0), resident_bytes=0
-        )
+
+        def prepare(x: Tensor) -> Tensor:
+            return self.preparation_(x).clamp_(-FARTHEST, FARTHEST)
+
+        loader = Loader(self._source(X, reset=False), prepare, CHUNK_ROWS, device, Streams(0), resident_bytes=0)
         return map_chunks(function, loader)
 
     def _fingerprint(self, job: Job) -> dict[str, Any]:
@@ -296,8 +319,27 @@ class DeepEstimator(BaseEstimator, ABC):
             )
 
 
+def _own(training: Training | None) -> Training:
+    """Return settings that the fit may keep; callbacks stay the user's own objects, which want to hear of it."""
+    if training is None:
+        return Training()
+    own = clone(training)
+    own.callbacks = training.callbacks
+    return own
+
+
 def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tensor | None = None) -> np.ndarray:
-    """Apply `function` to padded chunks of all rows (or of the rows `index`), without gradients, in row order."""
+    """Apply `function` to padded chunks of all rows (or of the rows `index`), without gradients, in row order.
+
+    Parameters
+    ----------
+    function : callable
+        Prepared rows (b, f) -> Tensor (b, ...).
+    loader : Loader
+        Gives the rows.
+    index : Tensor of int, optional
+        Which rows; all unless given.
+    """
     n_rows, done = loader.n_rows if index is None else len(index), 0
     results = np.empty(0)
     with torch.inference_mode():
@@ -326,6 +368,15 @@ def evaluating(module: Any) -> Iterator[None]:
 def check_count(name: str, value: Any, n_rows: int) -> int:
     """Return a number of components, which must be whole, positive and at most the number of rows.
 
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    n_rows : int
+        Rows of the data.
+
     Raises
     ------
     ConfigError
@@ -341,20 +392,50 @@ def check_count(name: str, value: Any, n_rows: int) -> int:
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return `value` if it is one of the `known` words, else raise ConfigError."""
+    """Return `value` if it is one of the `known` words, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    known : iterable of str
+        The words that will do.
+    """
     if not isinstance(value, str) or value not in known:
         raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(sorted(known))}.")
     return value
 
 
 def check_width(name: str, value: Any) -> int:
-    """Return the width of a layer if it is a whole number from 1 up, else raise ConfigError."""
+    """Return the width of a layer if it is a whole number from 1 up, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ConfigError(f"{name} has the width {value!r}; expected whole numbers >= 1.")
     return int(value)
 
 
 def epochs_for_steps(steps: int, n_rows: int, most: int, batch_size: int = 256) -> int:
-    """Return the epochs of about `steps` steps on `n_rows` rows: at most `most`, or what makes `FEWEST_STEPS`."""
+    """Return the epochs of about `steps` steps on `n_rows` rows: at most `most`, or what makes `FEWEST_STEPS`.
+
+    Parameters
+    ----------
+    steps : int
+        Steps that are wanted.
+    n_rows : int
+        Rows of the data.
+    most : int
+        Epochs at most.
+    batch_size : int, default=256
+        Rows of a step.
+    """
     steps_per_epoch = max(1, n_rows / batch_size)
     return max(1, min(most, round(steps / steps_per_epoch)), math.ceil(FEWEST_STEPS / steps_per_epoch))

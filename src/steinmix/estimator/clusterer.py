@@ -36,12 +36,26 @@ are the better space: on the 70,000 rows of MNIST the edge information is 2.13 n
 
 
 def empty_labels(n_rows: int) -> Tensor:
-    """Return the buffer (n,) in which a module keeps the labels it was started from; -1 until then."""
+    """Return the buffer (n,) in which a module keeps the labels it was started from; -1 until then.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the data.
+    """
     return torch.full((n_rows,), -1, dtype=torch.int64)
 
 
 def held_at_start(module: Any, index: Tensor) -> Tensor:
-    """Return log q(c|x), (b, m), of the rows `index` (b,), held at the labels of the start."""
+    """Return log q(c|x), (b, m), of the rows `index` (b,), held at the labels of the start.
+
+    Parameters
+    ----------
+    module : MixtureModule
+        Has the labels and the mixture.
+    index : Tensor of int (b,)
+        Which rows.
+    """
     one_hot = F.one_hot(module.start_labels.gather(-1, index), module.mixture.n_components).float()
     return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
 
@@ -105,6 +119,7 @@ class MixtureShell(DeepEstimator):
         Parameters
         ----------
         X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
 
         Returns
         -------
@@ -113,15 +128,35 @@ class MixtureShell(DeepEstimator):
         return self._map(lambda x: self._log_joint(x).argmax(-1), X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each component, (n, m), in component order; rows sum to one."""
+        """Return the probability of each component, (n, m), in component order; rows sum to one.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: torch.softmax(self._log_joint(x).double(), dim=-1), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal."""
+        """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.score(x).double(), X) + self._log_unit()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
         return float(self.score_samples(X).mean())
 
     def sample(
@@ -138,6 +173,7 @@ class MixtureShell(DeepEstimator):
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         component : int, optional
             Draw from this component only; None draws components by their weights.
         min_posterior : float, default=0.0
@@ -205,8 +241,8 @@ class MixtureShell(DeepEstimator):
 
     def _check_component(self, name: str, component: int) -> None:
         m = self.module_.mixture.n_components
-        if not 0 <= component < m:
-            raise ConfigError(f"{name} is {component!r}; expected a number from 0 to {m - 1}.")
+        if isinstance(component, bool) or not isinstance(component, int | np.integer) or not 0 <= component < m:
+            raise ConfigError(f"{name} is {component!r}; expected a whole number from 0 to {m - 1}.")
 
     @torch.inference_mode()
     def _generated(self, points: Tensor) -> np.ndarray:

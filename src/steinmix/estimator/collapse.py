@@ -54,6 +54,7 @@ def check_posterior(module: Any, loader: Loader, policy: str) -> None:
     module : nn.Module
         With `embed` and `mixture`, the prior of what `embed` gives.
     loader : Loader
+        Gives the rows.
     policy : str
         A key of `COLLAPSE`.
     """

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import ClusterMixin, TransformerMixin
+from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
@@ -23,6 +23,7 @@ from ..diversify import Diversifier, in_function_space
 from ..errors import ConfigError
 from ..mixtures import Components, ConditionalMixture
 from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers, side_by_side
+from ..nn.conv import BatchNorm1d
 from ..nn.likelihoods import outputs_per_feature
 from ..numerics.densities import standard_normal_kl
 from ..numerics.precision import widened
@@ -32,6 +33,7 @@ from ..training import Loader
 from ..training.distributed import log_shares
 from .base import FitContext, check_choice, check_count, epochs_for_steps, evaluating
 from .clusterer import MixtureShell, check_steps, empty_labels
+from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
@@ -53,7 +55,15 @@ TAIL = 0.025
 
 
 class Posterior(NamedTuple):
-    """q(z | x) and q(w | x): means and log-variances, (b, d) and (b, w)."""
+    """q(z | x) and q(w | x).
+
+    Attributes
+    ----------
+    mean, log_var : Tensor (b, d)
+        Of the code z.
+    w_mean, w_log_var : Tensor (b, w)
+        Of the style w.
+    """
 
     mean: Tensor
     log_var: Tensor
@@ -62,7 +72,17 @@ class Posterior(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """M draws z (M, b, d) and w (M, b, w), and the components (M, b, m, d) at that w."""
+    """M draws of code and style for each row.
+
+    Attributes
+    ----------
+    z : Tensor (M, b, d)
+        Codes.
+    w : Tensor (M, b, w)
+        Styles.
+    components : Components
+        At each w, (M, b, m, d).
+    """
 
     z: Tensor
     w: Tensor
@@ -74,7 +94,17 @@ class ConditionalModule(WarmedUp, Coder):
 
     Parameters
     ----------
+    n_latent : int
+        Length of the code.
+    hidden : sequence of int
+        Widths of the encoder's hidden layers.
+    generator : torch.Generator
+        Draws the weights.
+
+    Parameters
+    ----------
     n_clusters, n_rows, w_dim : int
+        Components, rows of the data, length of the style.
     image_shape : (int, int, int), optional
         Height, width and channels of the image in a row; the papers' convolutions are used then.
     smoother : Smoother, optional
@@ -113,7 +143,7 @@ class ConditionalModule(WarmedUp, Coder):
         """Put the papers' convolutions in the place of the dense layers next to the image."""
         layers = recogniser_layers(image_shape)
         self.encoder = conv_encoder(image_shape, layers, generator, batch_norm=True)
-        self.decoder.insert(1, nn.BatchNorm1d(CONV_FEATURES))
+        self.decoder.insert(1, BatchNorm1d(CONV_FEATURES))
         self.output = conv_decoder(image_shape, layers, generator, batch_norm=True)
 
     def posterior(self, trunk: Tensor) -> Posterior:
@@ -197,7 +227,7 @@ class ConditionalModule(WarmedUp, Coder):
         return self.likelihood.mean(self.decode(z[:, : self.mixture.n_code]))
 
 
-class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
+class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
     """Estimator around a `ConditionalModule`.
 
     Attributes
@@ -226,7 +256,13 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
     _module_class: type[ConditionalModule]
 
     def transform(self, X: Any):
-        """Return the mean code of each row, (n, d)."""
+        """Return the mean code of each row, (n, d).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.embed(x)[:, : self._n_features_out].double(), X)
 
     def sweep_style(self, coordinate: int = 0, steps: int = 9) -> np.ndarray:
@@ -268,10 +304,6 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
         check_is_fitted(self)
         ends = (self.sweep_style(i, steps=2) for i in range(self.module_.mixture.n_style))
         return np.array([np.square(rows[:, 1] - rows[:, 0], dtype=np.float64).mean() for rows in ends])
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.plan_["latent_dim"]
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
@@ -345,7 +377,17 @@ class ConditionalShell(ClusterMixin, TransformerMixin, MixtureShell):
 
 
 def check_at_least(name: str, value: Any, least: float) -> None:
-    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is."""
+    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    least : int or float
+        The smallest value that will do.
+    """
     whole = isinstance(least, int)
     kinds = int | np.integer if whole else int | float | np.number
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import OutlierMixin, TransformerMixin
+from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -17,7 +17,8 @@ from .._typing import Source
 from ..errors import CollapseWarning, ConfigError, DataError
 from ..metrics.anomaly import conformal_pvalues
 from ..training import Callback, Diagnose, Loader, Training
-from .base import DeepEstimator, FitContext, map_chunks
+from .base import FitContext, map_chunks
+from .codes import CodesMixin
 from .consensus import Consensus, DetectorModule
 from .job import Job
 from .selection import SELECTIONS, Outcome, Rule, by_objective
@@ -39,7 +40,7 @@ class _Rows:
         return (chunk.x for chunk in self.loader.chunks())
 
 
-class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
+class DetectorShell(OutlierMixin, CodesMixin):
     """Predictions of a fitted detector.
 
     Scores follow scikit-learn: **high is normal**, and `predict` gives -1 for outliers. `anomaly_score` is high for
@@ -64,28 +65,55 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
         """Return how normal each row is, (n,); for densities the log-density of its code. High is normal.
 
         Rows so far off that the network has no number for them get -inf, and so are outliers.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
         """
         return self._map(self._scored, X)
 
     def anomaly_score(self, X: Any) -> np.ndarray:
-        """Return minus `score_samples`, (n,): high is abnormal."""
+        """Return minus `score_samples`, (n,): high is abnormal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return -self.score_samples(X)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return `score_samples` less `offset_`, (n,): below zero are outliers."""
+        """Return `score_samples` less `offset_`, (n,): below zero are outliers.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return -1 for outliers and +1 for the others, (n,)."""
+        """Return -1 for outliers and +1 for the others, (n,).
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
-        return float(self.score_samples(X).mean())
+        """Return the mean of `score_samples`.
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the points (n, d) that are scored."""
-        return self._map(lambda x: self.module_.embed(x).double(), X)
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
+        return float(self.score_samples(X).mean())
 
     def set_threshold(self, offset: float | None = None, *, X: Any = None, contamination: float | None = None) -> Self:
         """Move the threshold of `predict`.
@@ -97,6 +125,7 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
         X : as in `fit`, of shape (n, f), optional
             Rows of which the share `contamination` (by default the constructor's) shall lie below the threshold.
         contamination : float, optional
+            Share of the rows `X`, above 0 and at most 0.5, that shall lie below; None takes the constructor's.
 
         Returns
         -------
@@ -124,6 +153,7 @@ class DetectorShell(OutlierMixin, TransformerMixin, DeepEstimator):
         Parameters
         ----------
         X : as in `fit`, of shape (n, f)
+            Rows to judge.
         calibration : as in `fit`, of shape (k, f)
             Normal rows that were **not** trained on.
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._typing import Source
@@ -16,9 +15,10 @@ from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import DeepEstimator, check_choice, check_width, epochs_for_steps
+from .base import check_choice, check_width, epochs_for_steps
+from .codes import CodesMixin
 
-__all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout"]
+__all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout", "network_sizes"]
 
 PAPER_HIDDEN = (500, 500, 2000)
 """The layout of DEC and VaDE, made for 60,000 images; a net for a few thousand rows must be smaller."""
@@ -44,6 +44,21 @@ def coder_plan(
 ) -> dict[str, Any]:
     """Resolve the choices of an encoder and decoder; `unbounded` names the likelihood where Bernoulli does not suit.
 
+    Parameters
+    ----------
+    source : Source
+        The rows.
+    prepared : ColumnStatistics
+        Of the columns after scaling.
+    latent_dim : int
+        Length of the code, as the user gave it.
+    hidden : sequence of int, optional
+        Widths of the hidden layers, as the user gave them.
+    likelihood : str or Likelihood
+        As the user gave it.
+    unbounded : str, default="gaussian"
+        What "auto" takes where Bernoulli does not suit.
+
     Raises
     ------
     ConfigError
@@ -61,7 +76,13 @@ def coder_plan(
 
 
 def coder_arguments(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `Coder` that a plan holds."""
+    """Return the arguments of `Coder` that a plan holds.
+
+    Parameters
+    ----------
+    plan : mapping
+        As `coder_plan` gives it, perhaps with more.
+    """
     return {
         "n_features": plan["n_features"],
         "n_latent": plan["latent_dim"],
@@ -91,6 +112,15 @@ def _likelihood(wanted: str | Likelihood, prepared: ColumnStatistics, unbounded:
 def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | None:
     """Return [h, w, c] of the image in a row, or None for tables; "auto" takes square rows in [0, 1] for images.
 
+    Parameters
+    ----------
+    wanted : "auto", sequence of int or None
+        As the user gave it.
+    n_features : int
+        Columns of a row.
+    bounded : bool
+        Whether the rows lie in [0, 1].
+
     Raises
     ------
     ConfigError
@@ -112,27 +142,17 @@ def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | Non
     return shape
 
 
-class EmbedderShell(TransformerMixin, DeepEstimator):
+class EmbedderShell(CodesMixin):
     """Codes, reconstructions and scores of a fitted encoder and decoder."""
 
-    module_: Any
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.plan_["latent_dim"]
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the code's columns: class name and number."""
-        check_is_fitted(self)
-        name = type(self).__name__.lower()
-        return np.asarray([f"{name}{i}" for i in range(self._n_features_out)], dtype=object)
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the code (its mean) of each row, (n, d)."""
-        return self._map(lambda x: self.module_.embed(x).double(), X)
-
     def inverse_transform(self, Z: Any) -> np.ndarray:
-        """Return the expected rows (n, f) of codes (n, d), in the units of the data."""
+        """Return the expected rows (n, f) of codes (n, d), in the units of the data.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, d)
+            Codes, as `transform` gives them.
+        """
         check_is_fitted(self)
         try:
             codes = check_array(Z, dtype=np.float32)
@@ -145,11 +165,25 @@ class EmbedderShell(TransformerMixin, DeepEstimator):
         return self._decoded(torch.from_numpy(codes))
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal."""
+        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
         return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`."""
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
         return float(self.score_samples(X).mean())
 
     def _decoded(self, z: torch.Tensor) -> np.ndarray:

@@ -26,8 +26,11 @@ class FitContext:
     Attributes
     ----------
     loader : Loader
+        Gives the rows.
     streams : Streams
+        Where chance comes from.
     training : Training
+        The user's settings.
     plan : dict
         What `_plan` decided.
     """

@@ -28,6 +28,7 @@ class Neighbourhood:
     loader : Loader
         Of two rows or more, which can be taken singly.
     streams : Streams
+        Where chance comes from.
     """
 
     def __init__(self, loader: Loader, streams: Streams) -> None:

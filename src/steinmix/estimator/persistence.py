@@ -126,7 +126,8 @@ def _to_plain(name: str, value: Any, strict: bool) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray | Tensor):
-        return {"$array": np.asarray(value).tolist(), "tensor": isinstance(value, Tensor)}
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        return {"$array": array.tolist(), "tensor": isinstance(value, Tensor), "dtype": array.dtype.str}
     if isinstance(value, list):
         return [_to_plain(name, v, strict) for v in value]
     if isinstance(value, tuple):
@@ -149,10 +150,8 @@ def _from_plain(value: Any) -> Any:
     if "$tuple" in value:
         return tuple(_from_plain(v) for v in value["$tuple"])
     if "$array" in value:
-        array = np.asarray(value["$array"])
-        return (
-            torch.as_tensor(array) if value["tensor"] else (array.astype(object) if array.dtype.kind == "U" else array)
-        )
+        array = np.asarray(value["$array"], dtype=value.get("dtype"))  # files written before name no type
+        return torch.as_tensor(array) if value["tensor"] else array
     if "$class" in value:
         return _configurations()[value["$class"]](**{k: _from_plain(v) for k, v in value["params"].items()})
     return {k: _from_plain(v) for k, v in value.items()}

@@ -10,6 +10,9 @@ from ..data.prepare import Scaling
 
 __all__ = ["Preparation"]
 
+WIDE = (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64)
+"""Types whose numbers float32 cannot hold: a column of time stamps would lose its digits before it is shifted."""
+
 
 class Preparation(nn.Module):
     """The affine map (x - shift) / scale as part of the model; it is saved with it.
@@ -33,12 +36,9 @@ class Preparation(nn.Module):
         self.register_buffer("_scale32", self.scale.float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return prepared rows (b, f) in float32 for raw rows of any type.
-
-        float64 rows are shifted in float64: a column of time stamps would lose its digits in float32.
-        """
-        if x.dtype == torch.float64:
-            return ((x - self.shift) / self.scale).float()
+        """Return prepared rows (b, f) in float32 for raw rows of any type; wide ones are shifted in float64."""
+        if x.dtype in WIDE:
+            return ((x.double() - self.shift) / self.scale).float()
         return (x.float() - self._shift32) / self._scale32
 
     def inverse(self, x: Tensor) -> Tensor:

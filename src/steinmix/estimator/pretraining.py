@@ -53,7 +53,9 @@ def pretraining_phases(
     Parameters
     ----------
     coder : Coder
+        What is trained.
     settings : Pretraining
+        The user's.
     epochs : int
         Epochs of the end-to-end phase where `settings` leaves them open.
     streams : Streams

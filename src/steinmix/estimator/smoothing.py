@@ -37,6 +37,7 @@ from ..random import Streams
 from ..training import Cosine, Loader, Training, run
 from ..training.distributed import log_shares
 from .base import epochs_for_steps, map_chunks
+from .embedder import network_sizes
 from .job import FitContext
 
 __all__ = ["Smoother", "smoothing_epochs", "smoothing_phases", "trial", "without_smoother"]
@@ -68,7 +69,9 @@ class Smoother(nn.Module):
     Parameters
     ----------
     n_features, width, n_clusters : int
+        Columns of the rows, width of both layers, number of classes.
     generator : torch.Generator
+        Draws the weights.
 
     Attributes
     ----------
@@ -90,10 +93,11 @@ class Smoother(nn.Module):
 
     @classmethod
     def planned(cls, plan: Mapping[str, Any], generator: torch.Generator) -> Smoother | None:
-        """Return the one a plan asks for, twice as wide as the first layer of its networks."""
+        """Return the one a plan asks for, twice as wide as the first layer its networks have, or would have."""
         if not plan.get("smoothing_epochs"):  # models saved before may have none
             return None
-        return cls(plan["n_features"], 2 * plan["hidden"][0], plan["n_clusters"], generator)
+        widths = plan["hidden"] or network_sizes(plan["n_rows"])
+        return cls(plan["n_features"], 2 * widths[0], plan["n_clusters"], generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log-probabilities (*r, b, m) of rows (*r, b, f)."""
@@ -133,7 +137,9 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | 
     wanted : int, optional
         By the user; None takes about `STEPS` steps after a graph start of `FEWEST_ROWS` rows or more, else none.
     start : str
+        The start's name.
     n_rows : int
+        Rows of the data.
     chosen : int, optional
         Epochs of the main phase, if the user has chosen those.
 
@@ -152,7 +158,13 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | 
 
 
 def without_smoother(module: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters of a module, but not those of its smoother."""
+    """Return the parameters of a module, but not those of its smoother.
+
+    Parameters
+    ----------
+    module : nn.Module
+        With or without a smoother.
+    """
     return [p for name, p in module.named_parameters() if not name.startswith("smoother.")]
 
 

@@ -26,12 +26,20 @@ def diagnosing(groups: Callable[[Tensor], tuple[Tensor, Tensor]], loader: Loader
     groups : callable
         Prepared rows (b, f) -> responsibilities (b, m) and means (m, d).
     loader : Loader
+
+    Returns
+    -------
+    callable
+        () -> the figures of `diagnose`; it raises FloatingPointError where the mixture says nothing finite.
     """
     index = loader.sample_index(WATCHED_ROWS)
     watched = torch.from_numpy(map_chunks(lambda x: x, loader, index)).to(loader.device)
 
     @torch.no_grad()
     def figures() -> dict[str, Any]:
-        return diagnose(*groups(watched))
+        responsibilities, means = groups(watched)
+        if not bool(torch.isfinite(responsibilities).all() and torch.isfinite(means).all()):
+            raise FloatingPointError("responsibilities")
+        return diagnose(responsibilities, means)
 
     return figures

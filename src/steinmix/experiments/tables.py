@@ -26,7 +26,18 @@ from statistics import fmean, stdev
 from .records import Key, RunRecord
 from .spec import METRICS, Claim, Experiment, Metric, Row
 
-__all__ = ["Groups", "Line", "Summary", "by_row", "curve_of", "lines", "records_of_row", "summarise", "verdict"]
+__all__ = [
+    "Groups",
+    "Line",
+    "Summary",
+    "by_row",
+    "curve_of",
+    "lines",
+    "records_of_row",
+    "summarise",
+    "t_quantile",
+    "verdict",
+]
 
 Groups = Mapping[tuple[str, str], Sequence[RunRecord]]
 """Row and protocol -> records."""
@@ -149,7 +160,7 @@ def summarise(records: Sequence[RunRecord], metric: Metric) -> Summary:
         return Summary(0, failed)
     n, mean = len(values), fmean(values.values())
     sd = stdev(values.values()) if n > 1 else None
-    half = None if sd is None else _t_quantile(n - 1) * sd / math.sqrt(n)
+    half = None if sd is None else t_quantile(n - 1) * sd / math.sqrt(n)
     return Summary(
         n,
         failed,
@@ -163,7 +174,8 @@ def summarise(records: Sequence[RunRecord], metric: Metric) -> Summary:
     )
 
 
-def _t_quantile(freedom: int) -> float:
+def t_quantile(freedom: int) -> float:
+    """Return the 0.975 quantile of Student's t, by which a 95 % interval of a mean is so many standard errors wide."""
     from scipy.stats import t
 
     return float(t.ppf(0.975, freedom))

@@ -69,6 +69,8 @@ class Autoencoder(EmbedderShell):
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------

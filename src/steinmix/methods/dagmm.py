@@ -244,6 +244,8 @@ class DAGMM(DetectorShell):
         a row's score is the mean of theirs, each in units of its spread over the training rows
         (`steinmix.metrics.consensus_scores`); codes and diagnostics are those of the lowest loss.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from sklearn.base import ClusterMixin, TransformerMixin
+from sklearn.base import ClusterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,6 +54,7 @@ from ..data.prepare import ColumnStatistics, shares_unit
 from ..diversify import Diversifier
 from ..errors import ConfigError
 from ..estimator import (
+    CodesMixin,
     FitContext,
     MixtureShell,
     Pretraining,
@@ -167,7 +168,7 @@ class _Settled(Callback):
         return state.epoch > 1 and changed < self.tol
 
 
-class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
+class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
     """Deep embedded regularised clustering: clusters and embeds images and tables.
 
     Parameters
@@ -219,6 +220,8 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------
@@ -289,17 +292,15 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         self.selection = selection
         self.random_state = random_state
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Return the clean code of each row, (n, d)."""
-        return self._map(lambda x: self.module_.embed(x).double(), X)
-
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code, (n,), for normal errors of variance 1/2 after scaling."""
-        return super().score_samples(X)
+        """Return each row's log-likelihood at its own code, (n,), for normal errors of variance 1/2 after scaling.
 
-    @property
-    def _n_features_out(self) -> int:
-        return self.plan_["latent_dim"]
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
+        return super().score_samples(X)
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         for name, known in (("head", HEADS), ("target", TARGETS), ("start", STARTS), ("force", FORCES)):
@@ -309,6 +310,8 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         latent_dim = n_clusters if self.latent_dim is None else self.latent_dim
         plan = coder_plan(source, prepared, latent_dim, self.hidden, "gaussian")
+        if not plan["hidden"]:
+            raise ConfigError("hidden is (); expected one width or more, as the code is read from a hidden layer.")
         del plan["likelihood"]
         bounded = prepared.within_unit
         chosen = None if self.training is None else self.training.epochs
@@ -316,6 +319,7 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
             "smoothing_epochs": smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen),
             "latent_dim": int(latent_dim),  # a code may be wider than a table
             "n_clusters": n_clusters,
+            "head": self.head,
             "bounded": bounded,
             "image_shape": image_layout(self.image_shape, source.n_features, bounded or shares_unit(stats)),
             "pretraining_epochs": plan["epochs"],
@@ -328,7 +332,8 @@ class DEPICT(ClusterMixin, TransformerMixin, MixtureShell):
             ladder = dense_ladder(plan["n_features"], plan["hidden"], d, generator, plan["bounded"])
         else:
             ladder = conv_ladder(tuple(shape), strided_layers(tuple(shape)), d, generator, plan["bounded"])
-        head, smoother = HEADS[self.head](plan["n_clusters"], d), Smoother.planned(plan, generator)
+        head = HEADS[plan.get("head", self.head)](plan["n_clusters"], d)  # models saved before have none
+        smoother = Smoother.planned(plan, generator)
         return DEPICTModule(ladder, head, plan["n_rows"], smoother)
 
     def _phases(self, module: DEPICTModule, context: FitContext) -> list[Phase]:

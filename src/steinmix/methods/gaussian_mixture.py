@@ -19,6 +19,7 @@ Deviations: weights are learnt unless ``learn_weights=False``; the start is EM u
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from torch import Tensor, nn
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
+from ..errors import ScaleWarning
 from ..estimator import FitContext, MixtureShell, check_choice, check_count, empty_labels, epochs_for_steps
 from ..mixtures import COVARIANCES, STARTS, AbstractMixture
 from ..objective import Batch, Objective, Phase, Term
@@ -37,6 +39,10 @@ from ..random import Streams
 from ..training import Training
 
 __all__ = ["GaussianMixture"]
+
+SCALES = 0.05, 148.0
+"""Standard deviations of columns that the mixture can follow: its steps are made for about 1, and its components have
+some from 0.007 to 148 (`DiagonalMixture.log_var_range`) and are up to several times narrower than the data."""
 
 
 class _Density(nn.Module):
@@ -73,12 +79,15 @@ class GaussianMixture(DensityMixin, MixtureShell):
     covariance_type : {"diag", "full", "unit"}, default="diag"
         Diagonal, full by Cholesky factors, or the identity in the units of the scaled data.
     start : {"em", "kmeans", "graph", "linkage", "random"}, default="em"
+        Where components begin: "em" and "kmeans" by those two, "graph" by spectral clusters of a neighbour graph,
+        "linkage" by Ward's tree, "random" with means uniform in the box of the rows.
     learn_weights : bool, default=True
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional
         `NSVGD`, `Pairwise`, `LogDet`; None for plain maximum likelihood.
     scaling : {"standard", "none", "common", "range", "minmax", "auto"}, default="standard"
-        How columns are scaled before training; densities and samples are in the units of the data all the same.
+        How columns are scaled before training; densities and samples are in the units of the data all the same. With
+        "none" columns whose standard deviation is far from 1 draw a `ScaleWarning`.
     collapse : {"warn", "raise", "ignore"}, default="warn"
         What to do when a component ends without a row.
     training : Training, optional
@@ -91,6 +100,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------
@@ -150,18 +161,22 @@ class GaussianMixture(DensityMixin, MixtureShell):
         self.random_state = random_state
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
-        check_choice("covariance_type", self.covariance_type, COVARIANCES)
         check_choice("start", self.start, STARTS)
+        if self.scaling == "none":
+            _warn_of_scales(prepared)
         return {
             "n_components": check_count("n_components", self.n_components, source.n_rows),
             "n_features": source.n_features,
             "n_rows": source.n_rows,
+            "covariance_type": check_choice("covariance_type", self.covariance_type, COVARIANCES),
+            "learn_weights": self.learn_weights,
             "epochs": epochs_for_steps(1000, source.n_rows, most=100),
         }
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> _Density:
-        family = COVARIANCES[self.covariance_type]
-        return _Density(family(plan["n_components"], plan["n_features"], self.learn_weights), plan["n_rows"])
+        family = COVARIANCES[plan.get("covariance_type", self.covariance_type)]  # models saved before have none
+        learn_weights = plan.get("learn_weights", self.learn_weights)
+        return _Density(family(plan["n_components"], plan["n_features"], learn_weights), plan["n_rows"])
 
     def _phases(self, module: _Density, context: FitContext) -> list[Phase]:
         mixture = module.mixture
@@ -180,3 +195,16 @@ class GaussianMixture(DensityMixin, MixtureShell):
         """Covariance matrices of the components in the units of the data, (m, f, f)."""
         scale = self.preparation_.scale.cpu().numpy()
         return super().covariances_ * scale * scale[:, None]
+
+
+def _warn_of_scales(prepared: ColumnStatistics) -> None:
+    spread = np.sqrt(prepared.variance[prepared.variance > 0])
+    low, high = SCALES
+    if len(spread) and (spread.min() < low or spread.max() > high):
+        warnings.warn(
+            f"scaling is 'none' and columns have standard deviations from {spread.min():.3g} to {spread.max():.3g}; "
+            f"expected {low:g} to {high:g}, beyond which means and variances are hardly learnt. Use "
+            "scaling='standard': densities, means and samples stay in the units of the data.",
+            ScaleWarning,
+            stacklevel=5,
+        )

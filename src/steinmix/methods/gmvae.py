@@ -144,6 +144,8 @@ class GMVAE(ConditionalShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------

@@ -45,7 +45,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from sklearn.base import ClusterMixin, TransformerMixin
+from sklearn.base import ClusterMixin
 from torch import Tensor
 
 from .._typing import RandomState, Source
@@ -53,6 +53,7 @@ from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
 from ..errors import ConfigError
 from ..estimator import (
+    CodesMixin,
     FitContext,
     MixtureShell,
     Neighbourhood,
@@ -173,7 +174,7 @@ class VaDEModule(WarmedUp, Coder):
         return -torch.stack(list(self.bound_terms(x, mean, mean, log_var, log_gamma).values())).sum(0)
 
 
-class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
+class VaDE(ClusterMixin, CodesMixin, MixtureShell):
     """Variational deep embedding: clusters, embeds, scores and generates.
 
     Parameters
@@ -222,6 +223,8 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
     selection : {"objective", "agreement"}, default="objective"
         Which restart is kept: of lowest final loss, or in best agreement with the others.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     Attributes
     ----------
@@ -287,17 +290,9 @@ class VaDE(ClusterMixin, TransformerMixin, MixtureShell):
         self.selection = selection
         self.random_state = random_state
 
-    def transform(self, X: Any):
-        """Return the mean code of each row, (n, d)."""
-        return self._map(lambda x: self.module_.embed(x).double(), X)
-
     @property
     def _stack_limit(self) -> int:
         return 0 if self.warm_up_epochs else 5_000_000  # the weight of a warm-up is each module's own
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.plan_["latent_dim"]
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         check_choice("start", self.start, STARTS)

@@ -73,6 +73,8 @@ class VAE(EmbedderShell):
     hidden : sequence of int, optional
         Widths of the encoder's hidden layers, mirrored in the decoder; None sizes them by the number of rows.
     likelihood : {"auto", "bernoulli", "gaussian"} or Likelihood, default="auto"
+        "auto" takes Bernoulli for prepared data that crowd at 0 and 1 (grey values, bits), else a normal with one
+        variance, which is learnt.
     pretraining : Pretraining, optional
         Denoising pretraining before; None leaves it out.
     scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
@@ -80,6 +82,8 @@ class VAE(EmbedderShell):
     training : Training, optional
         Epochs, batch size, optimiser, precision, device.
     random_state : int, RandomState or None
+        Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
+        repeated; None takes fresh entropy from the operating system.
 
     References
     ----------
@@ -119,5 +123,13 @@ class VAE(EmbedderShell):
         return [*before, Phase("elbo", context.epochs, [Objective(terms, list(module.parameters()))])]
 
     def sample(self, n_samples: int = 1, *, random_state: Any = None):
-        """Generate rows: the mean of p(x | z) at z drawn from the prior, (n, f), in the units of the data."""
+        """Generate rows: the mean of p(x | z) at z drawn from the prior, (n, f), in the units of the data.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState or None
+            None uses the estimator's own.
+        """
         return self._generate(n_samples, random_state)

@@ -40,8 +40,9 @@ def label_vector(labels: Any, name: str) -> np.ndarray:
         raise DataError(f"{name}: got shape {labels.shape}, expected one label a row, (n,).")
     if labels.size == 0:
         raise DataError(f"{name}: got no rows, expected at least one.")
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise DataError(f"{name}: got {np.isnan(labels).sum()} missing labels (NaN), expected none; drop those rows.")
+    missing = labels != labels  # NaN alone, in an array of objects too
+    if np.any(missing):
+        raise DataError(f"{name}: got {np.sum(missing)} missing labels (NaN), expected none; drop those rows.")
     return labels
 
 

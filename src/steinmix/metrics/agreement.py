@@ -17,6 +17,11 @@ __all__ = ["align_labels", "cluster_stability", "consensus_labels", "pairwise_ag
 def pairwise_agreement(partitions: np.ndarray) -> np.ndarray:
     """Return the adjusted Rand index of each pair of partitions (R, n), as a matrix (R, R) with ones on the diagonal.
 
+    Parameters
+    ----------
+    partitions : ndarray of int (R, n)
+        One partition of the n rows in each line.
+
     Examples
     --------
     >>> pairwise_agreement(np.array([[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1]])).round(2).tolist()
@@ -33,6 +38,13 @@ def align_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Rename the clusters of each partition (R, n) so that as many rows as possible agree with `reference` (n,).
 
     The matching is one to one (Kuhn, 1955); rows of clusters that are left without a partner become -1.
+
+    Parameters
+    ----------
+    partitions : ndarray of int (R, n)
+        One partition of the n rows in each line.
+    reference : ndarray of int (n,)
+        The partition whose names the others take.
 
     Examples
     --------
@@ -52,6 +64,13 @@ def align_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def consensus_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return the vote (n,) of partitions (R, n), each aligned to `reference` (n,), which decides where votes are equal.
 
+    Parameters
+    ----------
+    partitions : ndarray of int (R, n)
+        One partition of the n rows in each line.
+    reference : ndarray of int (n,)
+        The partition whose names the vote has.
+
     Examples
     --------
     >>> consensus_labels(np.array([[0, 0, 1], [1, 0, 0], [0, 1, 1]]), np.array([0, 0, 1])).tolist()
@@ -70,6 +89,13 @@ def row_stability(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return, for each row, the share (n,) of the partitions (R, n) that, aligned, put it where `reference` does.
 
     It is NaN without partitions: nothing is known then.
+
+    Parameters
+    ----------
+    partitions : ndarray of int (R, n)
+        One partition of the n rows in each line.
+    reference : ndarray of int (n,)
+        The partition that the others are compared with.
     """
     if not len(partitions):
         return np.full(len(reference), np.nan)
@@ -82,6 +108,15 @@ def cluster_stability(partitions: np.ndarray, reference: np.ndarray, n_clusters:
     .. math:: S_c = \frac1R \sum_r \max_k \frac{|A_c \cap B_{rk}|}{|A_c \cup B_{rk}|}
 
     An empty cluster, and any cluster without partitions to compare with, has NaN.
+
+    Parameters
+    ----------
+    partitions : ndarray of int (R, n)
+        One partition of the n rows in each line.
+    reference : ndarray of int (n,)
+        The partition that the others are compared with.
+    n_clusters : int
+        Number of clusters, empty ones among them.
 
     References
     ----------

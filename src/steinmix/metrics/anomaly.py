@@ -29,7 +29,13 @@ __all__ = [
 
 
 def marks_outliers(labels: ArrayLike) -> bool:
-    """Return whether labels (n,) tell outliers, 1, from other rows, 0: whether both are there and nothing else is."""
+    """Return whether labels (n,) tell outliers, 1, from other rows, 0: whether both are there and nothing else is.
+
+    Parameters
+    ----------
+    labels : array-like (n,)
+        Labels of any kind.
+    """
     return set(np.unique(np.asarray(labels)).tolist()) == {0, 1}
 
 
@@ -234,6 +240,7 @@ def false_discovery_control(pvalues: ArrayLike, rate: float = 0.1) -> np.ndarray
     Parameters
     ----------
     pvalues : array-like (n,)
+        One for each row, as `conformal_pvalues` gives them.
     rate : float
         Between 0 and 1, both excluded.
 

@@ -36,6 +36,7 @@ def contingency_table(labels_true: ArrayLike, labels_pred: ArrayLike) -> tuple[n
     Parameters
     ----------
     labels_true, labels_pred : array-like (n,)
+        The known class and the cluster of each row.
 
     Returns
     -------
@@ -72,6 +73,7 @@ def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float
     Parameters
     ----------
     labels_true, labels_pred : array-like (n,)
+        The known class and the cluster of each row.
 
     Returns
     -------
@@ -105,6 +107,7 @@ def best_matching(labels_true: ArrayLike, labels_pred: ArrayLike) -> dict[Any, A
     Parameters
     ----------
     labels_true, labels_pred : array-like (n,)
+        The known class and the cluster of each row.
 
     Returns
     -------
@@ -138,6 +141,7 @@ def normalized_mutual_information(labels_true: ArrayLike, labels_pred: ArrayLike
     Parameters
     ----------
     labels_true, labels_pred : array-like (n,)
+        The known class and the cluster of each row.
     average : {'geometric', 'arithmetic'}
         The papers divide by the geometric mean (the default of scikit-learn before 0.22), scikit-learn now by
         the arithmetic one. They differ little when clusters are balanced; the arithmetic value is never the
@@ -174,6 +178,7 @@ def adjusted_rand_index(labels_true: ArrayLike, labels_pred: ArrayLike) -> float
     Parameters
     ----------
     labels_true, labels_pred : array-like (n,)
+        The known class and the cluster of each row.
 
     Returns
     -------
@@ -205,6 +210,7 @@ def purity(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:
     Parameters
     ----------
     labels_true, labels_pred : array-like (n,)
+        The known class and the cluster of each row.
 
     Raises
     ------
@@ -233,6 +239,7 @@ def exemplar_accuracy(labels_true: ArrayLike, responsibilities: ArrayLike) -> fl
     Parameters
     ----------
     labels_true : array-like (n,)
+        The known class of each row.
     responsibilities : array-like or Tensor (n, m)
         :math:`q(k \mid x_i)`. Of equal values the first row, and the first cluster, win; in single precision
         many rows may reach exactly 1.
@@ -266,6 +273,7 @@ def clustering_scores(
     Parameters
     ----------
     labels_true, labels_pred : array-like (n,)
+        The known class and the cluster of each row.
     responsibilities : array-like or Tensor (n, m), optional
         Adds ``exemplar_accuracy``.
 

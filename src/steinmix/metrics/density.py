@@ -27,6 +27,7 @@ def mode_recovering_error(true_means: ArrayLike, means: ArrayLike) -> float | np
     Parameters
     ----------
     true_means : array-like or Tensor ``(*r, k, d)``
+        Modes of the true mixture.
     means : array-like or Tensor ``(*r, m, d)``
         Leading dimensions broadcast against those of `true_means`.
 
@@ -67,6 +68,7 @@ def total_variance(
     Parameters
     ----------
     means : array-like or Tensor ``(*r, m, d)``
+        Means of the components.
     variances : array-like or Tensor ``(*r, m, d)``, or anything that broadcasts to it
         :math:`\sigma^2`, not its logarithm. A number holds for every component and dimension.
     weights : array-like or Tensor ``(*r, m)``, optional
@@ -113,7 +115,9 @@ def variance_ratio(
     Parameters
     ----------
     true_means : array-like or Tensor ``(*r, k, d)``
+        Means of the true components.
     means : array-like or Tensor ``(*r, m, d)``
+        Means of the learnt components.
     variances : array-like or Tensor ``(*r, m, d)``, or anything that broadcasts to it
         :math:`\sigma^2`, not its logarithm.
     weights : array-like or Tensor ``(*r, m)``, optional

@@ -109,6 +109,7 @@ def effective_components(responsibilities: ArrayLike) -> float:
     Parameters
     ----------
     responsibilities : array-like or Tensor (n, m)
+        Probability of each component for each row.
 
     Raises
     ------
@@ -134,6 +135,7 @@ def distinct_components(responsibilities: ArrayLike) -> float:
     Parameters
     ----------
     responsibilities : array-like or Tensor (n, m)
+        Probability of each component for each row.
 
     Raises
     ------
@@ -195,6 +197,7 @@ def overlap(responsibilities: ArrayLike) -> Overlap:
     Parameters
     ----------
     responsibilities : array-like or Tensor (n, m)
+        Probability of each component for each row.
 
     Raises
     ------
@@ -215,6 +218,7 @@ def dead_components(responsibilities: ArrayLike, share: float | None = None) -> 
     Parameters
     ----------
     responsibilities : array-like or Tensor (n, m)
+        Probability of each component for each row.
     share : float, optional
         From 0 to 1; a tenth of an equal share, ``0.1 / m``, unless given.
 
@@ -239,6 +243,7 @@ def diagnose(responsibilities: ArrayLike, means: ArrayLike | None = None) -> dic
     Parameters
     ----------
     responsibilities : array-like or Tensor (n, m)
+        Probability of each component for each row.
     means : array-like or Tensor (m, d), optional
         Means, or whole particles (m, p).
 

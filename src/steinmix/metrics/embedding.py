@@ -19,7 +19,9 @@ def knn_error(train: ArrayLike, train_labels: ArrayLike, test: ArrayLike, test_l
     train : array-like or Tensor (n, d)
         Codes of the training rows.
     train_labels : array-like (n,)
+        The classes of the training rows.
     test : array-like or Tensor (b, d)
+        Codes of the test rows.
     test_labels : array-like (b,)
         A class that `train_labels` lacks is always an error.
     k : int
@@ -63,7 +65,9 @@ def trustworthiness(X: ArrayLike, embedding: ArrayLike, k: int = 5) -> float:
     Parameters
     ----------
     X : array-like or Tensor (n, f)
+        The rows.
     embedding : array-like or Tensor (n, d)
+        The code of each row.
     k : int
         Below n / 2.
 

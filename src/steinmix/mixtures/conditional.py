@@ -24,12 +24,18 @@ N_DRAWS = 16
 
 
 class Components(NamedTuple):
-    """The components at given w."""
+    """The components at given w.
+
+    Attributes
+    ----------
+    means : Tensor (*r, b, m, d)
+        Of each component at each w.
+    log_vars : Tensor (*r, b, m, d)
+        Log-variances, clamped to [-8, 8].
+    """
 
     means: Tensor
-    """(*r, b, m, d)."""
     log_vars: Tensor
-    """(*r, b, m, d), clamped to [-8, 8]."""
 
 
 class ConditionalMixture(AbstractMixture):

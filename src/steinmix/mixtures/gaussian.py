@@ -39,7 +39,9 @@ class DiagonalMixture(AbstractMixture):
     Parameters
     ----------
     n_components, n_features : int
+        m and d.
     learn_weights : bool, default=True
+        Whether the weights are parameters or stay uniform.
     log_var_range : (float, float), default=(-10, 10)
         Log-variances are projected into this interval after each step.
     """
@@ -103,7 +105,9 @@ class CholeskyMixture(AbstractMixture):
     Parameters
     ----------
     n_components, n_features : int
+        m and d.
     learn_weights : bool, default=True
+        Whether the weights are parameters or stay uniform.
     """
 
     def __init__(self, n_components: int, n_features: int, learn_weights: bool = True) -> None:
@@ -157,6 +161,13 @@ class SignedCholeskyMixture(CholeskyMixture):
     The factor is the lower triangle of ``raw`` itself, whose diagonal may cross zero. The covariance does not change
     with the sign of a column, so L has columns of negative diagonal turned, and 1e-4 on its diagonal. A scale of
     hundredths is near in these parameters and far in those of a softplus, which matters where steps are of one size.
+
+    Parameters
+    ----------
+    n_components, n_features : int
+        m and d.
+    learn_weights : bool, default=True
+        Whether the weights are parameters or stay uniform.
     """
 
     def scale_tril(self) -> Tensor:
@@ -178,7 +189,9 @@ class UnitMixture(AbstractMixture):
     Parameters
     ----------
     n_components, n_features : int
+        m and d.
     learn_weights : bool, default=True
+        Whether the weights are parameters or stay uniform.
     """
 
     def __init__(self, n_components: int, n_features: int, learn_weights: bool = True) -> None:

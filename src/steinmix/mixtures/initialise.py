@@ -162,7 +162,19 @@ def separate_duplicates_(mixture: AbstractMixture, generator: torch.Generator) -
 
 
 def start_from_labels(mixture: AbstractMixture, z: Tensor, labels: Tensor, streams: Streams) -> None:
-    """Start `mixture` from labelled points `z` (n, d)."""
+    """Start `mixture` from labelled points `z` (n, d).
+
+    Parameters
+    ----------
+    mixture : AbstractMixture
+        Set in place.
+    z : Tensor (n, d)
+        Points.
+    labels : Tensor of int (n,)
+        The component of each point.
+    streams : Streams
+        Draws what parts components that would coincide.
+    """
     with torch.no_grad():
         from_labels_(mixture, z, labels)
         separate_duplicates_(mixture, streams.torch("separate"))
@@ -171,7 +183,21 @@ def start_from_labels(mixture: AbstractMixture, z: Tensor, labels: Tensor, strea
 def start_mixture(
     name: str, mixture: AbstractMixture, z: Tensor, streams: Streams, backing: Backing | None = None
 ) -> np.ndarray:
-    """Start `mixture` from points `z` (n, d) in the way `name`; return labels."""
+    """Start `mixture` from points `z` (n, d) in the way `name`; return labels.
+
+    Parameters
+    ----------
+    name : str
+        A key of `STARTS`.
+    mixture : AbstractMixture
+        Set in place.
+    z : Tensor (n, d)
+        Points.
+    streams : Streams
+        Where chance comes from.
+    backing : Backing, optional
+        What a graph start may look at beside the points.
+    """
     with torch.no_grad():
         labels = STARTS[name](mixture, z, backing or Backing(), streams)
         separate_duplicates_(mixture, streams.torch("separate"))

@@ -21,6 +21,7 @@ class SoftmaxMixture(UnitMixture):
     Parameters
     ----------
     n_components, n_features : int
+        m and d.
     """
 
     def __init__(self, n_components: int, n_features: int) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ..errors import ConfigError
 
 __all__ = [
+    "BatchNorm1d",
     "ConvLayer",
     "Images",
     "Rows",
@@ -40,7 +41,15 @@ that of a kernel as large as the image, by 1.3 and 2.4 for 9 x 9 x 64 -> 500 and
 
 
 class ConvLayer(NamedTuple):
-    """A square convolution; padding is the same on all sides."""
+    """A square convolution; padding is the same on all sides.
+
+    Parameters
+    ----------
+    channels, kernel : int
+        Channels that it gives, and the side of its kernel.
+    stride, padding : int, default=1 and 0
+        Step of the kernel, and rows of zeros around the image.
+    """
 
     channels: int
     kernel: int
@@ -50,6 +59,11 @@ class ConvLayer(NamedTuple):
 
 def strided_layers(image_shape: Shape) -> tuple[ConvLayer, ...]:
     """Return DEPICT's two layers, 50 channels each, which halve the sides (28-14-7): 4 x 4 and 5 x 5, stride 2.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels of the images.
 
     Raises
     ------
@@ -66,6 +80,11 @@ def recogniser_layers(image_shape: Shape) -> tuple[ConvLayer, ...]:
 
     28 x 28: 16 and 32 channels of 6 x 6, 64 of 4 x 4 with stride 2, then 9 x 9; 32 x 32: 64, 128 and 256 channels of
     4 x 4 with stride 2, then 4 x 4. Other sizes take the second form as often as they can be halved.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels of the images.
 
     Raises
     ------
@@ -87,6 +106,13 @@ def recogniser_layers(image_shape: Shape) -> tuple[ConvLayer, ...]:
 
 def conv_sizes(image_shape: Shape, layers: Sequence[ConvLayer]) -> list[Shape]:
     """Return (h, w, c) of the images and after each layer.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels of the images.
+    layers : sequence of ConvLayer
+        The convolutions, from the image inwards.
 
     Raises
     ------
@@ -197,7 +223,19 @@ def deconv(layer: ConvLayer, low: Shape, high: Shape, generator: torch.Generator
 def conv_encoder(
     image_shape: Shape, layers: Sequence[ConvLayer], generator: torch.Generator, batch_norm: bool = False
 ) -> nn.Sequential:
-    """Return rows (b, h w c) -> features (b, k), a ReLU after each layer, batch normalisation before it if asked."""
+    """Return rows (b, h w c) -> features (b, k), a ReLU after each layer, batch normalisation before it if asked.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels of the images.
+    layers : sequence of ConvLayer
+        The convolutions, from the image inwards.
+    generator : torch.Generator
+        Draws the weights.
+    batch_norm : bool, default=False
+        Whether to normalise by batch before each ReLU.
+    """
     sizes, modules = conv_sizes(image_shape, layers), []
     for size, layer in zip(sizes, layers):
         modules += [conv(size, layer, generator), *_activation(layer.channels, batch_norm)]
@@ -207,7 +245,19 @@ def conv_encoder(
 def conv_decoder(
     image_shape: Shape, layers: Sequence[ConvLayer], generator: torch.Generator, batch_norm: bool = False
 ) -> nn.Sequential:
-    """Return the mirror of `conv_encoder`: features (b, k) -> rows (b, h w c); nothing follows the last layer."""
+    """Return the mirror of `conv_encoder`: features (b, k) -> rows (b, h w c); nothing follows the last layer.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels of the images.
+    layers : sequence of ConvLayer
+        The convolutions, from the image inwards.
+    generator : torch.Generator
+        Draws the weights.
+    batch_norm : bool, default=False
+        Whether to normalise by batch before each ReLU.
+    """
     sizes, modules = conv_sizes(image_shape, layers), []
     for layer, low, high in reversed(list(zip(layers, sizes, sizes[1:]))):
         modules += [deconv(layer, low, high, generator), *_activation(low[2], batch_norm)]
@@ -216,7 +266,24 @@ def conv_decoder(
 
 
 def _activation(channels: int, batch_norm: bool) -> list[nn.Module]:
-    return [*([nn.BatchNorm2d(channels)] if batch_norm else []), nn.ReLU(inplace=True)]
+    return [*([BatchNorm2d(channels)] if batch_norm else []), nn.ReLU(inplace=True)]
+
+
+class _OneAtLeast(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation that takes a single value, which has no variance, with the running moments."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.numel() > x.shape[1]:
+            return super().forward(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+class BatchNorm1d(_OneAtLeast, nn.BatchNorm1d):
+    """Of rows (b, k)."""
+
+
+class BatchNorm2d(_OneAtLeast, nn.BatchNorm2d):
+    """Of images (b, c, h, w)."""
 
 
 def _drawn(layer: _Conv, generator: torch.Generator) -> _Conv:

@@ -111,7 +111,21 @@ class Ladder(nn.Module):
 def dense_ladder(
     n_features: int, hidden: Sequence[int], n_latent: int, generator: torch.Generator, bounded: bool = False
 ) -> Ladder:
-    """Return a ladder of dense layers f-h1-...-hL-d and back; Glorot-uniform weights, zero biases."""
+    """Return a ladder of dense layers f-h1-...-hL-d and back; Glorot-uniform weights, zero biases.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of the rows.
+    hidden : sequence of int
+        Widths of the hidden layers.
+    n_latent : int
+        Length of the code.
+    generator : torch.Generator
+        Draws the weights.
+    bounded : bool, default=False
+        As in `Ladder`.
+    """
     sizes = [n_features, *hidden]
     down = [linear(a, b, generator) for a, b in pairwise(sizes)]
     up = [linear(b, a, generator) for a, b in reversed(list(pairwise(sizes)))]
@@ -125,7 +139,21 @@ def conv_ladder(
     generator: torch.Generator,
     bounded: bool = True,
 ) -> Ladder:
-    """Return a ladder of convolutions over images (h, w, c); Glorot-uniform weights, zero biases."""
+    """Return a ladder of convolutions over images (h, w, c); Glorot-uniform weights, zero biases.
+
+    Parameters
+    ----------
+    image_shape : (int, int, int)
+        Height, width and channels of the images.
+    layers : sequence of ConvLayer
+        The convolutions, from the image inwards.
+    n_latent : int
+        Length of the code.
+    generator : torch.Generator
+        Draws the weights.
+    bounded : bool, default=True
+        As in `Ladder`.
+    """
     sizes = conv_sizes(image_shape, layers)
     down = [conv(size, layer, generator) for size, layer in zip(sizes, layers)]
     up = [deconv(layer, low, high, generator) for layer, low, high in zip(layers, sizes, sizes[1:])]

@@ -56,11 +56,25 @@ class Bernoulli(Configuration):
         return self
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
-        """Return the (b,) sums of x log p + (1 - x) log (1 - p)."""
+        """Return the (b,) sums of x log p + (1 - x) log (1 - p).
+
+        Parameters
+        ----------
+        x : Tensor (b, f)
+            Prepared rows, in [0, 1].
+        output : Tensor (b, f)
+            Logits.
+        """
         return bernoulli_log_prob(x, output)
 
     def mean(self, output: Tensor) -> Tensor:
-        """Return the probabilities."""
+        """Return the probabilities.
+
+        Parameters
+        ----------
+        output : Tensor (b, f)
+            Logits.
+        """
         return torch.sigmoid(output)
 
 
@@ -132,13 +146,27 @@ class LearntGaussian(Configuration):
         return self
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
-        """Return the (b,) normal log-densities from outputs (b, 2 f)."""
+        """Return the (b,) normal log-densities from outputs (b, 2 f).
+
+        Parameters
+        ----------
+        x : Tensor (b, f)
+            Prepared rows.
+        output : Tensor (b, 2 f)
+            Means, then log-variances.
+        """
         mean, log_var = output.chunk(2, dim=-1)
         log_var = log_var.clamp(*LEARNT_LOG_VAR)
         return -0.5 * ((x - mean).square() * torch.exp(-log_var) + log_var + LOG_2PI).sum(-1)
 
     def mean(self, output: Tensor) -> Tensor:
-        """Return the first half of the output."""
+        """Return the first half of the output.
+
+        Parameters
+        ----------
+        output : Tensor (b, 2 f)
+            Means, then log-variances.
+        """
         return output.chunk(2, dim=-1)[0]
 
 

@@ -21,7 +21,17 @@ round by where in a batch a row stands; what a model says of a row must not depe
 
 
 class Linear(nn.Linear):
-    """torch's linear layer, which also works with stacked weights (r, out, in) on stacked rows (r, b, in)."""
+    """torch's linear layer, which also works with stacked weights (r, out, in) on stacked rows (r, b, in).
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Columns of the rows that come in and go out.
+    bias : bool, default=True
+        Whether there is a bias.
+    device, dtype : optional
+        As for torch's layer.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (b, out), or (r, b, out) of stacked weights."""
@@ -42,7 +52,15 @@ class Tanh(nn.Module):
 
 
 def side_by_side(input: Tensor, *layers: Linear) -> Sequence[Tensor]:
-    """Return what each layer makes of the same rows, from one product: narrow ones cost little less than wide ones."""
+    """Return what each layer makes of the same rows, from one product: narrow ones cost little less than wide ones.
+
+    Parameters
+    ----------
+    input : Tensor (b, in) or (r, b, in)
+        The rows.
+    *layers : Linear
+        The layers, all of `in` columns.
+    """
     weight = torch.cat([layer.weight for layer in layers], dim=-2)
     output = _affine(input, weight, torch.cat([layer.bias for layer in layers], dim=-1))
     return output.split([layer.out_features for layer in layers], dim=-1)
@@ -60,7 +78,15 @@ def _affine(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator) -> Linear:
-    """Return a linear layer, Glorot uniform, zero bias; torch's own constructor draws from its global generator."""
+    """Return a linear layer, Glorot uniform, zero bias; torch's own constructor draws from its global generator.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Columns of the rows that come in and go out.
+    generator : torch.Generator
+        Draws the weights.
+    """
     layer = cast(Linear, nn.utils.skip_init(Linear, n_in, n_out))
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
@@ -73,7 +99,17 @@ def relu() -> nn.Module:
 
 
 def mlp(sizes: Sequence[int], generator: torch.Generator, activation: Callable[[], nn.Module] = relu) -> nn.Sequential:
-    """Return linear layers between `sizes`, each followed by an activation; one size gives the identity."""
+    """Return linear layers between `sizes`, each followed by an activation; one size gives the identity.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Columns of the rows, then the width of each layer.
+    generator : torch.Generator
+        Draws the weights.
+    activation : callable
+        () -> module that follows each layer.
+    """
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes):
         layers += [linear(n_in, n_out, generator), activation()]

@@ -15,6 +15,15 @@ def masked(x: Tensor, rate: float, streams: Streams) -> Tensor:
 
     This is the masking noise of denoising autoencoders (Vincent et al., 2010), not dropout. It comes from the stream
     "mask".
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+    rate : float
+        Probability, from 0 to 1.
+    streams : Streams
+        Where chance comes from.
     """
     if rate == 0:
         return x
@@ -26,6 +35,15 @@ def dropped(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
 
     One random byte decides on one entry, which costs a sixth of a float each; `rate` is rounded to 1/256, and the
     scale is that of the rounded rate. Of a tensor in channels-last order the mask has that order too.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape.
+    rate : float
+        Probability, from 0 to below 1.
+    generator : torch.Generator
+        Draws the entries.
     """
     cut = round(256 * rate)
     if cut == 0:

@@ -30,6 +30,10 @@ above, its loop is not vectorised and costs twice as much (64 rows of 100)."""
 FEW_ENTRIES = 40_000
 """Up to so many numbers in all differences, (m, m, p), they are formed: it takes fewer operations."""
 
+FAR = 4000.0
+"""Squared distance from the centre, in units of h^2 or of the median, from which float32 loses what is left of the
+difference of two products: 4000 x 6e-8 is 2e-4 of an exponent. Such particles are taken in float64."""
+
 TILE = 256
 """Particles on a side of the part of K that is held at once: memory stays O(m p) and a tile in the cache."""
 
@@ -46,12 +50,15 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """
     if max(a.shape[-2], b.shape[-2]) <= DIRECT_LIMIT:
         return _by_differences(a, b)
+    squares = b.square().sum(-1)
+    if a.dtype != torch.float64 and bool((squares.amax(-1) > FAR * squares.median(-1).values).any()):
+        return squared_distances(a.double(), b.double()).to(a.dtype)
     product = torch.matmul(a, b.mT)
-    return product.mul_(-2).add_(a.square().sum(-1).unsqueeze(-1)).add_(b.square().sum(-1).unsqueeze(-2)).clamp_(min=0)
+    return product.mul_(-2).add_(a.square().sum(-1).unsqueeze(-1)).add_(squares.unsqueeze(-2)).clamp_(min=0)
 
 
 def _by_differences(a: Tensor, b: Tensor) -> Tensor:
-    if a.shape[-1] <= SHORT_ROWS:
+    if a.shape[-1] <= SHORT_ROWS and a.dtype.itemsize >= 4:  # it knows no half precision
         return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square_()
     return (a.unsqueeze(-2) - b.unsqueeze(-3)).square_().sum(-1)
 
@@ -179,6 +186,9 @@ def _of_many(scaled: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     exponential.
     """
     p, half, one = scaled.shape[-1], scaled.square().sum(-1, keepdim=True) / -2, torch.ones_like(scaled[..., :1])
+    if scaled.dtype != torch.float64 and bool((half < FAR / -2).any()):
+        smoothed, mass = _of_many(scaled.double(), values.double())
+        return smoothed.to(values.dtype), mass.to(values.dtype)
     right = torch.cat([scaled, one, half], dim=-1).split(TILE, dim=-2)
     summed = torch.cat([values, one], dim=-1).mT.contiguous()  # short rows on the left: up to four times as fast
     parts, total = summed.split(TILE, dim=-1), torch.zeros_like(summed)
@@ -187,6 +197,8 @@ def _of_many(scaled: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.cat([tile[..., :p], tile[..., p + 1 :], tile[..., p : p + 1]], dim=-1)
         for j in range(i, len(right)):
             k = (rows @ right[j].mT).clamp_(max=0).exp_()
+            if i == j:  # however far out: a mass is never 0
+                k.diagonal(dim1=-2, dim2=-1).fill_(1)
             sums[i].add_(parts[j] @ k.mT)
             if j > i:
                 sums[j].add_(parts[i] @ k)

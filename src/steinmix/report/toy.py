@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._files import write_text
+from ..experiments.tables import t_quantile
 from ..experiments.toy import METHODS, Point, draw, problems, read
 from .figures import BIG, INK, PALETTE, _dressed, _figure, _svg, require, standalone
 
@@ -82,7 +83,7 @@ def ingredients(records: Iterable[Mapping[str, Any]]) -> str:
 
 def _cell(record: Mapping[str, Any]) -> str:
     errors, ratios = np.asarray(record["mode_error"]), np.asarray(record["variance_ratio"])
-    half = 1.96 * errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
+    half = t_quantile(len(errors) - 1) * errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else np.nan
     return f"{errors.mean():.3f} ± {half:.3f}; {ratios.mean():.3f}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._params import Configuration
+from ..errors import DivergedError
 from .distributed import is_main
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ class Callback:
         """Called once, before the first epoch of the run or of its resumption."""
 
     def on_epoch_end(self, state: RunState) -> bool | None:
-        """Called after every epoch; a true answer ends the phase."""
+        """Called after every epoch; a true answer ends the phase.
+
+        With a DivergedError it says that the epoch has spoilt the model, which then goes back to the one before.
+        """
 
     def on_run_end(self, state: RunState) -> None:
         """Called once at the end, also after an error."""
@@ -75,7 +79,9 @@ class EarlyStopping(Configuration, Callback):
     Parameters
     ----------
     patience : int, default=10
+        Epochs without such a fall after which the phase ends.
     tol : float, default=1e-4
+        Share of the loss by which it must have fallen.
     """
 
     patience: int = 10
@@ -100,8 +106,9 @@ class Diagnose(Callback):
     Parameters
     ----------
     figures : callable
-        () -> mapping of plain values.
+        () -> mapping of plain values. A FloatingPointError says that there are none: the run has diverged.
     phases : collection of str
+        Names of the phases; others are not looked at.
     """
 
     def __init__(self, figures: Callable[[], Mapping[str, Any]], phases: tuple[str, ...]) -> None:
@@ -110,4 +117,7 @@ class Diagnose(Callback):
     def on_epoch_end(self, state: RunState) -> None:
         """Measure."""
         if state.phase_name in self.phases:
-            state.history[-1]["diagnostics"] = dict(self.figures())
+            try:
+                state.history[-1]["diagnostics"] = dict(self.figures())
+            except FloatingPointError as error:  # the losses were of the weights before the last step
+                raise DivergedError(state.phase_name, state.step - 1, str(error)) from error

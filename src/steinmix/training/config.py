@@ -43,12 +43,15 @@ class Training(Configuration):
     epochs : int, optional
         Epochs of the method's main phase; None lets the method choose by the number of rows.
     batch_size : int, default=256
+        Rows in a batch; in a distributed run, of all processes together.
     lr : float, optional
         Learning rate; None takes the method's.
     optimizer : str or callable, default="adam"
         "adam", "adamw", "adagrad", "rmsprop" or "sgd" (fused where torch has it), "tf_adagrad" or "tf_rmsprop" (as
         TensorFlow 1 has them, `TFAdagrad` and `TFRMSprop`), or ``(params, lr=...) -> torch.optim.Optimizer``.
     schedule : Schedule, default=Constant()
+        Factor on the learning rate in each epoch of a phase: `Constant`, `Cosine`, `StepDecay` or `Fade` of
+        `steinmix.training`.
     clip_norm : float, optional
         Largest norm of an objective's gradient.
     accumulate : int, default=1
@@ -111,14 +114,30 @@ class Training(Configuration):
             raise ConfigError(f"training.device is {self.device!r}; expected 'auto', 'cpu' or 'cuda[:i]'.") from error
 
     def autocast_dtype(self, module: nn.Module, device: torch.device) -> torch.dtype | None:
-        """Return the type of matrix products when `module` is trained on `device`; None for fp32."""
+        """Return the type of matrix products when `module` is trained on `device`; None for fp32.
+
+        Parameters
+        ----------
+        module : nn.Module
+            What is trained.
+        device : torch.device
+            Where.
+        """
         if self.precision != "auto":
             return PRECISIONS[self.precision]
         pays = is_large(module) or any(isinstance(part, nn.Conv2d | nn.ConvTranspose2d) for part in module.modules())
         return torch.bfloat16 if pays and has_fast_bf16(device) else None
 
     def build_optimizer(self, params: Any, lr: float) -> torch.optim.Optimizer:
-        """Return the optimiser over `params` (parameters or groups), with learning rate `lr` where a group has none."""
+        """Return the optimiser over `params` (parameters or groups), with learning rate `lr` where a group has none.
+
+        Parameters
+        ----------
+        params : iterable of Parameter or of dict
+            Parameters, or groups of them.
+        lr : float
+            Learning rate of groups that name none.
+        """
         if not isinstance(self.optimizer, str):
             return self.optimizer(params, lr=lr)
         fused = {"fused": True} if self.optimizer in FUSED else {}

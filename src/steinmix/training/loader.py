@@ -36,13 +36,17 @@ class Loader:
     Parameters
     ----------
     source : Source
+        The rows, as `steinmix.as_source` gives them.
     prepare : callable
         Raw rows (b, f) in the source's type -> prepared float rows (b, f).
     batch_size : int
+        Rows in a batch, at most.
     device : torch.device
+        Where batches are put.
     streams : Streams
         Orders come from its stream "order".
     resident_bytes : int
+        Data up to this size are kept whole on the device.
     distinct : bool, default=False
         Batches for training hold each distinct row once, where single rows can be taken. Not in a distributed run.
 
@@ -173,10 +177,10 @@ class Loader:
         yield from self._shuffled(index[:filled], rows[:filled], rng)
 
     def _shuffled(self, index: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
-        for part in np.split(rng.permutation(len(index)), range(self.batch_size, len(index), self.batch_size)):
-            if len(part):
-                own = part[self._own(len(part))]
-                yield self._batch(rows[own], torch.from_numpy(index[own]))
+        n_batches = -(-len(index) // self.batch_size)
+        for part in np.array_split(rng.permutation(len(index)), n_batches) if n_batches else ():
+            own = part[self._own(len(part))]
+            yield self._batch(rows[own], torch.from_numpy(index[own]))
 
 
 class StackedLoader(Loader):

@@ -31,8 +31,11 @@ class RunState:
     Attributes
     ----------
     module : nn.Module
+        What is trained.
     phases : sequence of Phase
+        All of the run.
     streams : Streams
+        Where chance comes from.
     phase : int
         Number of the current phase.
     epoch : int
@@ -85,12 +88,17 @@ def run(
     module : nn.Module
         Trained in place.
     phases : sequence of Phase
+        Run one after another.
     loader : Loader
+        Gives the batches.
     training : Training
+        Optimiser, schedule, precision, device.
     streams : Streams
+        Where chance comes from.
     lr : float
         Learning rate where neither `training` nor a parameter group names one.
     callbacks : sequence of Callback
+        Called after each epoch.
     checkpoint : Checkpoint, optional
         Where the state is written after each epoch, and read from when the run resumes.
 
@@ -164,9 +172,13 @@ def _run_phase(
             phase.before_epoch(state.epoch)
         set_rates(state.optimizers, bases, (phase.schedule or training.schedule)(state.epoch, phase.epochs))
         stepper.anneal(state.epoch)
-        _run_epoch(state, stepper, loader, training)
+        good = _run_epoch(state, stepper, loader, training)
         state.epoch += 1
-        stop = [bool(callback.on_epoch_end(state)) for callback in callbacks]
+        try:
+            stop = [bool(callback.on_epoch_end(state)) for callback in callbacks]
+        except DivergedError:
+            state.module.load_state_dict(good)
+            raise
         if any_process(any(stop)):
             state.epoch = phase.epochs
         if checkpoint is not None:
@@ -185,8 +197,11 @@ def set_rates(optimizers: list[torch.optim.Optimizer], bases: list[list[float]],
             group["base_lr"], group["lr"] = base, base * factor
 
 
-def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Training) -> None:
-    """Step through the data, refuse what is not finite, and append the epoch's means to the history."""
+def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Training) -> dict[str, Tensor]:
+    """Step through the data, refuse what is not finite, and append the epoch's means to the history.
+
+    Returns what the module held before.
+    """
     good = {name: value.detach().clone() for name, value in state.module.state_dict().items()}
     first_step, logged = state.step, stepper.epoch(loader)
     state.step += logged.steps
@@ -199,6 +214,7 @@ def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Trai
             _diverged(state, good, state.step - 1, f"gradient of {name}")
     align_(state.module, state.streams)
     state.history.append(epoch_record(state, logged.names, logged.values))
+    return good
 
 
 def epoch_record(state: RunState, names: list[str], values: Tensor) -> dict[str, Any]:

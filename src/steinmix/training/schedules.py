@@ -30,7 +30,17 @@ class Constant(Configuration):
 
 @dataclass
 class StepDecay(Configuration):
-    """Multiply by `rate` every `every` epochs, but never below `floor` of the start (VaDE's: 0.9, 10, 0.1)."""
+    """Multiply by `rate` every `every` epochs, but never below `floor` of the start (VaDE's: 0.9, 10, 0.1).
+
+    Parameters
+    ----------
+    every : int, default=10
+        Epochs between two decreases.
+    rate : float, default=0.9
+        Factor on the learning rate at each of them, between 0 and 1.
+    floor : float, default=0.0
+        Smallest factor, as a share of the first learning rate; 0 sets no limit.
+    """
 
     every: int = 10
     rate: float = 0.9
@@ -43,7 +53,13 @@ class StepDecay(Configuration):
 
 @dataclass
 class Cosine(Configuration):
-    """Fall from 1 to `floor` along half a cosine."""
+    """Fall from 1 to `floor` along half a cosine.
+
+    Parameters
+    ----------
+    floor : float, default=0.0
+        Factor at the end of the phase, as a share of the first learning rate.
+    """
 
     floor: float = 0.0
 
@@ -54,7 +70,13 @@ class Cosine(Configuration):
 
 @dataclass
 class Fade(Configuration):
-    """Fall from 1 to 0 along a straight line until a share of the phase has passed, and stay there."""
+    """Fall from 1 to 0 along a straight line until a share of the phase has passed, and stay there.
+
+    Parameters
+    ----------
+    until : float, default=0.5
+        Share of the phase's epochs, above 0 and at most 1, after which the factor is 0.
+    """
 
     until: float = 0.5
 

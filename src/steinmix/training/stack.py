@@ -261,11 +261,15 @@ class _StackedRun:
     def _epoch(self, stepper: Stepper) -> None:
         journal, good = self.journal, self.stack.good()
         taken, logged = list(self.stack.active), stepper.epoch(self.loader)
-        lost = self._lost(logged)
+        lost, stopped = self._lost(logged), []
+        for i, r in enumerate(taken):
+            try:
+                stopped += [r] if r not in lost and self._record(r, logged, i) else []
+            except DivergedError as error:
+                lost[r] = error
         for r, error in lost.items():
             self.stack.restore(good, r)
             self.restarts[r].error = error
-        stopped = [self._record(r, logged, i) for i, r in enumerate(taken) if r not in lost]
         left = [r for r in taken if r not in lost and r not in stopped]
         journal.epoch += 1
         journal.history.append(self._entry(taken, left, lost))
@@ -292,14 +296,13 @@ class _StackedRun:
                 lost[r] = DivergedError(state.phase_name, step, f"gradient of {unsound[r]}")
         return lost
 
-    def _record(self, r: int, logged: Logged, position: int) -> int | None:
-        """Write a restart's epoch into its history and ask its callbacks; returns its number if it is to stop."""
+    def _record(self, r: int, logged: Logged, position: int) -> bool:
+        """Write a restart's epoch into its history and ask its callbacks whether it is to stop."""
         state = self.restarts[r].state
         state.step += logged.steps
         state.history.append(epoch_record(state, logged.names, logged.values[..., position]))
         state.epoch += 1
-        stop = [bool(callback.on_epoch_end(state)) for callback in self.restarts[r].callbacks]
-        return r if any(stop) else None
+        return any([bool(callback.on_epoch_end(state)) for callback in self.restarts[r].callbacks])
 
     def _entry(self, taken: list[int], left: list[int], lost: dict[int, DivergedError]) -> dict[str, Any]:
         """Return what a resumed run must know of this epoch beside tensors and generators."""

@@ -62,6 +62,11 @@ def absent(name: str) -> str:
 
     Nothing is read or downloaded: its files are looked for. Such sets have no public home, or a large one.
 
+    Parameters
+    ----------
+    name : str
+        A data set, as `steinmix data list` names it.
+
     Raises
     ------
     ConfigError

@@ -50,6 +50,7 @@ def load_arcs(
     n_samples : int
         Rows, divided among the arcs as evenly as possible.
     n_arcs : int
+        Number of arcs, which are the classes.
     noise : float
         Standard deviation of the noise on each coordinate.
     random_state : int, RandomState or None
