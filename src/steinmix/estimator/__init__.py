@@ -1,10 +1,11 @@
 """The shell: scikit-learn's face of a method."""
 
-from .base import DeepEstimator, FitContext, check_choice, check_count, check_width, epochs_for_steps, map_chunks
+from .base import DeepEstimator, FitContext, epochs_for_steps, map_chunks
+from .checks import check_at_least, check_choice, check_count, check_width
 from .clusterer import MixtureShell, empty_labels, held_at_start
 from .codes import CodesMixin
 from .collapse import check_posterior
-from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior, check_at_least
+from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior
 from .detector import DetectorShell
 from .embedder import EmbedderShell, coder_arguments, coder_plan, image_layout
 from .neighbourhood import Neighbourhood

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self, final
@@ -35,8 +35,6 @@ from .selection import RESTART_ATTRIBUTES, SELECTIONS, Outcome, Rule, check_rest
 __all__ = [
     "DeepEstimator",
     "FitContext",
-    "check_choice",
-    "check_count",
     "epochs_for_steps",
     "evaluating",
     "map_chunks",
@@ -363,64 +361,6 @@ def evaluating(module: Any) -> Iterator[None]:
         yield
     finally:
         module.train(training)
-
-
-def check_count(name: str, value: Any, n_rows: int) -> int:
-    """Return a number of components, which must be whole, positive and at most the number of rows.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    n_rows : int
-        Rows of the data.
-
-    Raises
-    ------
-    ConfigError
-        If it is no positive whole number.
-    DataError
-        If there are fewer rows than that.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ConfigError(f"{name} is {value!r}; expected a whole number >= 1.")
-    if value > n_rows:
-        raise DataError(f"n_samples={n_rows} should be >= {name}={value}; give more rows or fewer components.")
-    return int(value)
-
-
-def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return `value` if it is one of the `known` words, else raise ConfigError.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    known : iterable of str
-        The words that will do.
-    """
-    if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(sorted(known))}.")
-    return value
-
-
-def check_width(name: str, value: Any) -> int:
-    """Return the width of a layer if it is a whole number from 1 up, else raise ConfigError.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ConfigError(f"{name} has the width {value!r}; expected whole numbers >= 1.")
-    return int(value)
 
 
 def epochs_for_steps(steps: int, n_rows: int, most: int, batch_size: int = 256) -> int:

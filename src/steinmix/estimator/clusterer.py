@@ -17,12 +17,13 @@ from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixtur
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext, check_choice, evaluating, map_chunks
+from .base import DeepEstimator, FitContext, evaluating, map_chunks
+from .checks import check_at_least, check_choice
 from .collapse import COLLAPSE, check_start
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
 
-__all__ = ["MixtureModule", "MixtureShell", "check_steps", "empty_labels"]
+__all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
 
 START_BYTES = 2**23
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
@@ -58,12 +59,6 @@ def held_at_start(module: Any, index: Tensor) -> Tensor:
     """
     one_hot = F.one_hot(module.start_labels.gather(-1, index), module.mixture.n_components).float()
     return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
-
-
-def check_steps(steps: int) -> None:
-    """Raise ConfigError unless `steps` is a whole number from 2 up: a line has two ends."""
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 2:
-        raise ConfigError(f"steps is {steps!r}; expected a whole number >= 2.")
 
 
 class MixtureModule(Protocol):
@@ -195,8 +190,7 @@ class MixtureShell(DeepEstimator):
         """
         check_is_fitted(self)
         mixture: AbstractMixture = self.module_.mixture
-        if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise ConfigError(f"n_samples is {n_samples!r}; expected a whole number >= 1.")
+        check_at_least("n_samples", n_samples, 1)
         if component is not None:
             self._check_component("component", component)
         if not 0 <= min_posterior < 1:
@@ -233,7 +227,7 @@ class MixtureShell(DeepEstimator):
         check_is_fitted(self)
         self._check_component("first", first)
         self._check_component("second", second)
-        check_steps(steps)
+        check_at_least("steps", steps, 2)
         with torch.inference_mode():
             means = self.module_.mixture.component_means()
             way = torch.linspace(0, 1, steps, dtype=means.dtype, device=means.device).unsqueeze(-1)

@@ -31,15 +31,16 @@ from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
 from ..training.distributed import log_shares
-from .base import FitContext, check_choice, check_count, epochs_for_steps, evaluating
-from .clusterer import MixtureShell, check_steps, empty_labels
+from .base import FitContext, epochs_for_steps, evaluating
+from .checks import check_at_least, check_choice, check_count
+from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp
 
-__all__ = ["ConditionalModule", "ConditionalShell", "Draws", "Posterior", "check_at_least"]
+__all__ = ["ConditionalModule", "ConditionalShell", "Draws", "Posterior"]
 
 LOG_VAR_RANGE = (-8.0, 8.0)
 FREE_SHARE = 0.7
@@ -286,7 +287,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
             If w has no such coordinate, or `steps` is below 2.
         """
         check_is_fitted(self)
-        check_steps(steps)
+        check_at_least("steps", steps, 2)
         mixture: ConditionalMixture = self.module_.mixture
         if not 0 <= coordinate < mixture.n_style:
             raise ConfigError(f"coordinate is {coordinate!r}; expected a number from 0 to {mixture.n_style - 1}.")
@@ -374,24 +375,6 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         with evaluating(module):
             labels = self._labels_of(module, context.loader)
         module.start_labels.copy_(torch.as_tensor(labels))
-
-
-def check_at_least(name: str, value: Any, least: float) -> None:
-    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    least : int or float
-        The smallest value that will do.
-    """
-    whole = isinstance(least, int)
-    kinds = int | np.integer if whole else int | float | np.number
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
-        raise ConfigError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number >= {least}.")
 
 
 def _image_shape(shape: Sequence[int] | None, n_features: int, likelihood: Likelihood) -> list[int] | None:

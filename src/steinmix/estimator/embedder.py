@@ -15,7 +15,8 @@ from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import check_choice, check_width, epochs_for_steps
+from .base import epochs_for_steps
+from .checks import check_at_least, check_choice, check_width
 from .codes import CodesMixin
 
 __all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout", "network_sizes"]
@@ -195,8 +196,7 @@ class EmbedderShell(CodesMixin):
     def _generate(self, n_samples: int, random_state: Any) -> np.ndarray:
         """Decode standard normal codes."""
         check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise ConfigError(f"n_samples is {n_samples!r}; expected a whole number >= 1.")
+        check_at_least("n_samples", n_samples, 1)
         state = self.random_state if random_state is None else random_state
         generator = Streams(seed_of(state)).torch("sample")
         return self._decoded(torch.randn(int(n_samples), self._n_features_out, generator=generator))

@@ -1,0 +1,88 @@
+"""Checks of parameters; each names the parameter, what was got and what was expected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+
+__all__ = ["check_at_least", "check_choice", "check_count", "check_width"]
+
+
+def check_count(name: str, value: Any, n_rows: int) -> int:
+    """Return a number of components, which must be whole, positive and at most the number of rows.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    n_rows : int
+        Rows of the data.
+
+    Raises
+    ------
+    ConfigError
+        If it is no positive whole number.
+    DataError
+        If there are fewer rows than that.
+    """
+    check_at_least(name, value, 1)
+    if value > n_rows:
+        raise DataError(f"n_samples={n_rows} should be >= {name}={value}; give more rows or fewer components.")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value` if it is one of the `known` words, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    known : iterable of str
+        The words that will do.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(sorted(known))}.")
+    return value
+
+
+def check_width(name: str, value: Any) -> int:
+    """Return the width of a layer if it is a whole number from 1 up, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ConfigError(f"{name} has the width {value!r}; expected whole numbers >= 1.")
+    return int(value)
+
+
+def check_at_least(name: str, value: Any, least: float) -> None:
+    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    least : int or float
+        The smallest value that will do.
+    """
+    whole = isinstance(least, int)
+    kinds = int | np.integer if whole else int | float | np.number
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
+        raise ConfigError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number >= {least}.")
