@@ -40,7 +40,7 @@ def test_a_cell_is_judged_on_the_test_images(split, monkeypatch):
     def watched(self, x, *others, **named):
         seen["model"], seen["rows"] = self, x
         assert not others
-        assert not named
+        assert named == {"checkpoint": None, "resume": False}  # no labels
         return fit(self, x)
 
     monkeypatch.setattr(GMVAE, "fit", watched)
@@ -69,3 +69,26 @@ def test_names_lead_back_to_their_cells(split):
         named = gmvae.NAME.fullmatch(gmvae.row_name(*cell, network, variant))
         assert (1 if named["cv"] else 2, int(named["k"]), int(named["m"])) == cell
         assert (named["network"] or "conv", named["variant"] or "") == (network, variant)
+
+
+def test_a_cell_goes_on_from_its_last_epoch(split, tmp_path, monkeypatch):
+    name = gmvae.row_name(2, 10, 1, "dense")
+    whole = gmvae.run(name, 0, split, epochs=3)
+    assert whole["earlier_seconds"] == pytest.approx(0.0, abs=1e-9)
+
+    class Stop(Exception):
+        pass
+
+    class Clock(gmvae._Clock):
+        def on_epoch_end(self, state):
+            super().on_epoch_end(state)
+            if state.epochs_done == 3:
+                raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gmvae, "_Clock", Clock)
+        with pytest.raises(Stop):
+            gmvae.run(name, 0, split, epochs=3, checkpoint=tmp_path / "run")
+    gone_on = gmvae.run(name, 0, split, epochs=3, checkpoint=tmp_path / "run")
+    assert gone_on.pop("earlier_seconds") > 0
+    assert gone_on == {key: value for key, value in whole.items() if key != "earlier_seconds"}

@@ -42,6 +42,32 @@ def test_it_stops_and_goes_on(tmp_path, experiment, calls):
     assert [cell.seed for cell in missing(experiment, experiment.rows[:1], range(3), tmp_path)] == [1, 2]
 
 
+def test_a_run_goes_on_from_its_own_folder_until_it_is_recorded(tmp_path, experiment):
+    seen = []
+
+    def run(row, seed, data, checkpoint):
+        seen.append(sorted(p.name for p in checkpoint.glob("*")))
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        (checkpoint / str(len(seen))).touch()
+        if len(seen) == 1 or len(seen) == 3:
+            raise KeyboardInterrupt
+        return {"accuracy": 0.5, "earlier_seconds": 100.0}
+
+    long = replace(experiment, rows=(replace(experiment.rows[0], run=run, resumable=True),))
+    cells = missing(long, long.rows, [0], tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        complete(long, cells, tmp_path, progress=False)
+    complete(long, cells, tmp_path, progress=False)
+    (found,) = records_of(long, tmp_path).values()
+    assert 100 <= found.wall_seconds < 200
+    assert found.metrics == {"accuracy": 0.5}
+    with pytest.raises(KeyboardInterrupt):
+        complete(long, cells, tmp_path, progress=False)
+    complete(long, cells, tmp_path, progress=False, fresh=True)
+    assert seen == [[], ["1"], [], []]
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
 def test_a_failed_seed_has_its_record_and_a_mistake_has_none(tmp_path, experiment):
     def fails(row, seed, data):
         if seed == 0:

@@ -87,7 +87,7 @@ def _run(
     cells = [cell for cell in cells if cell.row.name not in reasons]
     _announce(options, experiment, cells, len(rows) * len(seeds), folder)
     try:
-        complete(experiment, cells, folder, options.jobs, progress=False if options.quiet else None)
+        complete(experiment, cells, folder, options.jobs, False if options.quiet else None, options.fresh)
     except KeyboardInterrupt:
         _say("interrupted; finished seeds are kept, and the same command goes on")
         raise SystemExit(130) from None

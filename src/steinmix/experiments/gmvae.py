@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -33,7 +34,7 @@ from ..errors import CollapseWarning, ConfigError
 from ..estimator import Pretraining
 from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose, exemplar_accuracy
-from ..training import Cosine, Training
+from ..training import Callback, Cosine, RunState, Training
 from .arguments import seeds
 from .runner import complete, missing
 from .spec import Experiment, Row
@@ -128,8 +129,8 @@ def training_of(network: str, epochs: int | None = None) -> Training:
     return training if epochs is None else replace(training, epochs=epochs)
 
 
-def run(row: str, seed: int, data: Split, epochs: int | None = None) -> dict[str, Any]:
-    """Train the cell that the row names and judge it on the test images."""
+def run(row: str, seed: int, data: Split, epochs: int | None = None, checkpoint: Path | None = None) -> dict[str, Any]:
+    """Train the cell that the row names, from its newest checkpoint if any, and judge it on the test images."""
     named = NAME.fullmatch(row)
     if named is None:
         raise ConfigError(f"no cell {row!r}; expected a name such as {row_name(*CELLS[0])} or {_example()}.")
@@ -138,14 +139,31 @@ def run(row: str, seed: int, data: Split, epochs: int | None = None) -> dict[str
     settings = settings_of(version, network, named["variant"] or "")
     model = kind(int(named["k"]), n_samples=int(named["m"]), random_state=seed, **settings)
     model.set_params(training=training_of(network, epochs))
-    return judged(model, data)
+    return judged(model, data, checkpoint)
 
 
-def judged(model: Any, data: Split) -> dict[str, Any]:
+class _Clock(Callback):
+    """Write its seconds into each epoch's record, which goes into checkpoints."""
+
+    def on_run_start(self, state: RunState) -> None:
+        self.began = self.last = time.perf_counter()
+
+    def on_epoch_end(self, state: RunState) -> None:
+        self.last, before = time.perf_counter(), self.last
+        state.history[-1]["seconds"] = self.last - before
+
+    def earlier(self, history: Sequence[Mapping[str, Any]]) -> float:
+        """Return the seconds of epochs before this sitting."""
+        return sum(record["seconds"] for record in history) - (self.last - self.began)
+
+
+def judged(model: Any, data: Split, checkpoint: Path | None = None) -> dict[str, Any]:
     """Fit a model to the images to train on, judge it on the others, and return the metrics and its settings."""
+    described, clock = " ".join(repr(model).split()), _Clock()
+    model.set_params(training=replace(model.training, callbacks=(clock,)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)  # said by the number of components
-        model.fit(data.train)
+        model.fit(data.train, checkpoint=checkpoint, resume=checkpoint is not None)
     proba = model.predict_proba(data.test)
     said, scores = diagnose(proba), clustering_scores(data.labels, proba.argmax(1))
     return {
@@ -154,7 +172,8 @@ def judged(model: Any, data: Split) -> dict[str, Any]:
         "objective": model.score(data.train),
         **{name: said[name] for name in ("effective_components", "distinct_components", "ambiguity")},
         "loss_by_epoch": [round(record["loss"], 3) for record in model.history_],
-        "settings": {"estimator": " ".join(repr(model).split()), "rows": len(data.train)},
+        "earlier_seconds": clock.earlier(model.history_),
+        "settings": {"estimator": described, "rows": len(data.train)},
     }
 
 
@@ -164,9 +183,9 @@ class Runner:
 
     epochs: int | None = None
 
-    def __call__(self, row: str, seed: int, data: Split) -> dict[str, Any]:
+    def __call__(self, row: str, seed: int, data: Split, checkpoint: Path | None = None) -> dict[str, Any]:
         """Return the metrics of a cell."""
-        return run(row, seed, data, self.epochs)
+        return run(row, seed, data, self.epochs, checkpoint)
 
 
 def rows(
@@ -188,6 +207,7 @@ def rows(
             protocol,
             deviations=_said(network) + added.said,
             cost=chosen.cost[cell[2]] + added.cost,
+            resumable=True,
         )
         for cell in cells
     )

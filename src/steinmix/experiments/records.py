@@ -36,7 +36,7 @@ class RunRecord:
     metrics : dict
         Numbers, or lists of numbers; empty if the run failed.
     wall_seconds : float, optional
-        Without the time to load the data.
+        Of all sittings, without the time to load the data.
     peak_mb : float, optional
         Most memory (MiB) that the process held during the run, data included.
     settings : dict

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -70,9 +72,16 @@ def unavailable(experiment: Experiment, rows: Iterable[Row]) -> dict[str, str]:
 
 
 def complete(
-    experiment: Experiment, cells: Sequence[Cell], folder: str | Path, jobs: int = 1, progress: bool | None = None
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    folder: str | Path,
+    jobs: int = 1,
+    progress: bool | None = None,
+    fresh: bool = False,
 ) -> int:
     """Run some cells and append one record each to ``<paper>-<table>.jsonl`` in the folder.
+
+    Rows that take hours write checkpoints to ``checkpoints`` in the folder, which go when their record is written.
 
     Parameters
     ----------
@@ -84,6 +93,8 @@ def complete(
         Processes; with more than one each has one thread. Runs that share a training stay in one process.
     progress : bool, optional
         Show a bar; None shows it on a terminal only.
+    fresh : bool, default=False
+        Begin anew where checkpoints are.
 
     Returns
     -------
@@ -95,25 +106,28 @@ def complete(
     if experiment.study is not None and cells:
         experiment.study.run(list(dict.fromkeys(cell.row.name for cell in cells)), Path(folder), jobs)
         return 0
+    for cell in cells if fresh else ():
+        shutil.rmtree(_checkpoint(Path(folder), _key(experiment.id, cell)), ignore_errors=True)
     path, failed = Path(folder) / f"{experiment.stem}.jsonl", 0
     hidden = None if progress is None else not progress
     with tqdm(total=len(cells), desc=experiment.id, unit="run", disable=hidden, leave=False) as bar:
-        for record in _runs(experiment.id, cells, jobs):
+        for record in _runs(experiment.id, cells, Path(folder), jobs):
             append(path, record)
+            shutil.rmtree(_checkpoint(Path(folder), record.key), ignore_errors=True)
             failed += bool(record.failure)
             bar.set_postfix_str(f"{record.row}, seed {record.seed}")
             bar.update()
     return failed
 
 
-def _runs(experiment: str, cells: Sequence[Cell], jobs: int) -> Iterator[RunRecord]:
+def _runs(experiment: str, cells: Sequence[Cell], folder: Path, jobs: int) -> Iterator[RunRecord]:
     groups = _groups(cells)
     if jobs == 1 or len(groups) < 2:
-        return (_run(experiment, cell) for cell in cells)
+        return (_run(experiment, cell, folder) for cell in cells)
     from joblib import Parallel, delayed
 
     workers = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    found: Any = workers(delayed(_run_alone)(experiment, group) for group in groups)
+    found: Any = workers(delayed(_run_alone)(experiment, group, folder) for group in groups)
     return chain.from_iterable(found)
 
 
@@ -123,26 +137,36 @@ def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
     return [[cell for _, cell in group] for _, group in groupby(zip(keys, cells), key=itemgetter(0))]
 
 
-def _run_alone(experiment: str, cells: Sequence[Cell]) -> list[RunRecord]:
+def _run_alone(experiment: str, cells: Sequence[Cell], folder: Path) -> list[RunRecord]:
     """Run in a process that shares the cores with others."""
     import torch
 
     torch.set_num_threads(1)
-    return [_run(experiment, cell) for cell in cells]
+    return [_run(experiment, cell, folder) for cell in cells]
 
 
-def _run(experiment: str, cell: Cell) -> RunRecord:
+def _key(experiment: str, cell: Cell) -> Key:
+    return experiment, cell.row.name, cell.row.protocol, cell.seed
+
+
+def _checkpoint(folder: Path, key: Key) -> Path:
+    """Return where a run that is stopped leaves what it goes on from."""
+    return folder / "checkpoints" / re.sub(r"[^\w+.-]+", "-", "-".join(map(str, key)))
+
+
+def _run(experiment: str, cell: Cell, folder: Path) -> RunRecord:
     row, seed = cell
     if row.run is None:
         raise ValueError(f"{row.name} has no runner")
     data = None if row.load is None else _data(row.load, row.data)
     forget_peak()
+    own = _checkpoint(folder, _key(experiment, cell))
     start, failure = time.perf_counter(), ""
     try:
-        outcome = dict(row.run(row.name, seed, data))
+        outcome = dict(row.run(row.name, seed, data, **({"checkpoint": own} if row.resumable else {})))
     except (CollapseError, DivergedError) as error:  # a result, and no seed is dropped
         outcome, failure = {}, f"{type(error).__name__}: {error}"
-    seconds = round(time.perf_counter() - start, 3)
+    seconds = round(time.perf_counter() - start + outcome.pop("earlier_seconds", 0.0), 3)
     settings = dict(outcome.pop("settings", {}))
     return RunRecord(experiment, row.name, row.protocol, seed, outcome, seconds, peak_memory_mb(), settings, failure)
 

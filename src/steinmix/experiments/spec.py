@@ -2,7 +2,9 @@
 
 A runner is a function ``run(row, seed, data) -> metrics``: the name of the row, the seed, what the row's ``load``
 returned for its data set. It returns numbers by name, or lists of numbers for curves; what else a reader should know
-may stand under the key ``settings``. Labels stay inside ``data``, where only its scorer reads them.
+may stand under the key ``settings``. One that takes hours may also take a folder ``checkpoint``, from which it goes on
+after it was stopped; it then tells the seconds of earlier sittings under ``earlier_seconds``. Labels stay inside
+``data``, where only its scorer reads them.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 __all__ = ["METRICS", "Absent", "Claim", "Curve", "Experiment", "Load", "Metric", "Row", "Run", "Study", "Sweep"]
 
-Run = Callable[[str, int, Any], Mapping[str, Any]]
+Run = Callable[..., Mapping[str, Any]]
 Load = Callable[[str], Any]
 Absent = Callable[[str], str]
 
@@ -131,6 +133,8 @@ class Row:
     absent : callable, optional
         Says which data are not here and how to get them, "" if all are, reading none of them; for data that `load`
         does not fetch.
+    resumable : bool
+        Whether `run` takes a folder for checkpoints.
     """
 
     name: str
@@ -142,6 +146,7 @@ class Row:
     cost: float | None = None
     shared: str = ""
     absent: Absent | None = None
+    resumable: bool = False
 
     @property
     def data(self) -> str:

@@ -8,6 +8,7 @@ violation weighed 0 and 0.4. The images are not fetched: ``steinmix data get svh
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,14 @@ def absent(name: str = "svhn") -> str:
     return datasets.absent(name)
 
 
-def run(row: str, seed: int, data: Split) -> dict[str, Any]:
-    """Train what the row names after the stroke, and judge it on the test images."""
+def run(row: str, seed: int, data: Split, checkpoint: Path | None = None) -> dict[str, Any]:
+    """Train what the row names after the stroke, from its newest checkpoint if any, and judge it on the test images."""
     name = row.partition("/")[2]
     if name == NULL:
         return _null(seed, data)
     kind, settings = MODELS[name]
-    return judged(
-        kind(10, random_state=seed, training=Training(epochs=EPOCHS, **TRAINING), **NETWORK, **settings), data
-    )
+    training = Training(epochs=EPOCHS, **TRAINING)
+    return judged(kind(10, random_state=seed, training=training, **NETWORK, **settings), data, checkpoint)
 
 
 def _null(seed: int, data: Split) -> dict[str, Any]:
@@ -95,8 +95,9 @@ def _rows() -> tuple[Row, ...]:
         absent=absent,
     )
     said = f"{EPOCHS} epochs; the objective as printed"
+    nulls, cost = (null.name,), 3_000_000.0
     models = (
-        Row(f"svhn/{name}", run, load, protocol, (null.name,), said, 3_000_000.0, absent=absent) for name in MODELS
+        Row(f"svhn/{name}", run, load, protocol, nulls, said, cost, absent=absent, resumable=True) for name in MODELS
     )
     return null, *models
 
