@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -298,6 +299,10 @@ def test_the_names_of_columns_in_files_are_kept_and_compared(make, X, tmp_path):
 def test_a_callback_is_the_object_that_was_given(make, X):
     class Count(training.Callback):
         epochs = 0
+        lock = threading.Lock()  # as in a callback that writes somewhere, which no copy can be made of
+
+        def __init__(self):
+            self.own = self.lock
 
         def on_epoch_end(self, state):
             self.epochs += 1
@@ -336,6 +341,21 @@ def test_the_farthest_rows_get_finite_answers(make, X):
         assert np.isfinite(said).all(), name
     if hasattr(model, "offset_"):
         assert model.predict(far)[:4].tolist() == [-1] * 4
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_of_files_are_checked_when_they_are_read(make, X, tmp_path, kind, value):
+    model, bad = make().fit(X), X.copy()
+    bad[77, 2] = value
+    path = tmp_path / f"bad.{kind}"
+    if kind == "npy":
+        np.save(path, bad)
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(dict(zip("abcde", bad.T))), path)
+    with pytest.raises(sm.DataError, match="in row 77, column 2"):
+        model.score_samples(path)
 
 
 @pytest.mark.parametrize("kind", ["int32", "int64", "uint32", "uint64"])

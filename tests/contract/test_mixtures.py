@@ -94,12 +94,15 @@ def test_diversifiers_are_felt_and_saved(mixture, X, diversifier, tmp_path):
     assert sm.load(tmp_path / "m").diversifier == diversifier
 
 
-@pytest.mark.parametrize("loc", [torch.tensor([0.5]), np.array([0.5])])
+@pytest.mark.parametrize(
+    "loc", [torch.tensor([0.5]), torch.tensor([0.5]).bfloat16(), np.array([0.5]), np.array([0.5], ">f4")]
+)
 def test_a_prior_of_arrays_is_saved_and_fitted_again(mixture, X, loc, tmp_path):
     model = build(mixture, diversifier=sm.NSVGD(alpha=0.1, prior=sm.NormalPrior(loc, 2.0))).fit(X)
     model.save(tmp_path / "m")
     loaded = sm.load(tmp_path / "m")
-    assert loaded.diversifier.prior.loc.dtype == loc.dtype
+    if loc.dtype != torch.bfloat16:  # it has no form outside of torch
+        assert loaded.diversifier.prior.loc.dtype == loc.dtype
     assert same(parameters(model), parameters(loaded.fit(X)))
 
 

@@ -56,6 +56,19 @@ def test_one_particle_far_out_does_not_spoil_the_others(normal, name, bandwidth,
 
 
 @pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("m", [100, 300])
+@pytest.mark.parametrize("far", [1e2, 1e3, 1e4])
+def test_two_groups_far_apart_are_two_groups(normal, name, m, far):
+    theta, ascent = normal(m, 10, dtype=torch.float32), normal(m, 10, dtype=torch.float32)
+    theta[: m // 2] += far
+    kernel = LIBRARY[name](1.0)
+    smoothed, away, mass = kernel_sums(KERNELS[name], theta.double(), ascent.double(), 1.0)
+    for got, expected in zip(sums(kernel, theta, ascent), (smoothed, away, (smoothed + away) / mass)):
+        assert error(got, expected) < 0.01
+    torch.testing.assert_close(kernel.matrices(theta)[0].diagonal(), torch.ones(m), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_half_precision_is_taken(normal, name, kind):
     theta, ascent = normal(10, 4).to(kind), normal(10, 4).to(kind)

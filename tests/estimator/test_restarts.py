@@ -289,6 +289,7 @@ def test_diagnostics_that_are_not_finite_drop_a_restart(X, monkeypatch, limit):
     with pytest.warns(sm.DivergedWarning, match="restart 0 of 3 was dropped: term 'responsibilities'"):
         model = build(n_jobs=1).fit(X)
     assert model.best_restart_ != 0
+    assert model.restarts_[0]["history"] == []  # the record of the epoch that spoilt it is dropped too
     with pytest.raises(sm.DivergedError, match="responsibilities"):
         model.set_params(n_init=1).fit(X)
     assert bool((model.module_.mixture.means.abs() < 1e6).all())

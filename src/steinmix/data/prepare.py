@@ -41,6 +41,7 @@ __all__ = [
     "SCALING_RULES",
     "ColumnStatistics",
     "Scaling",
+    "check_finite",
     "choose_scaling",
     "column_statistics",
     "shares_unit",
@@ -157,7 +158,7 @@ def column_statistics(source: Source, rows: int | None = None) -> ColumnStatisti
     total: ColumnStatistics | None = None
     rows = rows or max(1, min(4096, BLOCK_VALUES // source.n_features))
     for index, block in _blocks(source, rows):
-        _check_finite(block, index, source.feature_names)
+        check_finite(block, index, source.feature_names)
         part = _sparse_moments(block) if sp.issparse(block) else _moments(block)
         total = part if total is None else _merged(total, part)
     if total is None:
@@ -286,7 +287,17 @@ def _blocks(source: Source, rows: int) -> Iterator[tuple[np.ndarray, Any]]:
         yield np.arange(start, stop), block
 
 
-def _check_finite(block: Any, index: np.ndarray, names: list[str] | None) -> None:
+def check_finite(block: Any, index: np.ndarray, names: list[str] | None) -> None:
+    """Raise DataError, naming row and column, if a value of a block is NaN or infinite.
+
+    Parameters
+    ----------
+    block : ndarray or sparse matrix (b, f)
+    index : ndarray (b,)
+        Row numbers.
+    names : list of str or None
+        Of the columns.
+    """
     values = block.data if sp.issparse(block) else block
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return

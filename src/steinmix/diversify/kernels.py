@@ -54,7 +54,8 @@ class _Radial(Configuration, ABC):
             Particles.
         """
         centred = theta - theta.mean(-2, keepdim=True)
-        return self._profile(squared_distances(centred, centred), as_bandwidth(self.bandwidth)(theta))
+        h = as_bandwidth(self.bandwidth)(theta)
+        return self._profile(squared_distances(centred, centred, h), h)
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``; of many particles in blocks of rows, so that memory is O(m p).
@@ -72,7 +73,7 @@ class _Radial(Configuration, ABC):
         near = about_first(theta) if few else theta - theta.mean(-2, keepdim=True)
         found = []
         for rows in near.split(BLOCK_ROWS, dim=-2):
-            k, w = self._profile(squared_distances(rows, near), h)
+            k, w = self._profile(squared_distances(rows, near, h), h)
             phi = k @ ascent + strength * repulsion(w, rows, near)
             found.append(phi / k.sum(-1, keepdim=True) if normalised else phi)
         return torch.cat(found, dim=-2)

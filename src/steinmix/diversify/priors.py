@@ -45,7 +45,10 @@ class NormalPrior(Configuration):
             Particles.
         """
         loc, scale = (
-            value if isinstance(value, NUMBERS) else torch.as_tensor(value, dtype=theta.dtype, device=theta.device)
-            for value in (self.loc, self.scale)
+            value if isinstance(value, NUMBERS) else _tensor(value).to(theta) for value in (self.loc, self.scale)
         )
         return (loc - theta) / scale**2
+
+
+def _tensor(value: Tensor | np.ndarray) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value, dtype=np.float64))

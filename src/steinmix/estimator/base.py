@@ -7,17 +7,19 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from .._typing import Source
-from ..data.prepare import ColumnStatistics, choose_scaling, column_statistics
+from ..data.prepare import ColumnStatistics, check_finite, choose_scaling, column_statistics
 from ..data.sources import as_source
 from ..diversify import NSVGD
 from ..errors import ConfigError, DataError, UnboundedWarning
@@ -46,7 +48,8 @@ mixture did not yet agree, and the free phase merged well separated groups on ha
 
 
 FARTHEST = 1e15
-"""Where a prepared value ends when rows are only read: squares of farther ones overflow, and nothing could be said."""
+"""Where a prepared value ends when rows are only read: float32 has no sum of squares of farther ones over small
+variances, and nothing could be said of such a row."""
 
 
 class DeepEstimator(BaseEstimator, ABC):
@@ -288,7 +291,9 @@ class DeepEstimator(BaseEstimator, ABC):
         def prepare(x: Tensor) -> Tensor:
             return self.preparation_(x).clamp_(-FARTHEST, FARTHEST)
 
-        loader = Loader(self._source(X, reset=False), prepare, CHUNK_ROWS, device, Streams(0), resident_bytes=0)
+        source = self._source(X, reset=False)
+        loader = Loader(source, prepare, CHUNK_ROWS, device, Streams(0), resident_bytes=0)
+        loader.inspect = partial(check_finite, names=source.feature_names)  # values of files are not yet known
         return map_chunks(function, loader)
 
     def _fingerprint(self, job: Job) -> dict[str, Any]:
@@ -318,12 +323,8 @@ class DeepEstimator(BaseEstimator, ABC):
 
 
 def _own(training: Training | None) -> Training:
-    """Return settings that the fit may keep; callbacks stay the user's own objects, which want to hear of it."""
-    if training is None:
-        return Training()
-    own = clone(training)
-    own.callbacks = training.callbacks
-    return own
+    """Return settings that stay as they are during a fit; their parts, above all callbacks, are the user's own."""
+    return Training() if training is None else replace(training)
 
 
 def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tensor | None = None) -> np.ndarray:

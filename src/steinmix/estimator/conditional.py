@@ -101,9 +101,6 @@ class ConditionalModule(WarmedUp, Coder):
         Widths of the encoder's hidden layers.
     generator : torch.Generator
         Draws the weights.
-
-    Parameters
-    ----------
     n_clusters, n_rows, w_dim : int
         Components, rows of the data, length of the style.
     image_shape : (int, int, int), optional

@@ -126,7 +126,9 @@ def _to_plain(name: str, value: Any, strict: bool) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray | Tensor):
-        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        if isinstance(value, Tensor) and value.dtype == torch.bfloat16:
+            value = value.float()  # NumPy has no such type
+        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         return {"$array": array.tolist(), "tensor": isinstance(value, Tensor), "dtype": array.dtype.str}
     if isinstance(value, list):
         return [_to_plain(name, v, strict) for v in value]

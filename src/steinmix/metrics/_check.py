@@ -56,8 +56,8 @@ def encoded(labels: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{got}, expected all numbers or all strings, none missing.") from error
 
 
-def real(x: Any, name: str, ndim: int | None = None) -> np.ndarray:
-    """Return `x` as finite float64, of `ndim` axes if that is given and not empty."""
+def real(x: Any, name: str, ndim: int | None = None, infinite: bool = False) -> np.ndarray:
+    """Return `x` as float64, finite unless `infinite`, of `ndim` axes if that is given and not empty."""
     array = to_numpy(x)
     if array.dtype.kind not in "biufO":  # NumPy would read strings as numbers and drop imaginary parts
         raise DataError(f"{name}: got values of type {array.dtype}, expected real numbers.")
@@ -69,9 +69,10 @@ def real(x: Any, name: str, ndim: int | None = None) -> np.ndarray:
         raise DataError(f"{name}: got shape {array.shape}, expected {ndim} axes.")
     if array.size == 0:
         raise DataError(f"{name}: got shape {array.shape}, expected at least one value.")
-    if not np.isfinite(array).all():
-        bad = array.size - np.isfinite(array).sum()
-        raise DataError(f"{name}: got {bad} values that are NaN or infinite, expected finite ones.")
+    bad = np.isnan(array) if infinite else ~np.isfinite(array)
+    if bad.any():
+        what = "NaN, expected numbers" if infinite else "NaN or infinite, expected finite ones"
+        raise DataError(f"{name}: got {bad.sum()} values that are {what}.")
     return array
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError, DataError
-from ._check import label_vector, real, same_length, to_numpy
+from ._check import label_vector, real, same_length
 
 __all__ = [
     "anomaly_threshold",
@@ -226,7 +226,7 @@ def conformal_pvalues(scores: ArrayLike, calibration: ArrayLike) -> np.ndarray:
     [1.0, 0.5, 0.25]
     """
     named = {"scores": scores, "calibration": calibration}
-    s, c = (real(np.nan_to_num(to_numpy(x), nan=np.nan), name, ndim=1) for name, x in named.items())
+    s, c = (real(x, name, ndim=1, infinite=True) for name, x in named.items())
     c.sort()
     return (1 + len(c) - np.searchsorted(c, s, side="left")) / (len(c) + 1)
 

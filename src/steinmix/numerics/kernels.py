@@ -31,8 +31,8 @@ FEW_ENTRIES = 40_000
 """Up to so many numbers in all differences, (m, m, p), they are formed: it takes fewer operations."""
 
 FAR = 4000.0
-"""Squared distance from the centre, in units of h^2 or of the median, from which float32 loses what is left of the
-difference of two products: 4000 x 6e-8 is 2e-4 of an exponent. Such particles are taken in float64."""
+"""Squared distance from the centre, in units of h^2, from which float32 loses what is left of the difference of two
+products: 4000 x 6e-8 is 2e-4 of an exponent. Such particles are taken in float64."""
 
 TILE = 256
 """Particles on a side of the part of K that is held at once: memory stays O(m p) and a tile in the cache."""
@@ -42,19 +42,26 @@ RANDOM_PAIRS = 65_536
 """Above 2,000 particles the distances of 65,536 random pairs stand for all (root mean square error of h^2: 0.2 %)."""
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Tensor, b: Tensor, h: float | Tensor | None = None) -> Tensor:
     """Return the squared Euclidean distances (*r, k, m) between the rows of `a` (*r, k, p) and `b` (*r, m, p).
 
     Small sets are differenced directly, which is exact for equal rows; large ones use one matrix product, for
-    which the caller should centre the rows, as rounding errors grow with their norm.
+    which the caller should centre the rows, as rounding errors grow with their norm. Where rows are far out in units of
+    `h`, a length or one for each leading index (*r,), or else of what is usual among `b`, the product is in float64.
     """
     if max(a.shape[-2], b.shape[-2]) <= DIRECT_LIMIT:
         return _by_differences(a, b)
     squares = b.square().sum(-1)
-    if a.dtype != torch.float64 and bool((squares.amax(-1) > FAR * squares.median(-1).values).any()):
+    usual = squares.median(-1).values if h is None else h**2
+    if _rounds(a, squares.amax(-1) > FAR * usual):
         return squared_distances(a.double(), b.double()).to(a.dtype)
     product = torch.matmul(a, b.mT)
     return product.mul_(-2).add_(a.square().sum(-1).unsqueeze(-1)).add_(squares.unsqueeze(-2)).clamp_(min=0)
+
+
+def _rounds(values: Tensor, far: Tensor) -> bool:
+    """Whether some rows are too far out for the precision of `values`; a compiled program cannot ask."""
+    return values.dtype != torch.float64 and not torch.compiler.is_compiling() and bool(far.any())
 
 
 def _by_differences(a: Tensor, b: Tensor) -> Tensor:
@@ -155,11 +162,13 @@ def rbf_direction(
     -------
     Tensor (*r, m, p)
     """
-    (m, p), h = theta.shape[-2:], _matrix(h)
+    (m, p), length, h = theta.shape[-2:], h, _matrix(h)
     if m * m * p <= FEW_ENTRIES:
         return _of_few(theta, ascent, h, strength / h**2, normalised)
     if m > DIRECT_LIMIT:
         scaled = (theta - theta.mean(-2, keepdim=True)) / h
+        if _rounds(scaled, scaled.square().sum(-1) > FAR):
+            return rbf_direction(theta.double(), ascent.double(), length, strength, normalised).to(theta.dtype)
         pull = strength / h * scaled
         phi, mass = _of_many(scaled, ascent - pull)
     else:
@@ -186,9 +195,6 @@ def _of_many(scaled: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     exponential.
     """
     p, half, one = scaled.shape[-1], scaled.square().sum(-1, keepdim=True) / -2, torch.ones_like(scaled[..., :1])
-    if scaled.dtype != torch.float64 and bool((half < FAR / -2).any()):
-        smoothed, mass = _of_many(scaled.double(), values.double())
-        return smoothed.to(values.dtype), mass.to(values.dtype)
     right = torch.cat([scaled, one, half], dim=-1).split(TILE, dim=-2)
     summed = torch.cat([values, one], dim=-1).mT.contiguous()  # short rows on the left: up to four times as fast
     parts, total = summed.split(TILE, dim=-1), torch.zeros_like(summed)
@@ -197,7 +203,7 @@ def _of_many(scaled: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         rows = torch.cat([tile[..., :p], tile[..., p + 1 :], tile[..., p : p + 1]], dim=-1)
         for j in range(i, len(right)):
             k = (rows @ right[j].mT).clamp_(max=0).exp_()
-            if i == j:  # however far out: a mass is never 0
+            if i == j:  # whatever was rounded: a mass is never 0
                 k.diagonal(dim1=-2, dim2=-1).fill_(1)
             sums[i].add_(parts[j] @ k.mT)
             if j > i:

@@ -71,7 +71,7 @@ class Training(Configuration):
     progress : bool, optional
         Show a progress bar; None shows one on a terminal only.
     callbacks : tuple of Callback, default=()
-        Called after every epoch.
+        Called after every epoch; of restarts that run in processes, copies of them are.
     """
 
     epochs: int | None = None

@@ -52,10 +52,13 @@ class Loader:
 
     Attributes
     ----------
+    inspect : callable or None
+        ``(rows (b, f), index (b,)) -> None``, called with what is read before it is prepared, to refuse it.
     share : Share or None
         Of the batch that `epoch` gave last; None where there is one process only.
     """
 
+    inspect: Callable[[np.ndarray, np.ndarray], None] | None = None
     share: Share | None = None
 
     def __init__(
@@ -159,6 +162,8 @@ class Loader:
         return torch.from_numpy(self.source.take(np.arange(self.source.n_rows))).to(self.device)
 
     def _batch(self, rows: np.ndarray, index: Tensor) -> Batch:
+        if self.inspect is not None:
+            self.inspect(rows, index.numpy())
         return Batch(self.prepare(torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)), index.to(self.device))
 
     def _windowed(self) -> Iterator[Batch]:

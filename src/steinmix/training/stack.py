@@ -267,6 +267,7 @@ class _StackedRun:
                 stopped += [r] if r not in lost and self._record(r, logged, i) else []
             except DivergedError as error:
                 lost[r] = error
+                self.restarts[r].state.history.pop()
         for r, error in lost.items():
             self.stack.restore(good, r)
             self.restarts[r].error = error
