@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_iris, make_blobs
 
-from steinmix import GMVAE, GMVAECV, VAE, Autoencoder, Training, VaDE
+from steinmix import DEPICT, GMVAE, GMVAECV, VAE, Autoencoder, Training, VaDE
 from steinmix.metrics import clustering_accuracy
 from steinmix.nn import Bernoulli
 
@@ -37,3 +37,9 @@ def test_bernoulli_is_for_what_crowds_at_the_ends(kind, rng, shares):
         assert isinstance(likelihood(unit * np.round(rng.beta(0.2, 0.3, size=(40, 6)), 3)), Bernoulli)
         assert not isinstance(likelihood(unit * shares[0]), Bernoulli)
     assert isinstance(likelihood(rng.random((40, 6)) < 0.1), Bernoulli)
+
+
+def test_noise_does_not_merge_clusters_of_two_columns():
+    rows, groups = make_blobs(1000, 2, centers=5, cluster_std=1.0, random_state=3)
+    model = DEPICT(5, collapse="raise", random_state=0).fit(rows)
+    assert clustering_accuracy(groups, model.labels_) > 0.95

@@ -19,6 +19,10 @@ __all__ = ["Ladder", "conv_ladder", "dense_ladder"]
 SLOPE = 0.01
 """Of the leaky ReLU, as in DEPICT."""
 
+FEWEST_COLUMNS = 16
+"""Rows of fewer numbers are not dropped out: without one of two coordinates a row looks like one of another cluster,
+and clusters that such rows are taught to share merge (five clear groups in the plane ended as two)."""
+
 
 class Ladder(nn.Module):
     """Layers down to a code in (-1, 1), and their mirror images up again.
@@ -70,13 +74,14 @@ class Ladder(nn.Module):
         ----------
         x : Tensor (b, f)
         noise : float, default=0
-            Dropout rate on the rows and on every hidden layer but the topmost.
+            Dropout rate on the rows, if they have `FEWEST_COLUMNS` numbers, and on every hidden layer but the topmost.
         generator : torch.Generator, optional
             Where the dropout comes from; without one there is none.
         """
         hidden, value = [], images_of(x, self.image_shape) if self.image_shape else x
         for layer in self.down:
-            value = value if generator is None else dropped(value, noise, generator)
+            spared = not hidden and x.shape[-1] < FEWEST_COLUMNS
+            value = value if generator is None or spared else dropped(value, noise, generator)
             value = F.leaky_relu(layer(value), SLOPE)
             hidden.append(self._flat(value))
         return hidden, tanh(self.code(hidden[-1]).float())
