@@ -58,6 +58,13 @@ class Request:
         column = self.labels is not None and not is_label_file(self.labels)
         return (*self.exclude, self.labels) if column else self.exclude  # type: ignore[return-value]
 
+    @property
+    def files(self) -> list[Path]:
+        """Files, and folders of files, that are read: what no output may replace or mix with."""
+        words = [] if _is_published(self.data) else [self.data]
+        label_file = self.labels is not None and is_label_file(self.labels)
+        return [Path(word) for word in ([*words, self.labels] if label_file else words)]  # type: ignore[arg-type]
+
     def absolute(self) -> Request:
         """Return the request with full paths, so that it can be repeated from another folder."""
         data = self.data if _is_published(self.data) else str(Path(self.data).resolve())
