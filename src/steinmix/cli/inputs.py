@@ -240,7 +240,9 @@ def _with_label_file(data: Data, file: str) -> Data:
 
 def _checked(data: Data, read: Callable[[], np.ndarray], origin: str) -> Data:
     """Complain now, not after training, of labels that do not fit; what is read here is dropped."""
-    count = len(read())
-    if count != data.rows.n_rows:
-        raise DataError(f"got {count} labels from {origin} for {data.rows.n_rows} rows; expected one label a row.")
+    labels = read()
+    if len(labels) != data.rows.n_rows:
+        raise DataError(f"got {len(labels)} labels from {origin} for {data.rows.n_rows} rows; expected one label a row.")
+    if missing := int(np.sum(labels != labels)):  # NaN and NaT only
+        raise DataError(f"{missing} labels from {origin} are NaN; expected one for each row. Fill them.")
     return Data(data.name, data.rows, read, origin)

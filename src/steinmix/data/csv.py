@@ -18,7 +18,7 @@ from ..errors import DataError, NamesWarning
 from ._common import ending, keep_columns, missing_extra, not_numeric, reading
 from .streams import StreamedSource, stack_scalars
 
-__all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv"]
+__all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv", "is_number"]
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _EXPECTED = "a CSV file with one line of column names and the same number of fields in every line"
@@ -168,7 +168,7 @@ def _is_gzip(path: Path) -> bool:
 def _are_names(first: list[str]) -> bool:
     n = len(first)
     counted = [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
-    return first in counted or not all(map(_is_number, first))
+    return first in counted or not all(map(is_number, first))
 
 
 def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
@@ -180,13 +180,14 @@ def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
             f"{path} has a column without a name, often a row index; expected a name for each column. "
             "Leave it out with exclude=[''], or name it."
         )
-    numbers = [name for name in names if _is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
+    numbers = [name for name in names if is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
     if numbers:
         text = f"{path} has numbers such as {numbers[0]!r} in its first line, which was read as names; if it is a row,"
         warnings.warn(f"{text} write a line of names above it.", NamesWarning, stacklevel=5)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a field holds a number."""
     try:
         float(text)
     except ValueError:
