@@ -39,6 +39,7 @@ def test_corrupt_parquet(refused, write, tmp_path):
         (("--hidden", "3,4"), "expected a list"),
         (("--config", "nope.yaml"), "nope.yaml"),
         (("--resume",), "--checkpoint"),
+        (("--exclude", "a\nb"), "names on one line"),
         (("two",), "one argument too many"),
     ],
 )

@@ -84,7 +84,9 @@ def test_overwrite_removes_only_what_a_run_wrote(refused, fit, write, foreign):
     before = (run / "run.json").read_bytes()
     (run / foreign).parent.mkdir(exist_ok=True)
     (run / foreign).write_text("years")
-    assert f"holds {foreign.removesuffix('/run.json')}, which no run wrote" in refused("fit", data, *FAST, "-o", run, "--overwrite")
+    assert f"holds {foreign.removesuffix('/run.json')}, which no run wrote" in refused(
+        "fit", data, *FAST, "-o", run, "--overwrite"
+    )
     assert (run / foreign).read_text() == "years"
     assert (run / "run.json").read_bytes() == before
 

@@ -187,7 +187,7 @@ def _left_out(data: str, columns: Sequence[Any], exclude: Sequence[str], n_featu
     if None in found or len(found) != extra:
         raise DataError(
             f"{data} has {len(columns)} columns; expected the {n_features} that the model takes, or "
-            f"{n_features + len(set(exclude))}, of which those left out at the fit ({', '.join(exclude)}) are left out again."
+            f"{n_features + len(set(exclude))}, of which those left out at the fit ({', '.join(exclude)}) are left out."
         )
     return list(found)
 
@@ -273,7 +273,9 @@ def _checked(data: Data, read: Callable[[], np.ndarray], origin: str) -> Data:
     """Complain now, not after training, of labels that do not fit; what is read here is dropped."""
     labels = read()
     if len(labels) != data.rows.n_rows:
-        raise DataError(f"got {len(labels)} labels from {origin} for {data.rows.n_rows} rows; expected one label a row.")
+        raise DataError(
+            f"got {len(labels)} labels from {origin} for {data.rows.n_rows} rows; expected one label a row."
+        )
     if missing := int(np.sum(labels != labels)):  # NaN and NaT only
         raise DataError(f"{missing} labels from {origin} are NaN; expected one for each row. Fill them.")
     return Data(data.name, data.rows, read, origin)
