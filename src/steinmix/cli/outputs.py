@@ -181,10 +181,16 @@ def new_table(path: Path, n_rows: int) -> Iterator[Table]:
             table.close()
 
 
-def new_array(path: Path, array: np.ndarray) -> None:
-    """Write a plain ``.npy`` array that is whole or not there."""
+def new_array(path: Path, n_rows: int, blocks: Iterable[np.ndarray]) -> None:
+    """Write a plain ``.npy`` array (n, f) that is whole or not there, block by block (b, f)."""
     with new_file(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+        start = 0
+        for block in blocks:
+            if not start:
+                form = {"descr": block.dtype.str, "fortran_order": False, "shape": (n_rows, block.shape[1])}
+                np.lib.format.write_array_header_1_0(file, form)
+            file.write(np.ascontiguousarray(block).data)
+            start += len(block)
 
 
 def check_target(folder: Path, mark: str, own: Collection[str] | None = None, overwrite: bool = True) -> None:
@@ -216,8 +222,8 @@ def _check_foreign(folder: Path, own: Collection[str]) -> None:
     known = {folder / parent for name in own for parent in (name, *Path(name).parents)}
     if foreign := next((path for path in sorted(folder.rglob("*")) if path.is_symlink() or path not in known), None):
         raise ConfigError(
-            f"the output {folder} holds {foreign.relative_to(folder)}, which no run wrote and --overwrite would remove; "
-            "move it away, or choose another folder."
+            f"the output {folder} holds {foreign.relative_to(folder)}, which no run wrote and --overwrite would "
+            "remove; move it away, or choose another folder."
         )
 
 
