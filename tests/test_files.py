@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from steinmix import ModelFileError, _files
-from steinmix._files import read_folder, write_folder, write_text
+from steinmix._files import new_file, read_folder, write_folder, write_text
+from steinmix.errors import SteinmixWarning
 
 META = {"name": "é", "numbers": [1, 0.1, 1e-300, -0.0, 2**62], "none": None, "nested": {"b": [True], "a": {}}}
 
@@ -242,3 +243,30 @@ def test_text_files_are_whole_or_as_before(tmp_path, monkeypatch):
     with pytest.raises(ModelFileError, match=r"cannot write .*report\.html: Input/output error"):
         write_text(path, "new")
     assert whole_tree(tmp_path) == {"deep/report.html": "é".encode()}
+
+
+def test_a_link_stays_and_its_folder_is_replaced(tmp_path, model):
+    (tmp_path / "link").symlink_to(model)
+    write_folder(tmp_path / "link", "model", {"new": 1}, {})
+    assert (tmp_path / "link").readlink() == model
+    assert read_folder(model, "model") == ({"new": 1}, {})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "model"]
+
+
+def test_what_was_moved_aside_is_found_through_a_link(tmp_path, model):
+    (tmp_path / "far").mkdir()
+    model.rename(tmp_path / "far" / ".model.0.old")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "model")
+    with pytest.warns(SteinmixWarning, match="is used"):
+        assert read_folder(tmp_path / "link", "model")[0] == META
+
+
+@pytest.mark.parametrize(("mode", "meanwhile"), [(0o600, 0o600), (0o440, 0o640), (0o644, 0o644)])
+def test_half_a_file_is_no_more_readable_than_the_whole(tmp_path, mode, meanwhile):
+    path = tmp_path / "x"
+    path.touch()
+    path.chmod(mode)
+    with new_file(path) as temporary:
+        assert stat.S_IMODE(temporary.stat().st_mode) == meanwhile
+        temporary.write_text("x")
+    assert stat.S_IMODE(path.stat().st_mode) == mode

@@ -58,7 +58,9 @@ def new_file(path: Path) -> Iterator[Path]:
     path = path.resolve()
     temporary = _beside(path)
     try:
-        temporary.touch(exist_ok=False)
+        # Nobody may read half of a file who may not read the whole of the earlier one.
+        mode = path.stat().st_mode & 0o777 | 0o200 if path.exists() else 0o666
+        temporary.touch(mode, exist_ok=False)
         yield temporary
         _sync(temporary)
         if path.exists():
@@ -93,6 +95,8 @@ def write_text(path: str | Path, text: str) -> None:
 def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write ``<stem>.json`` and ``<stem>.safetensors`` into `folder`, replacing one of the same kind.
 
+    A link stays, and what it points to is replaced.
+
     Raises
     ------
     ModelFileError
@@ -104,14 +108,15 @@ def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapp
     text = json.dumps(body | {"sha256": _digest(_canonical(body))}, indent=1).encode()
     try:
         _refuse_foreign(folder, stem)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(folder)
+        real = folder.resolve()
+        real.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _beside(real)
         temporary.mkdir()
         try:
             _write(temporary / f"{stem}.safetensors", data)
             _write(temporary / f"{stem}.json", text)
             _sync(temporary)
-            replace_folder(temporary, folder)
+            replace_folder(temporary, real)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
@@ -171,9 +176,9 @@ def replace_folder(temporary: Path, folder: Path) -> None:
 
 def _aside(folder: Path) -> list[Path]:
     """Return the earlier folders of this name that were moved aside and not removed, the newest last."""
+    folder = folder.resolve()  # links are written through
     named = re.compile(rf"\.{re.escape(folder.name)}\.[^.]+\.old")
-    parent = folder.absolute().parent
-    found = [p for p in parent.iterdir() if named.fullmatch(p.name)] if parent.is_dir() else []
+    found = [p for p in folder.parent.iterdir() if named.fullmatch(p.name)] if folder.parent.is_dir() else []
     return sorted(found, key=lambda p: p.stat().st_ctime_ns)
 
 

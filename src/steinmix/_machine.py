@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["finite", "forget_peak", "hardware", "memory_bytes", "now", "peak_memory_mb", "versions"]
+__all__ = ["finite", "forget_peak", "hardware", "now", "peak_memory_mb", "versions"]
 
 _PACKAGES = ("steinmix", "torch", "numpy", "scipy", "scikit-learn", "pyarrow")
 
@@ -41,11 +41,6 @@ def hardware() -> str:
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {device}"
     )
-
-
-def memory_bytes() -> int:
-    """Return the size of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def forget_peak() -> None:

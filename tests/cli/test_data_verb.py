@@ -68,6 +68,13 @@ def test_labels_of_a_file_are_packed_in_a_column(cli, fit, write, tmp_path, blob
     assert record["metrics"]["with_labels"]["accuracy"] == 1.0
 
 
+def test_labels_of_a_hidden_file_have_a_name_too(cli, write, tmp_path):
+    (tmp_path / ".h.csv").write_text("0\n1\n" * 45)
+    options = ("--labels", tmp_path / ".h.csv", "--exclude", "kind", "--quiet")
+    assert cli("data", "pack", write("rows.csv"), tmp_path / "packed.parquet", *options) == (0, "", "")
+    assert pq.read_schema(tmp_path / "packed.parquet").names == ["rows", "h"]
+
+
 def test_arrow_files(cli, fit, write, tmp_path):
     rows = pq.read_table(write("rows.parquet"))
     feather.write_feather(rows, tmp_path / "rows.arrow")

@@ -118,3 +118,33 @@ def test_a_detector_is_judged_by_outliers_and_by_nothing_else(cli, write, blobs,
         assert ("average_precision" in text) is (name == "outliers")
         assert ("not scored: for a detector, 1 is an outlier and 0 any other row" in text) is (name == "classes")
         assert "isolation forest" in text
+
+
+@pytest.mark.parametrize("lines", [["kind", *"01" * 2], ["kind", *"0123"], ["kind", *"aabb"]])
+def test_a_name_and_one_label_too_few(refused, write, tmp_path, blobs, lines):
+    (tmp_path / "y.csv").write_text("\n".join(lines))
+    text = "got 4 labels from .*y.csv below the name 'kind' for 5 rows"
+    with pytest.raises(DataError, match=text):
+        read_label_file(tmp_path / "y.csv", 5)
+    options = ("--labels", tmp_path / "y.csv", "-o", tmp_path / "run")
+    assert "below the name 'kind'" in refused("fit", write("rows.npy", blobs[0][:5], range(5)), *options)
+    assert read_label_file(tmp_path / "y.csv", 4).tolist() in ([0, 1, 0, 1], [0, 1, 2, 3], list("aabb"))
+
+
+@pytest.mark.parametrize("lines", ["aaaaa", "aabbc", "abcdd", "1aabb", "ab0ab"])
+def test_first_lines_that_may_be_labels(tmp_path, lines):
+    (tmp_path / "y.csv").write_text("\n".join(lines))
+    assert read_label_file(tmp_path / "y.csv", 5).tolist() == list(lines)
+
+
+@pytest.mark.parametrize("name", ["y.npy", "y.parquet", "rows.parquet"])
+def test_labels_that_are_nan_are_seen_before_training(refused, write, tmp_path, blobs, name, monkeypatch):
+    labels = np.where(blobs[1] == 1, np.nan, blobs[1])
+    np.save(tmp_path / "y.npy", labels)
+    pq.write_table(pa.table({"y": labels}), tmp_path / "y.parquet")
+    pq.write_table(pa.table({"a": blobs[0][:, 0], "y": labels}), tmp_path / "rows.parquet")
+    data, given = (tmp_path / name, "y") if name == "rows.parquet" else (write("rows.npy"), tmp_path / name)
+    monkeypatch.setattr("steinmix.cli.fit.train", None)
+    error = refused("fit", data, "--labels", given, "-o", tmp_path / "run")
+    assert "30 labels from the" in error
+    assert name in error

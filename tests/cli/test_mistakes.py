@@ -39,6 +39,7 @@ def test_corrupt_parquet(refused, write, tmp_path):
         (("--hidden", "3,4"), "expected a list"),
         (("--config", "nope.yaml"), "nope.yaml"),
         (("--resume",), "--checkpoint"),
+        (("--exclude", "a\nb"), "names on one line"),
         (("two",), "one argument too many"),
     ],
 )
@@ -137,7 +138,7 @@ def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
     assert "component is 9" in refused("sample", run, "--component", "9", "-o", tmp_path / "new.npy")
     assert "n_samples" in refused("sample", run, "-n", "0", "-o", tmp_path / "new.npy")
     for many in (10**12, 10**27):
-        assert "ask for fewer" in refused("sample", run, "-n", many, "-o", tmp_path / "new.npy")
+        assert "on the disk" in refused("sample", run, "-n", many, "-o", tmp_path / "new.npy")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.npy", "rows.npy", "run", "two.npy"]
 
 

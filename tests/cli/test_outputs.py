@@ -4,6 +4,8 @@ import os
 import stat
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from steinmix.training.checkpoint import Checkpoint
@@ -21,11 +23,58 @@ def test_an_input_or_a_part_of_the_run_is_no_output(refused, fit, write, tmp_pat
     for output in (data, tmp_path / "link.parquet", run / "predictions.parquet"):
         assert "would replace" in refused("predict", run, data, "-o", output)
         assert "would replace" in refused("score", run / "model", data, "-o", output)
-    assert "would replace" in refused("predict", run, tmp_path / "parts", "-o", part)
+    assert "would replace" in refused("predict", run, part, "-o", part)
     assert "would replace" in refused("score", run, part, "--calibration", data, "-o", data)
     assert "would replace" in refused("sample", run, "-o", run / "predictions.parquet")
     assert "would replace" in refused("data", "pack", data, data, "--exclude", "kind")
+    labels = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"y": blobs[1]}), labels)
+    kept[labels] = labels.read_bytes()
+    assert "would replace" in refused("data", "pack", data, labels, "--exclude", "kind", "--labels", labels)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == kept
+
+
+@pytest.mark.parametrize("output", ["new.parquet", "deep/a.parquet", "deep/new.csv"])
+def test_no_output_lies_in_a_folder_of_inputs(refused, fit, write, tmp_path, output):
+    (tmp_path / "parts/deep").mkdir(parents=True)
+    write("a.parquet", folder=tmp_path / "parts/deep")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    data, output = tmp_path / "parts", tmp_path / "parts" / output
+    run, _ = fit(data, "--labels", "kind")
+    words = "whose files are read; choose a place outside"
+    assert words in refused("predict", run, data, "-o", output)
+    assert words in refused("score", run, write("rows.parquet"), "--calibration", data, "-o", output)
+    assert words in refused("data", "pack", data, output.with_suffix(".parquet"), "--exclude", "kind")
+    assert words in refused("fit", data, *FAST, "--exclude", "kind", "-o", output.parent / "run")
+    assert {path: path.read_bytes() for path in data.rglob("*.parquet")} == before
+
+
+def test_a_folder_named_like_a_published_set_is_no_input(cli, fit, tmp_path, monkeypatch):
+    run, _ = fit("digits", "--collapse", "ignore")
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert cli("predict", run, "digits", "-o", "digits/labels.csv", "--quiet") == (0, "", "")
+
+
+def test_overwrite_keeps_the_data_and_labels_it_reads(refused, fit, write, tmp_path, monkeypatch):
+    data = write("rows.parquet")
+    run, _ = fit(data, "--labels", "kind")
+    before = (run / "predictions.parquet").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    words = "run/predictions.parquet lies in the run folder run, which is replaced"
+    for given in (("run/predictions.parquet",), (data, "--labels", "run/predictions.parquet")):
+        assert words in refused("fit", *given, *FAST, "-o", "run", "--overwrite")
+    assert (run / "predictions.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "deep/folder", "link", "report.html"])
+def test_overwrite_keeps_folders_and_links(refused, fit, write, tmp_path, kind):
+    data = write("rows.npy")
+    run, _ = fit(data)
+    path = run / kind
+    path.mkdir(parents=True) if kind.endswith("folder") else path.symlink_to(tmp_path)
+    assert "which no run wrote" in refused("fit", data, *FAST, "-o", run, "--overwrite")
+    assert path.is_dir()
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "model/notes.txt", "old/run.json"])
@@ -35,7 +84,9 @@ def test_overwrite_removes_only_what_a_run_wrote(refused, fit, write, foreign):
     before = (run / "run.json").read_bytes()
     (run / foreign).parent.mkdir(exist_ok=True)
     (run / foreign).write_text("years")
-    assert f"holds {foreign}, which no run wrote" in refused("fit", data, *FAST, "-o", run, "--overwrite")
+    assert f"holds {foreign.removesuffix('/run.json')}, which no run wrote" in refused(
+        "fit", data, *FAST, "-o", run, "--overwrite"
+    )
     assert (run / foreign).read_text() == "years"
     assert (run / "run.json").read_bytes() == before
 

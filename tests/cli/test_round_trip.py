@@ -115,6 +115,25 @@ def test_sample(cli, fit, write, tmp_path):
     assert cli("predict", run, tmp_path / "new.parquet", "-o", tmp_path / "labels.parquet")[0] == 0
 
 
+@pytest.mark.parametrize("ending", ["npy", "csv", "parquet"])
+def test_many_rows_are_drawn_and_written_block_by_block(cli, fit, write, tmp_path, monkeypatch, ending):
+    """The first block is what fewer rows are, the others are others, and memory holds one."""
+    run, _ = fit(write("rows.parquet"), "--labels", "kind")
+    sizes, draw = [], sm.GaussianMixture.sample
+
+    def noted(model, n_samples, **options):
+        sizes.append(n_samples)
+        return draw(model, n_samples, **options)
+
+    monkeypatch.setattr("steinmix.GaussianMixture.sample", noted)
+    argv = ("sample", run, "-n", "40000", "--seed", "3", "-o", tmp_path / f"new.{ending}", "--quiet")
+    assert cli(*argv) == (0, "", "")
+    assert sizes == [16384, 16384, 7232]
+    rows = sm.as_source(tmp_path / f"new.{ending}").take(np.arange(40_000))
+    assert np.array_equal(rows[:16384], draw(sm.load(run / "model"), 16384, random_state=3))
+    assert len(np.unique(rows, axis=0)) > 39_990
+
+
 def test_report_again(cli, write, tmp_path):
     run, data = tmp_path / "run", write("rows.parquet")
     code, out, err = cli(

@@ -45,9 +45,88 @@ def test_without_a_header(tmp_path, table, check_source):
     assert source.feature_names is None
 
 
-@pytest.mark.parametrize("header", ["0,1,2", "1,2,3", "1_1,2,3", "\n\r\na,b,c", '"a;;;",b,c'])
+@pytest.mark.parametrize("header", ["1_1,2,3", "\n\r\na,b,c", '"a;;;",b,c', '"a\n\nb",b,c'])
 def test_what_is_a_header(tmp_path, table, check_source, header):
     check_source(as_source(write(tmp_path / "x.csv", table, header=header)), table)
+
+
+@pytest.mark.parametrize("header", ["0,1,2", "1,2,3"])
+def test_a_count_of_the_columns_is_a_header_and_told(tmp_path, table, check_source, header):
+    with pytest.warns(NamesWarning, match=f"numbers such as '{header[0]}' in its first line") as caught:
+        source = as_source(write(tmp_path / "x.csv", table, header=header))
+    check_source(source, table)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "rows"),
+    [
+        ("x.csv", "height, cm;weight, kg\n1;2\n", [[1, 2]]),
+        ("x.csv", "height, cm;weight, kg\n\n1;2\n", [[1, 2]]),
+        ("x.csv", 'a,"b;c;d"\n1,2\n', [[1, 2]]),
+        ("x.csv", "1,3\n", [[1, 3]]),
+        ("x.tsv", "len, cm\n1\n3\n", [[1], [3]]),
+        ("x.tsv", "x, y\ta, b\n1\t2\n", [[1, 2]]),
+        ("x.tsv", "x, y\ta\n\n1\t2\n", [[1, 2]]),
+    ],
+)
+def test_the_second_line_helps_to_find_the_separator(tmp_path, name, text, rows):
+    (tmp_path / name).write_text(text)
+    assert as_source(tmp_path / name).take(np.arange(len(rows))).tolist() == rows
+
+
+@pytest.mark.parametrize("text", ["a;b\n1,5;2,5\n", "1,25;2,5\n3,5;4,5\n", 'a,b\n"1,5",2\n', "a\tb\n1\t2\n-1,5e3\t2\n"])
+def test_decimal_commas_are_named(tmp_path, text):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=r"numbers with a comma, such as '-?\d,5.*expected decimal points") as caught:
+        as_source(tmp_path / "x.csv")
+    assert "categories" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "row"), [("a\n1\n\n3\n", 1), ("1\n\n\n3\n", 1), ("\n\na\r\n\r\n1\r\n", 0)])
+@pytest.mark.parametrize("options", [{}, {"categories": ["a"]}])
+def test_an_empty_line_of_one_column_is_a_missing_value(tmp_path, text, row, options):
+    if options and "a" not in text:
+        text = f"a\n{text}"
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=f"missing value in row {row}, column"):
+        as_source(tmp_path / "x.csv", **options)
+
+
+def test_empty_lines_at_the_ends_are_none(tmp_path):
+    (tmp_path / "x.csv").write_text("\n\na\n1\n2\n\n\n")
+    assert as_source(tmp_path / "x.csv").n_rows == 2
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n\n2,3\n")
+    assert as_source(tmp_path / "x.csv").n_rows == 2
+
+
+def test_a_first_row_with_a_missing_value_is_no_header(tmp_path):
+    (tmp_path / "x.csv").write_text("1.5,,3\n1,2,3\n")
+    with pytest.raises(DataError, match=r"missing value in row 0, column 1;.*exclude=\[1\]"):
+        as_source(tmp_path / "x.csv")
+    assert as_source(tmp_path / "x.csv", exclude=[1]).take(np.arange(2)).tolist() == [[1.5, 3], [1, 3]]
+    (tmp_path / "x.csv").write_text(",0,1\n0,2.5,3\n")
+    with pytest.raises(DataError, match="without a name, often a row index"):
+        as_source(tmp_path / "x.csv")
+
+
+def test_columns_without_names_are_called_by_position(tmp_path):
+    (tmp_path / "x.csv").write_text("1.5,2\n1,x\n")
+    with pytest.raises(DataError, match=r"exclude=\[1\]"):
+        as_source(tmp_path / "x.csv")
+
+
+def test_fields_of_any_length(tmp_path):
+    wide = ",".join(f"{i}.123456" for i in range(20_000))
+    (tmp_path / "x.csv").write_text(f"{wide}\n{wide}\n")
+    assert as_source(tmp_path / "x.csv").n_features == 20_000
+    (tmp_path / "x.csv").write_text(f"a,b\n{'x' * 200_000},2\n")
+    assert as_source(tmp_path / "x.csv", exclude=["a"]).take(np.arange(1)).tolist() == [[2]]
+    for text in ("x" * 200_000, 'a,"b\n' + "1,2\n" * 9):
+        (tmp_path / "x.csv").write_text(text)
+        with pytest.raises(DataError) as caught:
+            as_source(tmp_path / "x.csv")
+        assert "\n" not in str(caught.value)
 
 
 def test_other_counts_are_a_row(tmp_path):
@@ -77,8 +156,9 @@ def test_the_last_ending_decides(tmp_path, table, check_source):
 
 def test_a_first_line_that_may_be_a_row_is_told(tmp_path):
     (tmp_path / "x.csv").write_text("tcp,1,2.5\nudp,3,4\n")
-    with pytest.warns(NamesWarning, match=r"numbers such as '2.5' in its first line"):
+    with pytest.warns(NamesWarning, match=r"numbers such as '2.5' in its first line") as caught:
         as_source(tmp_path / "x.csv", exclude=["tcp"])
+    assert caught[0].filename == __file__
 
 
 def test_whole_numbers_then_others(tmp_path, monkeypatch, check_source):

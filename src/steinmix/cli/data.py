@@ -12,7 +12,7 @@ from ..data.datasets import available
 from ..data.pack import pack
 from ..data.prepare import choose_scaling, column_statistics
 from ..errors import ConfigError
-from .inputs import Data, Request, load_published, open_data
+from .inputs import Request, load_published, open_data
 from .labels import is_label_file
 from .outputs import check_table
 from .parsing import Parser, add_common_options, listed, suggestion
@@ -69,15 +69,16 @@ def _get(options: argparse.Namespace) -> None:
         print(f"\n{found.DESCR}")
 
 
-def _opened(options: argparse.Namespace) -> Data:
+def _asked(options: argparse.Namespace) -> Request:
     columns = {name: listed(getattr(options, name)) for name in ("exclude", "categories")}
-    return open_data(Request(options.name, options.labels, use_labels=False, **columns))
+    return Request(options.name, options.labels, use_labels=False, **columns)
 
 
 def _pack(options: argparse.Namespace) -> None:
     if options.output is None or not options.output.endswith(".parquet"):
         raise ConfigError(f"got the output {options.output}; expected `steinmix data pack DATA OUT.parquet`.")
-    target, data = check_table(Path(options.output), options.name), _opened(options)
+    request = _asked(options)
+    target, data = check_table(Path(options.output), *request.files), open_data(request)
     beside = {} if data.labels is None else {_column_name(options.labels): data.labels()}
     with new_file(target) as temporary:
         groups = pack(data.rows, temporary, beside)
@@ -91,11 +92,11 @@ def _pack(options: argparse.Namespace) -> None:
 
 def _column_name(labels: str) -> str:
     """Labels of a file are packed in a column of its name, without folder and ending: that needs no file any more."""
-    return Path(labels).name.partition(".")[0] if is_label_file(labels) else labels
+    return Path(labels).name.lstrip(".").partition(".")[0] if is_label_file(labels) else labels
 
 
 def _describe(options: argparse.Namespace) -> None:
-    data = _opened(options)
+    data = open_data(_asked(options))
     stats = column_statistics(data.rows)
     scaling = choose_scaling(stats, "auto", data.rows.dtype)
     names = data.rows.feature_names or [str(j) for j in range(data.rows.n_features)]

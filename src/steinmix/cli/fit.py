@@ -20,7 +20,7 @@ from ..errors import ConfigError
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, open_data
-from .outputs import check_target, new_folder, new_table, require_pyarrow, require_report
+from .outputs import check_apart, check_target, lies_in, new_folder, new_table, require_pyarrow, require_report
 from .parsing import add_common_options, listed, normalised, suggestion
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
@@ -68,6 +68,8 @@ def run(argv: Sequence[str]) -> None:
     _check_extras(options)
     check_target(folder, RECORD, FILES, options.overwrite)
     model, request = _asked(schema, options)
+    _check_outside(folder, [*request.files, *([] if options.checkpoint is None else [options.checkpoint])])
+    check_apart(folder, request.files)
     with _interruptible(options.checkpoint), new_folder(folder) as partial:
         record = _written(partial, model, request, options, command_line("fit", argv))
     _show(record, folder, options)
@@ -129,17 +131,15 @@ def _check_extras(options: argparse.Namespace) -> None:
     require_pyarrow("writing the predictions of a run")
     if options.resume and options.checkpoint is None:
         raise ConfigError("--resume needs the --checkpoint folder to go on from.")
-    if options.checkpoint is not None and _lies_in(options.checkpoint, options.output):
-        raise ConfigError(
-            f"--checkpoint {options.checkpoint} lies in the run folder {options.output}, which is replaced as a whole; "
-            "choose a folder beside it."
-        )
     if not options.no_report:
         require_report(", or say --no_report")
 
 
-def _lies_in(path: str, folder: str) -> bool:
-    return Path(path).resolve().is_relative_to(Path(folder).resolve())
+def _check_outside(folder: Path, others: Sequence[str | Path]) -> None:
+    """Raise ConfigError if data, labels or checkpoints would be removed with the earlier run folder."""
+    if inside := next((path for path in others if lies_in(path, folder)), None):
+        text = f"lies in the run folder {folder}, which is replaced as a whole; choose a folder beside it."
+        raise ConfigError(f"{inside} {text}")
 
 
 def _arguments(schema: Schema, options: argparse.Namespace) -> dict[str, Any]:

@@ -58,6 +58,13 @@ class Request:
         column = self.labels is not None and not is_label_file(self.labels)
         return (*self.exclude, self.labels) if column else self.exclude  # type: ignore[return-value]
 
+    @property
+    def files(self) -> list[Path]:
+        """Files, and folders of files, that are read: what no output may replace or mix with."""
+        words = [] if _is_published(self.data) else [self.data]
+        label_file = self.labels is not None and is_label_file(self.labels)
+        return [Path(word) for word in ([*words, self.labels] if label_file else words)]  # type: ignore[arg-type]
+
     def absolute(self) -> Request:
         """Return the request with full paths, so that it can be repeated from another folder."""
         data = self.data if _is_published(self.data) else str(Path(self.data).resolve())
@@ -121,7 +128,11 @@ def _existing(word: str) -> Path:
 
 
 def open_like(
-    data: str, feature_names: Sequence[str] | None, exclude: Sequence[str], categories: Mapping[str, Sequence[str]]
+    data: str,
+    feature_names: Sequence[str] | None,
+    n_features: int,
+    exclude: Sequence[str],
+    categories: Mapping[str, Sequence[str]],
 ) -> Data:
     """Open new rows for a model: its columns by name where both have names, else all but those excluded at the fit.
 
@@ -131,27 +142,54 @@ def open_like(
         As DATA of `open_data`.
     feature_names : sequence of str or None
         Columns the model was fitted on.
+    n_features : int
+        Their number.
     exclude : sequence of str
-        Columns that were left out then; used where the rows of the fit had no names, or these have none.
+        Columns that were left out then. Where the rows of the fit had no names, rows that are as wide as the model are
+        taken to be without them already.
     categories : mapping of str to sequence of str
         Category columns of the fit and their values; their columns of 0 and 1 are the last of `feature_names`.
+
+    Raises
+    ------
+    DataError
+        If the rows of the fit had no names, and these have neither the width of those nor that of the model.
     """
+    exclude = exclude if feature_names is None else ()  # names have no place in rows without any
     if _is_published(data):
         found = load_published(data)
-        return Data(data, _kept(found, _present(exclude, found.feature_names)))
+        left_out = _left_out(data, found.feature_names, exclude, n_features)
+        return Data(data, _named(found, feature_names) or _kept(found, left_out))
     path = _existing(data)
     if feature_names is not None and ending(path) != ".npy":
         numbers = list(feature_names)[: len(feature_names) - sum(map(len, categories.values()))]
         return Data(path.name, as_source(path, columns=numbers, categories=categories))
     source = as_source(path)
-    left_out = _present(exclude, source.feature_names or range(source.n_features))
+    left_out = _left_out(path.name, source.feature_names or range(source.n_features), exclude, n_features)
     return Data(path.name, as_source(path, exclude=left_out) if left_out else source)
 
 
-def _present(columns: Sequence[str], names: Sequence[Any]) -> list[Any]:
-    """Return which of `names` are meant by `columns`, names or positions; those that are not there are left out."""
-    meant = {str(place): name for place, name in enumerate(names)} | {str(name): name for name in names}
-    return [meant[column] for column in columns if column in meant]
+def _named(published: Any, columns: Sequence[str] | None) -> Source | None:
+    """Return the named columns of a published data set, None unless it has all of them."""
+    names = list(published.feature_names)
+    if columns is None or not set(columns) <= set(names):
+        return None
+    return as_source(published.data, columns=[names.index(column) for column in columns])
+
+
+def _left_out(data: str, columns: Sequence[Any], exclude: Sequence[str], n_features: int) -> list[Any]:
+    """Return which of the columns of new rows are to be left out, all those meant by `exclude` or none."""
+    extra = len(columns) - n_features
+    if not exclude or not extra:
+        return []
+    meant = {str(name): name for name in columns} | {str(place): name for place, name in enumerate(columns)}
+    found = {meant.get(column) for column in exclude}
+    if None in found or len(found) != extra:
+        raise DataError(
+            f"{data} has {len(columns)} columns; expected the {n_features} that the model takes, or "
+            f"{n_features + len(set(exclude))}, of which those left out at the fit ({', '.join(exclude)}) are left out."
+        )
+    return list(found)
 
 
 def load_published(name: str) -> Any:
@@ -233,7 +271,11 @@ def _with_label_file(data: Data, file: str) -> Data:
 
 def _checked(data: Data, read: Callable[[], np.ndarray], origin: str) -> Data:
     """Complain now, not after training, of labels that do not fit; what is read here is dropped."""
-    count = len(read())
-    if count != data.rows.n_rows:
-        raise DataError(f"got {count} labels from {origin} for {data.rows.n_rows} rows; expected one label a row.")
+    labels = read()
+    if len(labels) != data.rows.n_rows:
+        raise DataError(
+            f"got {len(labels)} labels from {origin} for {data.rows.n_rows} rows; expected one label a row."
+        )
+    if missing := int(np.sum(labels != labels)):  # NaN and NaT only
+        raise DataError(f"{missing} labels from {origin} are NaN; expected one for each row. Fill them.")
     return Data(data.name, data.rows, read, origin)

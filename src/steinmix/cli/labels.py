@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..data.csv import ENDINGS as CSV
+from ..data.csv import is_number
 from ..data.parquet import ENDINGS as PARQUET
 from ..data.sources import as_source, ending
 from ..data.texts import column_names, read_columns, read_lines
@@ -30,7 +31,8 @@ def read_label_file(path: Path, n_rows: int) -> np.ndarray:
     ----------
     path : Path
     n_rows : int
-        Rows of the data. The first line of a CSV file is a label if there are so many lines, else a name.
+        Rows of the data. The first line of a CSV file is a label if there are so many lines, else a name. If it looks
+        like a name nevertheless, a label is missing.
 
     Raises
     ------
@@ -78,7 +80,23 @@ def _array(path: Path) -> np.ndarray:
 
 def _lines(path: Path, n_rows: int) -> Any:
     lines = read_lines(path)
-    return lines if len(lines) == n_rows else lines[1:]
+    if len(lines) != n_rows:
+        return lines[1:]
+    if not lines.null_count and _begins_with_name(lines):
+        raise DataError(
+            f"got {n_rows - 1} labels from {path} below the name {lines[0].as_py()!r} for {n_rows} rows; expected one "
+            "label a row. If the first line is a label, write a line with a name above it."
+        )
+    return lines
+
+
+def _begins_with_name(lines: Any) -> bool:
+    """Whether the first line is no label: text above numbers, or its value comes once and each other one more often."""
+    first = lines[0].as_py()
+    counts = {each["values"]: each["counts"] for each in lines.value_counts().to_pylist()}
+    if is_number(first) or counts.pop(first) > 1 or not counts:
+        return False
+    return min(counts.values()) > 1 or all(map(is_number, counts))
 
 
 def _only_column(path: Path) -> Any:

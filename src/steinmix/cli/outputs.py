@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -19,8 +19,10 @@ from ..errors import ConfigError
 __all__ = [
     "TABLES",
     "Table",
+    "check_apart",
     "check_table",
     "check_target",
+    "lies_in",
     "new_array",
     "new_folder",
     "new_table",
@@ -104,19 +106,19 @@ class _Npy:
 TABLES: dict[str, Callable[[Path, int], Table]] = {".csv": _Csv, ".npy": _Npy, ".parquet": _Parquet}
 
 
-def check_table(path: Path, *inputs: str | Path) -> Path:
+def check_table(path: Path, *inputs: Path) -> Path:
     """Return the path of a table if it can be written.
 
     Parameters
     ----------
     path : Path
-    *inputs : path
-        Files, and folders of files, that are to stay.
+    *inputs : Path
+        Files that are to stay, and folders of files, which are to hold no others.
 
     Raises
     ------
     ConfigError
-        If its kind is unknown, its package is missing, its folder is, or it would replace what is to stay.
+        If its kind is unknown, its package is missing, its folder is, or it would replace what is to stay or lie in it.
     """
     if path.suffix not in TABLES:
         raise ConfigError(f"got the output {path}; expected a file that ends in {', '.join(TABLES)}.")
@@ -125,10 +127,22 @@ def check_table(path: Path, *inputs: str | Path) -> Path:
     _check_parent(path)
     if path.is_dir():
         raise ConfigError(f"the output {path} is a folder; expected a new file or one to replace.")
-    real = path.resolve()
-    if real.exists() and any(Path(given).resolve() in (real, real.parent) for given in inputs):
+    if path.exists() and any(path.resolve() == given.resolve() for given in inputs):
         raise ConfigError(f"the output {path} would replace an input or a part of the run; choose another name.")
+    check_apart(path, inputs)
     return path
+
+
+def check_apart(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise ConfigError if an output lies in a folder of inputs: it would be read as one of them."""
+    folder = next((given for given in inputs if given.is_dir() and lies_in(path, given)), None)
+    if folder is not None:
+        raise ConfigError(f"the output {path} lies in {folder}, whose files are read; choose a place outside.")
+
+
+def lies_in(path: str | Path, folder: str | Path) -> bool:
+    """Whether a path is a folder or lies in it, links followed."""
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())
 
 
 def require_pyarrow(purpose: str) -> None:
@@ -167,10 +181,16 @@ def new_table(path: Path, n_rows: int) -> Iterator[Table]:
             table.close()
 
 
-def new_array(path: Path, array: np.ndarray) -> None:
-    """Write a plain ``.npy`` array that is whole or not there."""
+def new_array(path: Path, n_rows: int, blocks: Iterable[np.ndarray]) -> None:
+    """Write a plain ``.npy`` array (n, f) that is whole or not there, block by block (b, f)."""
     with new_file(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
+        start = 0
+        for block in blocks:
+            if not start:
+                form = {"descr": block.dtype.str, "fortran_order": False, "shape": (n_rows, block.shape[1])}
+                np.lib.format.write_array_header_1_0(file, form)
+            file.write(np.ascontiguousarray(block).data)
+            start += len(block)
 
 
 def check_target(folder: Path, mark: str, own: Collection[str] | None = None, overwrite: bool = True) -> None:
@@ -198,12 +218,12 @@ def check_target(folder: Path, mark: str, own: Collection[str] | None = None, ov
 
 
 def _check_foreign(folder: Path, own: Collection[str]) -> None:
-    """Raise ConfigError if `folder` holds a file that would go with it and that no run wrote."""
-    held = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if not path.is_dir())
-    if foreign := next((path for path in held if path.as_posix() not in own), None):
+    """Raise ConfigError if `folder` holds a file, link or folder that would go with it and that no run wrote."""
+    known = {folder / parent for name in own for parent in (name, *Path(name).parents)}
+    if foreign := next((path for path in sorted(folder.rglob("*")) if path.is_symlink() or path not in known), None):
         raise ConfigError(
-            f"the output {folder} holds {foreign}, which no run wrote and --overwrite would remove; "
-            "move it away, or choose another folder."
+            f"the output {folder} holds {foreign.relative_to(folder)}, which no run wrote and --overwrite would "
+            "remove; move it away, or choose another folder."
         )
 
 

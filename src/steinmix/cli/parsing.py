@@ -32,7 +32,10 @@ def listed(text: str | None) -> tuple[str, ...]:
     >>> listed('id,"height, cm"')
     ('id', 'height, cm')
     """
-    return tuple(name for names in csv.reader([text or ""]) for name in names if name)
+    try:
+        return tuple(name for names in csv.reader([text or ""]) for name in names if name)
+    except csv.Error:
+        raise ConfigError(f"got the columns {text!r}; expected names on one line, with commas between.") from None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

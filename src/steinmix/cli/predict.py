@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from .inputs import Request
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
 from .predictions import write_predictions
@@ -22,7 +23,7 @@ def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     options = _parser().parse(argv)
     fitted = read_run(options.run)
-    target = check_table(Path(options.output), fitted.folder / PREDICTIONS, options.data)
+    target = check_table(Path(options.output), fitted.folder / PREDICTIONS, *Request(options.data).files)
     model = fitted.load()
     data = fitted.open(options.data, model)
     with new_table(target, data.rows.n_rows) as table:

@@ -17,6 +17,8 @@ from .outputs import Table
 __all__ = [
     "BLOCK_ROWS",
     "Summary",
+    "blocks",
+    "block_rows",
     "has_clusters",
     "is_detector",
     "rows_sha256",
@@ -29,10 +31,15 @@ BLOCK_ROWS, BLOCK_BYTES = 16_384, 2**24
 """Largest block."""
 
 
-def block_rows(rows: Source) -> int:
+def block_rows(row_bytes: int) -> int:
     """Return the rows of a block, fewer of wide data: a multiple of what a model reads at once."""
-    wanted = min(BLOCK_ROWS, BLOCK_BYTES // (rows.n_features * rows.dtype.itemsize))
+    wanted = min(BLOCK_ROWS, BLOCK_BYTES // row_bytes)
     return max(CHUNK_ROWS, wanted // CHUNK_ROWS * CHUNK_ROWS)
+
+
+def blocks(rows: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield row numbers (b,) and rows (b, f), in their order."""
+    return rows.blocks(block_rows(rows.n_features * rows.dtype.itemsize))
 
 
 class Summary:
@@ -122,7 +129,7 @@ def write_predictions(model: Any, rows: Source, table: Table, start: np.ndarray 
         If a row has no finite probabilities.
     """
     summary = Summary()
-    for index, block in rows.blocks(block_rows(rows)):
+    for index, block in blocks(rows):
         proba = model.predict_proba(block) if has_clusters(model) else None
         columns: dict[str, np.ndarray] = {"row": index.astype(np.int64)}
         if proba is not None:
@@ -167,12 +174,12 @@ def tell_unscored(count: int, n_rows: int) -> None:
 def rows_sha256(rows: Source) -> str:
     """Return the digest of all rows that a `Summary` of them has."""
     digest = hashlib.sha256()
-    for _, block in rows.blocks(block_rows(rows)):
+    for _, block in blocks(rows):
         digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
 
 
 def scores(model: Any, rows: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield row numbers (b,) and scores (b,); high is normal."""
-    for index, block in rows.blocks(block_rows(rows)):
+    for index, block in blocks(rows):
         yield index, _scored(model, block)

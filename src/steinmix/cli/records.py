@@ -119,7 +119,7 @@ class Run:
     def open(self, data: str, model: Any) -> Data:
         """Open new rows for the model."""
         left_out = self.request.left_out if self.request else ()
-        return open_like(data, self.feature_names(model), left_out, self.categories)
+        return open_like(data, self.feature_names(model), model.n_features_in_, left_out, self.categories)
 
     @property
     def categories(self) -> dict[str, list[str]]:

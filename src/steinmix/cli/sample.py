@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import numpy as np
 
-from .._machine import memory_bytes
 from ..errors import ConfigError
+from ..random import restart_seed, seed_of
 from .outputs import check_table, new_array, new_table
 from .parsing import Parser, add_common_options
+from .predictions import block_rows
 from .records import PREDICTIONS, read_run
 from .show import print_json, print_pairs
 
@@ -24,7 +26,7 @@ array (n, columns); .parquet and .csv have the columns of the data the model was
 
 
 VALUE_BYTES = 4
-"""Least memory for a value of a row."""
+"""Least room for a value of a row."""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -33,43 +35,62 @@ def run(argv: Sequence[str]) -> None:
     fitted = read_run(options.run)
     target = check_table(Path(options.output), fitted.folder / PREDICTIONS)
     model = fitted.load()
-    rows = _drawn(model, options)
-    _write(target, rows, fitted.feature_names(model))
-    result = {"rows": len(rows), "columns": rows.shape[1], "component": options.component, "written": str(target)}
+    _check_model(model, options)
+    _check_room(target, options.n_samples, model.n_features_in_)
+    _write(target, options.n_samples, _drawn(model, options), fitted.feature_names(model))
+    component, columns = options.component, model.n_features_in_
+    result = {"rows": options.n_samples, "columns": columns, "component": component, "written": str(target)}
     if options.json:
         print_json(result)
     elif not options.quiet:
         print_pairs(result)
 
 
-def _drawn(model: Any, options: Any) -> np.ndarray:
-    """Return the rows (n, f), or raise ConfigError if the model cannot give them."""
+def _check_model(model: Any, options: Any) -> None:
     name = type(model).__name__
     if not hasattr(model, "sample"):
         raise ConfigError(f"a model of {name} does not generate; expected one that does, such as vade or vae.")
-    wanted = {key: getattr(options, key) for key in ("component", "min_posterior")}
-    chosen = {key: value for key, value in wanted.items() if value is not None}
-    for key in chosen:
+    for key in _chosen(options):
         if key not in signature(model.sample).parameters:
             raise ConfigError(f"a model of {name} has no components; leave --{key} out.")
-    too_many = ConfigError(f"{options.n_samples} rows do not fit into memory; ask for fewer with -n.")
-    if options.n_samples * model.n_features_in_ * VALUE_BYTES > memory_bytes():
-        raise too_many
+
+
+def _chosen(options: Any) -> dict[str, Any]:
+    wanted = {key: getattr(options, key) for key in ("component", "min_posterior")}
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def _check_room(target: Path, n_rows: int, n_features: int) -> None:
+    """Raise ConfigError now, not when the disk is full."""
+    if n_rows * n_features * VALUE_BYTES > disk_usage(target.resolve().parent).free:
+        raise ConfigError(f"{n_rows} rows do not fit on the disk of {target}; ask for fewer with -n.")
+
+
+def _drawn(model: Any, options: Any) -> Iterator[np.ndarray]:
+    """Yield blocks of rows (b, f); the first one's seed is that of the command, so that few rows are one call."""
+    size = block_rows(model.n_features_in_ * VALUE_BYTES)
+    seed = seed_of(model.random_state if options.seed is None else options.seed)
+    for number, start in enumerate(range(0, max(1, options.n_samples), size)):
+        yield _block(model, min(size, options.n_samples - start), restart_seed(seed, number), options)
+
+
+def _block(model: Any, n_rows: int, seed: int, options: Any) -> np.ndarray:
     try:
-        return model.sample(options.n_samples, random_state=options.seed, **chosen)
+        return model.sample(n_rows, random_state=seed, **_chosen(options))
     except (MemoryError, RuntimeError) as error:  # torch's allocators raise the latter
         if "memory" not in repr(error).lower():
             raise
-        raise too_many from error
+        raise ConfigError(f"{n_rows} rows do not fit into memory; ask for fewer with -n.") from error
 
 
-def _write(target: Path, rows: np.ndarray, names: list[str] | None) -> None:
+def _write(target: Path, n_rows: int, blocks: Iterator[np.ndarray], names: list[str] | None) -> None:
     if target.suffix == ".npy":
-        new_array(target, rows)
+        new_array(target, n_rows, blocks)
         return
-    names = names or [f"x{j}" for j in range(rows.shape[1])]
-    with new_table(target, len(rows)) as table:
-        table.append({name: np.ascontiguousarray(rows[:, j]) for j, name in enumerate(names)})
+    with new_table(target, n_rows) as table:
+        for rows in blocks:
+            columns = names or [f"x{j}" for j in range(rows.shape[1])]
+            table.append({name: np.ascontiguousarray(rows[:, j]) for j, name in enumerate(columns)})
 
 
 def _parser() -> Parser:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..metrics import conformal_pvalues, false_discovery_control, fewest_discoveries
+from .inputs import Request
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
 from .predictions import scores, tell_unscored
@@ -35,7 +36,7 @@ def run(argv: Sequence[str]) -> None:
     _check_rate(options)
     fitted = read_run(options.run)
     words = [word for word in (options.data, options.calibration) if word is not None]
-    kept = (fitted.folder / PREDICTIONS, *words)
+    kept = (fitted.folder / PREDICTIONS, *(file for word in words for file in Request(word).files))
     target = None if options.output is None else check_table(Path(options.output), *kept)
     model = fitted.load()
     opened = [fitted.open(word, model).rows for word in words]

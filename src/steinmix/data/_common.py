@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -100,7 +101,7 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise DataError(f"There is no file {path}; expected {expected}. Check the path.") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as err:
+    except (csv.Error, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as err:
         first_line = (str(err).splitlines() or [type(err).__name__])[0]
         raise DataError(
             f"{path} cannot be read ({first_line}); expected {expected}. Check the file, or write it again."

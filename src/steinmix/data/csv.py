@@ -7,7 +7,8 @@ import gzip
 import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
+from contextlib import contextmanager, suppress
+from itertools import dropwhile, islice
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,28 +17,30 @@ import numpy as np
 
 from ..errors import DataError, NamesWarning
 from ._common import ending, keep_columns, missing_extra, not_numeric, reading
-from .streams import StreamedSource, stack_scalars
+from .streams import StreamedSource, missing_value, stack_scalars
 
-__all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv"]
+__all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv", "is_number", "refuse_gaps"]
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _EXPECTED = "a CSV file with one line of column names and the same number of fields in every line"
 _BLOCK_BYTES = 4 * 2**20
 _SEPARATORS = ",;\t|"
+_HEAD_LINES = 20
+_COMMA_NUMBER = re.compile(r"\s*[-+]?\d*,\d+(,\d+)*(\.\d*)?(e[-+]?\d+)?\s*", re.IGNORECASE)
 
 
 class CsvFormat(NamedTuple):
-    """How a CSV file is written, as its first line that is not empty shows.
+    """How a CSV file is written, as its first two lines that are not empty show.
 
     Attributes
     ----------
     path : Path
     first : list of str
-        Fields of that line.
+        Fields of the first line.
     header : bool
         Whether they are names; see `CsvSource`.
     separator : str
-        The one of comma, semicolon, tab and bar that is most frequent there.
+        The one of comma, semicolon, tab and bar that gives both lines equally many fields.
     """
 
     path: Path
@@ -72,8 +75,8 @@ class CsvSource(StreamedSource):
     Opening it parses the file once, to count its rows and to find what is not a number; memory holds one
     block. With `rng`, `blocks` shuffles only inside about 4 MiB of text: a CSV file has no index. Write a
     sorted file as Parquet, or shuffle its lines. The first line holds the names, unless all its fields are
-    numbers: then the file has no header. The numbers of the columns, 0, 1, 2, ... as pandas writes them or 1, 2, ...
-    (of two columns or more), are names nevertheless.
+    numbers or missing: then the file has no header. The numbers of the columns, 0, 1, 2, ... as pandas writes them or
+    1, 2, ... (of two columns or more), are names nevertheless.
 
     Parameters
     ----------
@@ -93,7 +96,7 @@ class CsvSource(StreamedSource):
     Warns
     -----
     NamesWarning
-        If numbers that are not whole stand among the names: they may be a row.
+        If numbers that are not whole stand among the names, or numbers that count the columns: they may be a row.
     """
 
     def __init__(self, path: Path, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> None:
@@ -101,6 +104,7 @@ class CsvSource(StreamedSource):
         self._columns = self._format.arrow_names(columns, exclude)
         if self._format.header:
             _check_names(self._columns, self._format.first, path)
+        refuse_gaps(self._format)
         self._types = self._inferred_types(path)
         names = self._columns if self._format.header else None
         super().__init__(path, 0, len(self._columns), np.float64, names, "csv")
@@ -114,10 +118,26 @@ class CsvSource(StreamedSource):
 
         with reading(path, _EXPECTED), self._open(None) as reader:
             schema = reader.schema
-        wrong = [f for f in schema if not _is_numeric(f.type)]
-        if wrong:
-            raise not_numeric([f.name for f in wrong], [f.type for f in wrong], str(path))
+            wrong = [f for f in schema if not _is_numeric(f.type)]
+            if wrong:
+                self._refuse_commas(reader.read_next_batch())
+                raise not_numeric([self._called(f.name) for f in wrong], [f.type for f in wrong], str(path))
         return {f.name: f.type if pa.types.is_boolean(f.type) else pa.float64() for f in schema}
+
+    def _called(self, name: str) -> Any:
+        """Return what the caller knows a column by that pyarrow calls `name`."""
+        return name if self._format.header else int(name[1:])
+
+    def _refuse_commas(self, batch: Any) -> None:
+        """Raise if a column would be one of numbers but for the commas in them."""
+        for name, column in zip(batch.schema.names, batch.columns):
+            texts = [str(value) for value in column.to_pylist() if value is not None]
+            found = next(filter(_COMMA_NUMBER.fullmatch, texts), None)
+            if found is not None and _are_meant_as_numbers(texts):
+                raise DataError(
+                    f"{self._format.path} has numbers with a comma, such as {found!r} in column "
+                    f"{self._called(name)!r}; expected decimal points, and nothing between thousands. Write it so."
+                )
 
     def _open(self, types: dict[str, Any] | None) -> Any:
         import pyarrow.csv as pc
@@ -130,7 +150,8 @@ class CsvSource(StreamedSource):
             for batch in reader:
                 if wanted is not None and start > wanted[-1:].max(initial=-1):
                     return
-                yield start, stack_scalars(batch, self.dtype, start, self.path)
+                names = [self._called(name) for name in batch.schema.names]
+                yield start, stack_scalars(batch, self.dtype, start, self.path, names)
                 start += batch.num_rows
 
 
@@ -151,14 +172,65 @@ def csv_format(path: Path) -> CsvFormat:
     DataError
         If there is no such file, or it is damaged or empty.
     """
-    opener = gzip.open if _is_gzip(path) else open
-    with reading(path, _EXPECTED), opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        line = next((line for line in file if line.strip("\r\n")), "")
-        separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
-        first = next(csv.reader(chain([line], file), delimiter=separator), None)
+    with reading(path, _EXPECTED), _text(path) as file:
+        lines = list(islice(file, _HEAD_LINES))
+        separator = _separator(lines, ending(path).startswith(".tsv"))
+        first = next(csv.reader(lines, delimiter=separator), None)
     if not first:
         raise DataError(f"{path} is empty; expected {_EXPECTED}. Check that it was written completely.")
     return CsvFormat(path, first, _are_names(first), separator)
+
+
+def refuse_gaps(form: CsvFormat) -> None:
+    """Raise for an empty line between the rows of one column: it is a missing value, and pyarrow passes over it.
+
+    Raises
+    ------
+    DataError
+        If there is one; empty lines at the end are none.
+    """
+    if len(form.first) > 1:
+        return
+    gap = None
+    with reading(form.path, _EXPECTED), _text(form.path) as file:
+        for row, record in enumerate(csv.reader(file), -1 if form.header else 0):
+            if gap is not None and record:
+                raise missing_value(form.path, gap, form.first[0] if form.header else 0)
+            gap = row if gap is None and not record else gap
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[Iterator[str]]:
+    """Give the lines of a file from the first that is not empty."""
+    opener = gzip.open if _is_gzip(path) else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        yield dropwhile(lambda line: not line.strip("\r\n"), file)
+
+
+def _separator(lines: list[str], tabs: bool) -> str:
+    """Return what gives the first two records equally many fields; else the most frequent in the first, or a tab.
+
+    Of several that do, it is the tab if it is expected, one that leaves numbers, or the most frequent.
+    """
+    found = {separator: _records(lines, separator) for separator in _SEPARATORS}
+    widths = {separator: {len(record) for record in records} for separator, records in found.items()}
+    alike = [separator for separator, several in widths.items() if len(several) == 1 and max(several) > 1]
+    if not alike:
+        return "\t" if tabs else max(found, key=lambda s: len(next(iter(found[s]), ())))
+    return max(alike, key=lambda s: (tabs and s == "\t", _are_meant_as_numbers(found[s][-1]), max(widths[s])))
+
+
+def _are_meant_as_numbers(fields: list[str]) -> bool:
+    return all(is_number(field) or _COMMA_NUMBER.fullmatch(field) for field in fields)
+
+
+def _records(lines: list[str], separator: str) -> list[list[str]]:
+    """Return the first two records, as far as they can be read."""
+    records: list[list[str]] = []
+    with suppress(csv.Error):  # too long a field: it ends at another separator
+        for record in islice(filter(None, csv.reader(lines, delimiter=separator)), 2):
+            records.append(record)
+    return records
 
 
 def _is_gzip(path: Path) -> bool:
@@ -166,9 +238,14 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _are_names(first: list[str]) -> bool:
-    n = len(first)
-    counted = [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
-    return first in counted or not all(map(_is_number, first))
+    """Whether fields are no row: one of numbers and missing values, unless the numbers count the columns."""
+    counts = _count_columns(first[1:] if first[0] == "" else first)  # pandas leaves a row index without a name
+    return counts or not any(first) or not all(text == "" or is_number(text) for text in first)
+
+
+def _count_columns(names: list[str]) -> bool:
+    n = len(names)
+    return names in [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
 
 
 def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
@@ -180,13 +257,14 @@ def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
             f"{path} has a column without a name, often a row index; expected a name for each column. "
             "Leave it out with exclude=[''], or name it."
         )
-    numbers = [name for name in names if _is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
-    if numbers:
+    odd = [name for name in names if is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
+    if numbers := odd or (names if _count_columns(names) else []):
         text = f"{path} has numbers such as {numbers[0]!r} in its first line, which was read as names; if it is a row,"
-        warnings.warn(f"{text} write a line of names above it.", NamesWarning, stacklevel=5)
+        warnings.warn(f"{text} write a line of names above it.", NamesWarning, stacklevel=6)  # whoever calls as_source
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a field holds a number."""
     try:
         float(text)
     except ValueError:

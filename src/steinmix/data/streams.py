@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ._common import slices
 
-__all__ = ["PIECE_BYTES", "StreamedSource", "refuse_nulls", "stack_scalars"]
+__all__ = ["PIECE_BYTES", "StreamedSource", "missing_value", "refuse_nulls", "stack_scalars"]
 
 # Decoded rows held at once. Small beside what torch itself takes, large enough to hide the cost of a call.
 PIECE_BYTES = 16 * 2**20
@@ -79,20 +79,27 @@ class StreamedSource(ABC):
         """Yield (first row, new array of rows); pieces that hold none of `wanted`, ascending, may be left out."""
 
 
-def stack_scalars(batch: Any, dtype: np.dtype, first_row: int, path: Path) -> np.ndarray:
-    """Return the columns of a pyarrow record batch side by side as a new array (b, f)."""
+def stack_scalars(
+    batch: Any, dtype: np.dtype, first_row: int, path: Path, names: Sequence[Any] | None = None
+) -> np.ndarray:
+    """Return the columns of a pyarrow record batch, called `names` in errors, side by side as a new array (b, f)."""
     rows = np.empty((batch.num_rows, batch.num_columns), dtype)
-    for j, (name, column) in enumerate(zip(batch.schema.names, batch.columns)):
+    for j, (name, column) in enumerate(zip(names or batch.schema.names, batch.columns)):
         refuse_nulls(column, name, first_row, path)
         rows[:, j] = column.to_numpy(zero_copy_only=False)
     return rows
 
 
-def refuse_nulls(column: Any, name: str, first_row: int, path: Path) -> None:
+def refuse_nulls(column: Any, name: Any, first_row: int, path: Path) -> None:
     """Raise for a missing value: there is no number that means it."""
     if column.null_count:
         row = first_row + int(column.is_null().to_numpy(zero_copy_only=False).argmax())
-        raise DataError(
-            f"{path} has a missing value in row {row}, column {name!r}; expected complete rows. "
-            f"Fill it, drop the row, or leave the column out with exclude=[{name!r}]."
-        )
+        raise missing_value(path, row, name)
+
+
+def missing_value(path: Path, row: int, name: Any) -> DataError:
+    """Return the error that tells where a value is missing."""
+    return DataError(
+        f"{path} has a missing value in row {row}, column {name!r}; expected complete rows. "
+        f"Fill it, drop the row, or leave the column out with exclude=[{name!r}]."
+    )

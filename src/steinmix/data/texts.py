@@ -13,7 +13,7 @@ from ..errors import ConfigError, DataError
 from ._common import ending, keep_columns, missing_extra, reading
 from .columnar import files_of
 from .csv import ENDINGS as CSV_ENDINGS
-from .csv import csv_format
+from .csv import csv_format, refuse_gaps
 from .frames import frame_column, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
 from .parquet import ENDINGS as PARQUET_ENDINGS
@@ -148,6 +148,7 @@ def _from_csv(path: Path, columns: Sequence[Any], empty_is_missing: bool) -> Any
     import pyarrow.csv as pc
 
     form = csv_format(path)
+    refuse_gaps(form)
     names = form.arrow_names(columns)
     return form.opened(pc.read_csv, names, dict.fromkeys(names, pa.string()), strings_can_be_null=empty_is_missing)
 
