@@ -13,7 +13,7 @@ from oracles.points import blobs
 from steinmix.errors import ConfigError
 from steinmix.numerics import partitions
 from steinmix.numerics.graphs import edge_information, knn_graph
-from steinmix.numerics.partitions import graph_clusters
+from steinmix.numerics.partitions import GraphStart, best_start, graph_clusters
 from steinmix.random import Streams
 
 
@@ -196,3 +196,34 @@ def test_small_groups_far_away_leave_the_clusters_whole():
 def test_large_numbers_far_from_the_origin():
     x, labels = blobs(90, 3)
     assert same_partition(graph_clusters(1e60 * (x + 1e3), 3, Streams(0)).labels, labels)
+
+
+def uneven(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Three clear groups of 400, 75 and 25 rows in six columns, and their numbers."""
+    rng, sizes = np.random.default_rng(seed), (400, 75, 25)
+    return np.concatenate([rng.normal(c, 1, (n, 6)) for n, c in zip(sizes, (0, 3, -3))]), np.repeat([0, 1, 2], sizes)
+
+
+def start_of(x: np.ndarray, labels: np.ndarray, score: float, *rivals: np.ndarray) -> GraphStart:
+    return GraphStart(labels, 3, 10, score, (), knn_graph(x), np.arange(len(x)), rivals)
+
+
+def test_a_cut_that_one_graph_shows_alone_is_not_kept():
+    rows, groups = uneven()
+    chance = np.random.default_rng(1).normal(size=500)
+    codes = np.column_stack([rows, 3 * np.where(groups == 0, chance, 0.0)])  # stretches the large group, by chance
+    cut = np.where(groups == 0, chance > 0, 2).astype(np.int64)
+    of_codes, of_rows = start_of(codes, cut, 0.7), start_of(rows, groups, 0.6)
+    assert of_codes.information(cut) > of_codes.information(groups)
+    assert of_rows.information(cut) < of_rows.information(groups)
+    assert best_start([of_codes, of_rows]) is groups
+    assert best_start([start_of(codes, cut, 0.7, groups), start_of(rows, cut, 0.6)]) is cut  # both graphs agree on it
+
+
+def test_of_partitions_that_are_alike_the_best_score_counts():
+    rows, groups = uneven()
+    nearly = groups.copy()
+    nearly[:10] = 1
+    assert best_start([start_of(rows, nearly, 0.7), start_of(rows, groups, 0.6)]) is nearly
+    assert best_start([start_of(rows, nearly, 0.6), start_of(rows, groups, 0.7)]) is groups
+    assert best_start([start_of(rows, groups, 0.7)]) is groups

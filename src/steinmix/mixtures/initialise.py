@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -84,16 +85,14 @@ def em_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Str
 def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """The moments of the spectral clusters of a nearest-neighbour graph.
 
-    Where rows stand behind the points, the graph of either is tried and the one whose clusters tell more about their
-    neighbours' is kept: few rows make poor codes, many make better ones than raw rows. Where others tell nearly as
-    much, the judge has the last word.
+    Where rows stand behind the points, the graph of either is tried, `best_start` chooses: few rows make poor codes,
+    many make better ones than raw rows. Where others tell nearly as much, the judge has the last word, if there is one.
     """
-    from ..numerics.partitions import graph_clusters
+    from ..numerics.partitions import best_start, graph_clusters
 
     spaces = [z] if backing.rows is None else [z, backing.rows]
     found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]
-    best = max(found, key=lambda start: start.score)
-    labels = best.labels if backing.judge is None else best.settled(backing.judge)
+    labels = best_start(found) if backing.judge is None else max(found, key=attrgetter("score")).settled(backing.judge)
     from_labels_(mixture, z, labels)
     return labels
 

@@ -14,8 +14,9 @@ two digits for one and cuts a third in two scores 1.825, the right one 1.820. `G
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from ..random import Streams
 from .graphs import checked_rows, cluster_weights, edge_information, knn_graph, spectral_embedding
 from .neighbours import in_unit_box, nearest_rows
 
-__all__ = ["GraphStart", "graph_clusters"]
+__all__ = ["GraphStart", "best_start", "graph_clusters"]
 
 FIT_ROWS = 20_000  # rows that suffice to place the centres of k-means
 MOVES = 20  # rounds of local moves
@@ -126,6 +127,21 @@ def graph_clusters(
 
     rivals = tuple(of_all_rows(labels) for labels in found.rivals)
     return replace(found, labels=of_all_rows(found.labels), rivals=rivals, nodes=first[chosen])
+
+
+def best_start(found: Sequence[GraphStart]) -> np.ndarray:
+    """Return the labels (n,) to keep of what was found in several graphs of the same rows.
+
+    Where the best of each graph are alike, it is the one of the highest score. Where they are not, one of them cuts
+    what holds together in the other graph, as a large cluster that is cut in two by chance: then it is the partition,
+    rivals included, that tells most about all graphs together.
+    """
+    best = max(found, key=attrgetter("score")).labels
+    m = max(int(start.labels.max()) for start in found) + 1
+    if all(_alike(best, start.labels, m) for start in found):
+        return best
+    every = [labels for start in found for labels in (start.labels, *start.rivals)]
+    return max(every, key=lambda labels: sum(start.information(labels) for start in found))
 
 
 def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
