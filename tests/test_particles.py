@@ -104,3 +104,19 @@ def test_an_objective_lists_the_parameters_of_all_groups():
     found = Objective(lambda batch: {}, [{"params": [a, b], "lr": 0.1}, {"params": [c]}]).parameters()
     assert [id(p) for p in found] == [id(a), id(b), id(c)]
     assert [id(p) for p in Objective(lambda batch: {}, [a, c]).parameters()] == [id(a), id(c)]
+
+
+def test_what_is_no_list_of_parameters_is_refused():
+    means = nn.Parameter(torch.zeros(3, 2))
+    for wrong in (means, nn.Linear(2, 3), [means * 2], [means, "means"], 3):
+        with pytest.raises(ConfigError, match="Particles got"):
+            Particles(wrong)
+
+
+def test_a_frozen_parameter_stays():
+    means, scales = nn.Parameter(torch.rand(3, 2)), torch.rand(3, 2)
+    before = scales.clone()
+    Particles([means, scales]).diversify_(NSVGD(1.0))
+    torch.optim.Adam([means, scales], lr=0.1).step()
+    assert torch.equal(scales, before)
+    assert bool(means.grad.abs().sum() > 0)

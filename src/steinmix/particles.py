@@ -7,6 +7,7 @@ of a loss; a diversifier speaks *ascent* only. `Particles.diversify_` translates
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class Particles:
     Raises
     ------
     ConfigError
-        If there is no parameter or their leading axes differ.
+        If they are no list of tensors, of which some learn and all that learn are leaves, or their leading axes differ.
 
     Examples
     --------
@@ -47,10 +48,8 @@ class Particles:
     """
 
     def __init__(self, parameters: Iterable[Tensor], batch_dims: int = 0) -> None:
-        self.parameters = list(parameters)
+        self.parameters = _tensors(parameters)
         self.batch_dims = batch_dims
-        if not self.parameters:
-            raise ConfigError("Particles got no parameters; give at least one tensor of shape (m, ...).")
         leading = {tuple(p.shape[: batch_dims + 1]) for p in self.parameters}
         if len(leading) > 1 or any(p.ndim <= batch_dims for p in self.parameters):
             shapes = ", ".join(str(tuple(p.shape)) for p in self.parameters)
@@ -72,7 +71,7 @@ class Particles:
     def diversify_(self, diversifier: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Replace the loss gradient of every parameter by what the diversifier makes of it, in place.
 
-        A parameter without a gradient counts as one with gradient zero.
+        A parameter without a gradient counts as one with gradient zero; one that does not learn is left alone.
 
         Parameters
         ----------
@@ -92,6 +91,23 @@ class Particles:
     @torch.no_grad()
     def _store(self, gradient: Tensor) -> None:
         for parameter, part in zip(self.parameters, gradient.split(self._lengths(), dim=-1)):
+            if not parameter.requires_grad and any(p.requires_grad for p in self.parameters):
+                continue  # frozen: an optimiser would move whatever has a gradient
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
             parameter.grad.copy_(part.reshape(parameter.shape))
+
+
+def _tensors(given: Any) -> list[Tensor]:
+    """Return the parameters as a list; refuse what a step would not move."""
+    if isinstance(given, Tensor) or not isinstance(given, Iterable):
+        raise ConfigError(f"Particles got a {type(given).__name__}; give a list of tensors, Particles([means]).")
+    parameters = list(given)
+    if not parameters or not all(isinstance(p, Tensor) for p in parameters):
+        raise ConfigError("Particles got no list of tensors; give at least one tensor of shape (m, ...).")
+    if computed := [tuple(p.shape) for p in parameters if not p.is_leaf]:
+        raise ConfigError(
+            f"Particles got computed tensors of shapes {computed}; expected the parameters themselves, which an "
+            "optimiser moves."
+        )
+    return parameters

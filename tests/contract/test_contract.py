@@ -262,12 +262,40 @@ def test_resume_ends_with_the_same_bits(make, X, tmp_path):
         ({"training": sm.Training(optimizer="adma")}, "optimizer"),
         ({"training": sm.Training(precision="fp8")}, "precision"),
         ({"training": sm.Training(device="abacus")}, "device"),
+        ({"training": sm.Training(schedule="cosine")}, "schedule"),
+        ({"training": sm.Training(callbacks=[print])}, "callbacks"),
+        ({"training": sm.Training(callbacks=training.EarlyStopping())}, "callbacks"),
+        ({"training": {"epochs": 3}}, "training"),
         ({"scaling": "sideways"}, "scaling"),
     ],
 )
 def test_wrong_settings_are_named(make, X, changes, message):
     with pytest.raises(sm.ConfigError, match=message):
         make(**changes).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "wrong"),
+    [
+        ("diversifier", "nsvgd"),
+        ("diversifier", sm.NSVGD),
+        ("pretraining", 5),
+        ("hidden", 8),
+        ("hidden", (8, 0)),
+        ("guidance", -1),
+        ("guidance", float("nan")),
+        ("anchor_epochs", -1),
+        ("tol", -1.0),
+        ("hidden_weight", -1.0),
+        ("diversify_from", -3),
+        ("pretraining_epochs", -1),
+        ("weights", 0.1),
+    ],
+)
+def test_wrong_parameters_are_named(make, X, parameter, wrong):
+    if parameter in make().get_params():
+        with pytest.raises(sm.ConfigError, match=parameter):
+            make(**{parameter: wrong}).fit(X)
 
 
 def test_a_failed_refit_leaves_no_half_fitted_model(make, X):

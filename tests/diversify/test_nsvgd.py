@@ -169,3 +169,9 @@ def test_parameters_are_reached_by_grid_search():
     diversifier = NSVGD(1.0, RBF("median")).set_params(alpha=2.0, kernel__bandwidth=0.3)
     assert diversifier == NSVGD(2.0, RBF(0.3))
     assert NSVGD(1.0).kernel is not NSVGD(1.0).kernel
+
+
+@pytest.mark.parametrize("wrong", [{"kernel": "rbf"}, {"kernel": RBF}, {"kernel": None}, {"prior": 3.0}])
+def test_parts_of_another_kind_are_named(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        NSVGD(1.0, **wrong)

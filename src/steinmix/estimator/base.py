@@ -155,6 +155,7 @@ class DeepEstimator(BaseEstimator, ABC):
         DivergedError
             If training becomes non-finite; ``module_`` then holds the last finite state.
         """
+        self._check_kinds()
         training = _own(self.training)
         training.check()
         check_restarts(self)
@@ -175,6 +176,17 @@ class DeepEstimator(BaseEstimator, ABC):
         self.module_.eval()
         self._finish(loader)
         return self
+
+    def _check_kinds(self) -> None:
+        """Refuse objects of another kind where settings or a diversifier are expected, before anything is done."""
+        if self.training is not None and not isinstance(self.training, Training):
+            raise ConfigError(f"training is {self.training!r}; expected a Training or None.")
+        diversifier = getattr(self, "diversifier", None)
+        if diversifier is not None and (isinstance(diversifier, type) or not callable(diversifier)):
+            raise ConfigError(f"diversifier is {diversifier!r}; expected an object such as NSVGD() or None.")
+        pretraining = getattr(self, "pretraining", None)
+        if pretraining is not None and not hasattr(pretraining, "check"):
+            raise ConfigError(f"pretraining is {pretraining!r}; expected a Pretraining or None.")
 
     def _job(self, source: Source, training: Training) -> Job:
         """Look at the data and decide what the method left open."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 
-__all__ = ["check_at_least", "check_choice", "check_count", "check_width"]
+__all__ = ["check_at_least", "check_choice", "check_count", "check_width", "check_widths"]
 
 
 def check_count(name: str, value: Any, n_rows: int) -> int:
@@ -68,6 +68,21 @@ def check_width(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ConfigError(f"{name} has the width {value!r}; expected whole numbers >= 1.")
     return int(value)
+
+
+def check_widths(name: str, values: Any) -> list[int]:
+    """Return widths of layers if they are a sequence of whole numbers from 1 up, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    values : object
+        What was given.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ConfigError(f"{name} is {values!r}; expected widths such as (128, 64).")
+    return [check_width(name, value) for value in values]
 
 
 def check_at_least(name: str, value: Any, least: float) -> None:

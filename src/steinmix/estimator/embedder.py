@@ -16,7 +16,7 @@ from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
 from .base import epochs_for_steps
-from .checks import check_at_least, check_choice, check_width
+from .checks import check_at_least, check_choice, check_width, check_widths
 from .codes import CodesMixin
 
 __all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout", "network_sizes"]
@@ -65,12 +65,12 @@ def coder_plan(
     ConfigError
         If a width is not positive, the likelihood is unknown, or Bernoulli is asked of data outside [0, 1].
     """
-    widths = network_sizes(source.n_rows) if hidden is None else tuple(hidden)
+    widths = network_sizes(source.n_rows) if hidden is None else hidden
     return {
         "n_rows": source.n_rows,
         "n_features": source.n_features,
         "latent_dim": min(check_width("latent_dim", latent_dim), source.n_features),
-        "hidden": [check_width("hidden", w) for w in widths],
+        "hidden": check_widths("hidden", widths),
         "likelihood": _likelihood(likelihood, prepared, unbounded),
         "epochs": epochs_for_steps(4000, source.n_rows, most=100),
     }

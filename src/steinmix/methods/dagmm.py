@@ -49,7 +49,16 @@ from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, NoDiversity
 from ..errors import ConfigError
-from ..estimator import DetectorShell, FitContext, check_choice, check_count, check_width, epochs_for_steps
+from ..estimator import (
+    DetectorShell,
+    FitContext,
+    check_at_least,
+    check_choice,
+    check_count,
+    check_width,
+    check_widths,
+    epochs_for_steps,
+)
 from ..mixtures import STARTS, CholeskyMixture, SignedCholeskyMixture, start_mixture
 from ..nn import Coder, EstimationNetwork, Gaussian, Tanh
 from ..numerics.fused import residual_sums
@@ -314,6 +323,7 @@ class DAGMM(DetectorShell):
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         mixture = check_choice("mixture", self.mixture, ("auto", "network", "nvi", *FACTORS))
         check_choice("start", self.start, (*STARTS, "uniform"))
+        check_at_least("pretraining_epochs", self.pretraining_epochs, 0)
         if mixture == "auto":
             mixture = "network" if isinstance(self.diversifier, NoDiversity | None) else "free"
         width = source.n_features
@@ -322,7 +332,7 @@ class DAGMM(DetectorShell):
             "n_components": check_count("n_components", self.n_components, source.n_rows),
             "n_features": width,
             "latent_dim": min(check_width("latent_dim", self.latent_dim), width),
-            "hidden": paper if self.hidden is None else [check_width("hidden", h) for h in self.hidden],
+            "hidden": paper if self.hidden is None else check_widths("hidden", self.hidden),
             "mixture": mixture,
             "residual": check_choice("residual", self.residual, RESIDUALS),
             "weights": _checked(self.weights),
@@ -358,7 +368,7 @@ class DAGMM(DetectorShell):
 
 
 def _checked(weights: Any) -> list[float]:
-    if len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
+    if not isinstance(weights, Sequence) or len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
         raise ConfigError(
             f"weights are {weights!r}; expected two finite numbers >= 0, of energy and inverse variances."
         )

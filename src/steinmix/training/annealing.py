@@ -43,6 +43,8 @@ class Annealed(Configuration):
     polish: bool = True
 
     def __post_init__(self) -> None:
+        if not callable(self.schedule):
+            raise ConfigError(f"schedule is {self.schedule!r}; expected an object such as Fade().")
         self.at(0, 1)  # what cannot work is told now, not after a pretraining
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:

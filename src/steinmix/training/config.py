@@ -11,6 +11,7 @@ from torch import nn
 
 from .._params import Configuration
 from ..errors import ConfigError
+from .callbacks import Callback
 from .distributed import local_rank
 from .optimizers import TFAdagrad, TFRMSprop
 from .schedules import Constant, Schedule
@@ -94,6 +95,8 @@ class Training(Configuration):
         _at_least("epochs", self.epochs, 0)
         _at_least("batch_size", self.batch_size, 1)
         _at_least("accumulate", self.accumulate, 1)
+        _at_least("resident_bytes", self.resident_bytes, 0)
+        self._check_parts()
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -104,14 +107,24 @@ class Training(Configuration):
         _one_of("precision", self.precision, PRECISIONS)
         self.torch_device()
 
+    def _check_parts(self) -> None:
+        if not callable(self.schedule):
+            raise ConfigError(f"training.schedule is {self.schedule!r}; expected an object such as Cosine().")
+        sound = isinstance(self.callbacks, list | tuple) and all(isinstance(c, Callback) for c in self.callbacks)
+        if not sound:
+            raise ConfigError(f"training.callbacks is {self.callbacks!r}; expected a tuple of Callback objects.")
+
     def torch_device(self) -> torch.device:
         """Return the device meant by `device`."""
         if self.device == "auto":
             return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
         try:
-            return torch.device(self.device)
+            device = torch.device(self.device)
         except (RuntimeError, TypeError) as error:
             raise ConfigError(f"training.device is {self.device!r}; expected 'auto', 'cpu' or 'cuda[:i]'.") from error
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise ConfigError(f"training.device is {self.device!r}, and no GPU is found here; use 'auto' or 'cpu'.")
+        return device
 
     def autocast_dtype(self, module: nn.Module, device: torch.device) -> torch.dtype | None:
         """Return the type of matrix products when `module` is trained on `device`; None for fp32.
