@@ -37,7 +37,7 @@ def from_frame(X: Any, columns: Sequence[Any] | None = None, exclude: Collection
 
 
 def frame_column(X: Any, column: str) -> list[Any]:
-    """Return the values (n,) of a column of a data frame.
+    """Return the values (n,) of a column of a data frame; what is missing is None, or NaN in frames of some kinds.
 
     Raises
     ------
@@ -48,7 +48,9 @@ def frame_column(X: Any, column: str) -> list[Any]:
     names = list(frame.columns)
     if column not in names:
         raise ConfigError(f"Got an unknown column {column!r}; expected one of {', '.join(map(repr, names[:20]))}.")
-    return frame[column].to_list()
+    values = frame[column]
+    # pandas.NA has no truth: it cannot be told from values later.
+    return (values.astype(object).where(values.notna(), None) if hasattr(values, "notna") else values).to_list()
 
 
 def _pandas(X: Any, columns: Sequence[Any] | None, exclude: Collection[Any]) -> tuple[list[Any], Any]:
