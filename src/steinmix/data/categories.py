@@ -10,6 +10,7 @@ import numpy as np
 
 from .._typing import Source
 from ..errors import DataError, UnknownCategoryWarning
+from ._common import both_forms
 from .texts import Coded, canonical
 
 __all__ = ["EncodedSource", "encoded"]
@@ -103,7 +104,7 @@ def encoded(
         if len(values) > MOST_VALUES:
             raise DataError(
                 f"column {name!r} has {len(values):,} different values; expected categories, {MOST_VALUES:,} at most. "
-                f"Leave it out with exclude=[{name!r}]."
+                f"Leave it out with {both_forms('exclude', [name])}."
             )
         # Models of earlier versions know values as their kind of file spelt them.
         place = {canonical(value): i for i, value in enumerate(values)}

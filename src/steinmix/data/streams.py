@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ._common import slices
+from ._common import both_forms, slices
 
 __all__ = ["PIECE_BYTES", "StreamedSource", "refuse_nulls", "stack_scalars"]
 
@@ -94,5 +94,5 @@ def refuse_nulls(column: Any, name: str, first_row: int, path: Path) -> None:
         row = first_row + int(column.is_null().to_numpy(zero_copy_only=False).argmax())
         raise DataError(
             f"{path} has a missing value in row {row}, column {name!r}; expected complete rows. "
-            f"Fill it, drop the row, or leave the column out with exclude=[{name!r}]."
+            f"Fill it, drop the row, or leave the column out with {both_forms('exclude', [name])}."
         )
