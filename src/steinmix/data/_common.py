@@ -96,9 +96,9 @@ def missing_extra(package: str, purpose: str) -> ConfigError:
 
 
 def both_forms(option: str, names: Sequence[Any]) -> str:
-    """Return how columns are named in Python, and on the command line: exclude=['a', 'b'] (--exclude a,b)."""
+    """Return how columns are named in Python, and on the command line (--exclude a,b)."""
     word = ",".join(f'"{name}"' if "," in str(name) else str(name) for name in names)
-    return f"{option}={list(names)} (--{option} {shlex.quote(word)})"
+    return f"sm.as_source(X, {option}={list(names)}) (--{option} {shlex.quote(word)})"
 
 
 def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataError:
@@ -107,7 +107,7 @@ def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataEr
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return DataError(
         f"{what} has columns that are not numbers: {listed}{more}; expected numbers only. "
-        f"Drop them, sm.as_source(X, {both_forms('exclude', names[:10])}), or name them as categories, "
+        f"Drop them with {both_forms('exclude', names[:10])}, or name them as categories with "
         f"{both_forms('categories', names[:10])}: each value gets a column of 0 and 1."
     )
 
