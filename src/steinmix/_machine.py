@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["finite", "forget_peak", "hardware", "now", "peak_memory_mb", "versions"]
+__all__ = ["counted", "finite", "forget_peak", "hardware", "now", "peak_memory_mb", "versions"]
 
 _PACKAGES = ("steinmix", "torch", "numpy", "scipy", "scikit-learn", "pyarrow")
 
@@ -38,9 +38,13 @@ def hardware() -> str:
 
     cuda = torch.cuda.is_available()
     device = torch.cuda.get_device_name() if cuda else "no accelerator"
-    return (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {device}"
-    )
+    cores, threads = counted(os.cpu_count() or 1, "core"), counted(torch.get_num_threads(), "thread")
+    return f"{platform.system()} {platform.machine()}, {cores}, {threads}, {device}"
+
+
+def counted(n: int, thing: str) -> str:
+    """Return a number of things: 1 thread, 2 threads."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def forget_peak() -> None:

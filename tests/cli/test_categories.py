@@ -27,7 +27,7 @@ def test_raw_rows_in_and_raw_new_rows(cli, fit, write, tmp_path, blobs, name):
     pq.write_table(pq.read_table(write("all.parquet")).drop_columns("kind"), bare)
     code, _, err = cli("predict", run, bare, "-o", tmp_path / "bare.npy")
     assert (code, err.count("\n")) == (2, 1)
-    assert "unknown columns ['kind']; expected some of 'a', 'b', 'c'" in err
+    assert "no column 'kind', which is asked for or which the model was fitted on; there are 'a', 'b', 'c'" in err
 
     strange = write(name, x[:5], ["new"] * 5, tmp_path / "later")
     code, _, err = cli("predict", run, strange, "-o", tmp_path / "strange.npy")
@@ -52,7 +52,8 @@ def test_a_file_of_text_is_packed_and_described(cli, write, tmp_path):
 
 def test_mistakes(refused, write, tmp_path):
     to = ("--method", "gaussian-mixture", "-o", tmp_path / "run")
-    assert "name them as categories" in refused("fit", write("rows.csv"), *to)
+    both = "name them as categories with sm.as_source(X, categories=['kind']) (--categories kind)"
+    assert both in refused("fit", write("rows.csv"), *to)
     assert "unknown columns ['kin']" in refused("fit", write("rows.csv"), "--categories", "kin", *to)
     assert "digits is a data set of numbers" in refused("fit", "digits", "--categories", "kind", *to)
     assert "unknown columns ['kind']" in refused("fit", write("rows.npy"), "--categories", "kind", *to)

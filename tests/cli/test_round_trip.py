@@ -1,6 +1,7 @@
 """fit -> predict -> score -> sample -> report, on every kind of file."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import steinmix as sm
+from steinmix.cli.records import hardware_words
 from steinmix.metrics import clustering_accuracy
 
 
@@ -149,6 +151,20 @@ def test_report_again(cli, write, tmp_path):
     (run / "report.html").unlink()
     assert cli("report", run, "--json")[0] == 0
     assert (run / "report.html").stat().st_size > 0.9 * len(page)
+
+
+def test_clusters_by_probability_and_by_label_have_different_names(cli, write, tmp_path):
+    options = ("--n_components", "3", "--training.epochs", "1", "--exclude", "kind", "-o", tmp_path / "run")
+    code, out, _ = cli("fit", write("rows.csv"), "--method", "gaussian-mixture", *options)
+    assert code == 0
+    assert re.search(r"effective components +3\.00 of 3, by probability", out)
+    assert "effective_clusters" in out
+    assert "effective_components" not in out
+
+
+@pytest.mark.parametrize(("n", "text"), [(1, "cpu, 1 thread, Linux"), (2, "cpu, 2 threads, Linux")])
+def test_threads_are_counted_in_words(n, text):
+    assert hardware_words({"device": "cpu", "threads": n, "platform": "Linux"}) == text
 
 
 def test_model_without_clusters(cli, write, tmp_path):

@@ -199,7 +199,7 @@ def test_dates_and_masks():
 def test_columns_by_position(table, check_source):
     check_source(as_source(table, columns=[2, 0]), table[:, [2, 0]])
     check_source(as_source(table, exclude=[1]), table[:, [0, 2]])
-    with pytest.raises(ConfigError, match=r"unknown columns \[7\].*positions 0 to 2"):
+    with pytest.raises(ConfigError, match=r"no column 7, .*positions 0 to 2"):
         as_source(table, columns=[7])
     with pytest.raises(ConfigError, match="leave no column"):
         as_source(table, exclude=[0, 1, 2])

@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder
 import steinmix as sm
 from steinmix.data import as_source, categories, choose_scaling, column_statistics
 from steinmix.data.pack import pack
+from steinmix.data.texts import canonical
 from steinmix.errors import ConfigError, DataError
 
 NAMES = ["kind", "size"]
@@ -93,6 +94,64 @@ def test_what_is_missing_is_a_value_of_its_own():
         assert as_source(found, categories=["kind"]).take(np.arange(3))[:, 1:].tolist() == [[0, 1], [1, 0], [1, 0]]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_value_has_one_spelling_in_every_kind_of_data(kind, tmp_path):
+    days = pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-01"])
+    columns = {"paid": [True, False, True], "code": [1.0, float("nan"), 20.0], "day": days}
+    times = pd.Series(days) + pd.to_timedelta([0, 0, 36_000_500], unit="ms")
+    table = pd.DataFrame(columns | {"at": times})
+    found = as_source(KINDS[kind](table, tmp_path), categories=list(table)).categories
+    assert found == {
+        "paid": ["false", "true"],
+        "code": ["", "1", "20"],
+        "day": ["2020-01-01", "2020-01-02"],
+        "at": ["2020-01-01", "2020-01-01 10:00:00.5", "2020-01-02"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("TRUE", "true"),
+        ("truely", "truely"),
+        ("-0.0", "0"),
+        ("-0", "0"),
+        ("1e+15", "1000000000000000"),
+        ("1.25e+01", "1.25e+01"),
+        ("1.50", "1.50"),
+        ("01.0", "01.0"),
+        ("12E4", "12E4"),
+        ("2020-01-01T00:00:00.000", "2020-01-01"),
+        ("2020-01-01 00:00:01.000", "2020-01-01 00:00:01"),
+        ("10.0.0.1", "10.0.0.1"),
+    ],
+)
+def test_spellings(written, text):
+    assert canonical(written) == text
+
+
+def test_values_of_earlier_models_are_known_by_their_old_spelling():
+    table = pd.DataFrame({"paid": [True, False], "code": [2.0, 1.0]})
+    known = {"paid": ["False", "True"], "code": ["1.0", "2.0"]}
+    source = as_source(table, columns=[], categories=known)
+    assert source.feature_names == ["paid=False", "paid=True", "code=1.0", "code=2.0"]
+    assert source.take(np.arange(2)).tolist() == [[0, 1, 0, 1], [1, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "text"),
+    [("string", "a", "a"), ("boolean", True, "true"), ("Int64", 3, "3"), ("Float64", 2.0, "2")],
+)
+def test_nullable_types_of_pandas_may_miss_values(dtype, value, text):
+    table = pd.DataFrame({"x": [1.0, 2.0], "kind": pd.array([value, pd.NA], dtype=dtype)})
+    assert as_source(table, categories=["kind"]).categories == {"kind": ["", text]}
+
+
+def test_what_is_not_a_number_is_missing_in_a_file(tmp_path):
+    pf.write_feather(pa.table({"code": [1.0, float("nan")]}), str(tmp_path / "x.arrow"))
+    assert as_source(tmp_path / "x.arrow", categories=["code"]).categories == {"code": ["", "1"]}
+
+
 def test_rows_keep_their_type(frame, tmp_path):
     narrow = frame[["a", "kind"]].astype({"a": np.float32})
     assert as_source(narrow, categories=["kind"]).take(np.array([0])).dtype == np.float32
@@ -117,7 +176,7 @@ def test_files_without_the_category(frame, tmp_path, ending):
     else:
         arrow(table, path) if ending == "arrow" else table.to_parquet(path)
     assert as_source(path, columns=["a"], categories=["kind"]).n_features == 5
-    with pytest.raises(ConfigError, match=r"Got unknown columns \['size'\]; expected some of 'a', 'kind', 'b'"):
+    with pytest.raises(ConfigError, match=r"no column 'size', which is asked .* fitted on; there are 'a', 'kind', 'b'"):
         as_source(path, columns=["a"], categories=["size"])
 
 
@@ -149,5 +208,5 @@ def test_bad_requests(frame, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="ndarray; expected a file or a data frame"):
         as_source(np.eye(3), categories=[0])
     monkeypatch.setattr(categories, "MOST_VALUES", 3)
-    with pytest.raises(DataError, match=r"'kind' has 4 different values; expected categories, 3 at most.*exclude"):
+    with pytest.raises(DataError, match=r"'kind' has 4 different values; .* 3 at most.*\(--exclude kind\)"):
         as_source(frame, categories=["kind"])

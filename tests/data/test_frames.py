@@ -31,13 +31,26 @@ def test_numeric_columns_and_their_names(frame, table, check_source):
 
 
 def test_text_columns_are_named(frame):
-    with pytest.raises(DataError, match=r"not numbers: 's' \((str|object|String)\).*exclude=\['s'\]"):
+    with pytest.raises(DataError, match=r"numbers: 's' \(\w+\).*exclude=\['s'\].*ories=\['s'\]\) \(--categories s\)"):
         as_source(frame)
 
 
 def test_unknown_columns(frame):
     with pytest.raises(ConfigError, match=r"unknown columns \['z'\].*'a'"):
         as_source(frame, exclude=["z"])
+
+
+def test_a_name_with_a_comma_is_quoted():
+    with pytest.raises(DataError, match=r"""sm\.as_source\(X, exclude=\['a, b'\]\) \(--exclude '"a, b"'\)"""):
+        as_source(pd.DataFrame({"x": [1.0, 2.0], "a, b": ["u", "v"]}))
+
+
+@pytest.mark.parametrize("hole", [np.array([1.0, np.nan]), np.array([1.0, np.inf]), pd.array([1, None], dtype="Int64")])
+def test_the_first_bad_value_of_a_frame_is_located(hole):
+    with pytest.raises(DataError, match=r"contains (NaN|infinity)[^$]*row 1, column 1 \('b'\)"):
+        as_source(pd.DataFrame({"a": [1.0, 2.0], "b": hole}))
+    with pytest.raises(DataError, match=r"row 1, column 1\."):
+        as_source(pd.DataFrame({0: [1.0, 2.0], 1: hole}))
 
 
 def test_one_name_is_not_a_list_of_letters(frame):

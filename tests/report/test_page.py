@@ -6,6 +6,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from importlib import import_module
+from inspect import signature
 
 import matplotlib
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import steinmix as sm
-from steinmix import report
+from steinmix import methods, report
 from steinmix.errors import ConfigError, ModelFileError
 from steinmix.report import figures, null_rows, words, write_report
 
@@ -103,7 +104,13 @@ def test_all_parts_are_there(pages, kind):
 
 def test_the_record_is_shown(pages):
     text = html.unescape(pages["vade"])
-    shown = ["steinmix fit digits --method vade -o run/", "VaDE on digits", "2031-02-03 04:05", "61.2 s", "3.0 GiB"]
+    shown = [
+        "steinmix fit digits --method vade -o run/",
+        "VaDE on digits",
+        "3 February 2031, 04:05",
+        "61.2 s",
+        "3.0 GiB",
+    ]
     for words_ in [*shown, "2 CPU cores", "9.9", "8.8", "300 rows × 64 columns", "kept"]:
         assert words_ in text
 
@@ -275,6 +282,50 @@ def test_figures_have_three_digits(value, text):
 @pytest.mark.parametrize(("seconds", "text"), [(3.04, "3.0 s"), (99.0, "99.0 s"), (150, "2 min"), (7260, "2 h 1 min")])
 def test_durations(seconds, text):
     assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("stamp", "text"),
+    [
+        ("2026-11-27T03:31:59+00:00", "27 November 2026, 03:31 UTC"),
+        ("2026-11-27T03:31:59+02:00", "27 November 2026, 03:31 UTC+02:00"),
+        ("last summer", "last summer"),
+        (7, 7),
+    ],
+)
+def test_times_are_plain_words(stamp, text):
+    assert words.when(stamp) == text
+
+
+OTHER_TERMS = {
+    "GMVAECV": {"start": "kmeans", "anchor_epochs": 1, "pretraining": sm.Pretraining(epochs=1)},
+    "VaDE": {"neighbour_weight": 1.0, "smoothing_epochs": 2, "anchor_epochs": 1},
+    "DEPICT": {"hidden": (8, 4)},
+}
+
+
+@pytest.mark.parametrize("method", methods.__all__)
+def test_every_term_of_every_method_has_words(method, quickly, blobs):
+    kind = getattr(methods, method)
+    size = {name: 2 for name in ("n_clusters", "n_components", "latent_dim") if name in signature(kind).parameters}
+    small = {"hidden": (4,)} if method != "GaussianMixture" else {}
+    for options in ({}, OTHER_TERMS.get(method, {})):
+        model = quickly(kind(**size | small | options), blobs[0])
+        terms = figures.quantities(model.history_)
+        assert [name for name in terms if words.meaning(name) is None] == []
+
+
+def test_what_was_not_used_is_not_shown(quickly, blobs, tmp_path):
+    model = quickly(sm.GMVAE(3, latent_dim=2, hidden=(4,)), blobs[0])
+    text = write_report(model, blobs[0], {}, tmp_path / "page.html").read_text()
+    resolved = text[text.index("As resolved when fitting") :]
+    assert '<th scope="row">latent_dim</th>' in resolved
+    assert "epochs</th>" not in resolved
+
+
+def test_two_means_have_no_median_distance(pages):
+    assert "two closest means" in " ".join(pages["vade"].split())
+    assert "two closest means" not in " ".join(pages["mixture"].split())
 
 
 def test_marks_differ_while_they_can():

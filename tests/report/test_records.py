@@ -101,7 +101,7 @@ def test_contrast_is_the_difference_of_means_in_standard_deviations(scaling, blo
     X = blobs[0]
     model = sm.GaussianMixture(2, scaling=scaling, training=sm.Training(epochs=1), random_state=0).fit(X)
     rows = gathered(model, X)
-    inside, outside, contrast = cards.contrasts(rows, rows.labels, model)
+    inside, outside, contrast = cards.contrasts(rows, rows.labels)
     for c in range(2):
         here = rows.labels == c
         assert np.allclose(inside[c], X[here].mean(0), atol=1e-5)
@@ -122,3 +122,22 @@ def test_cards_are_sorted_and_name_the_rows_of_largest_density(mixture, blobs):
     assert first["features"][0]["name"] == "1"
     assert first["features"][0]["bar"]["sign"] == "low"
     assert np.isclose(first["features"][0]["prototype"], mixture.means_[c, 1])
+
+
+def test_means_of_bits_are_shares(blobs):
+    X = np.column_stack([blobs[0], blobs[1], 1 - blobs[1], np.arange(60) % 3 == 0])
+    model = sm.GaussianMixture(2, scaling="standard", training=sm.Training(epochs=1), random_state=0).fit(X)
+    rows = gathered(model, X)
+    inside, outside, _ = cards.contrasts(rows, rows.labels)
+    assert sorted(inside[:, 5].tolist()) == sorted(outside[:, 5].tolist()) == [0, 1]
+    for c in range(2):
+        assert inside[c, 7] == X[rows.labels == c, 7].mean()
+
+
+def test_typical_rows_are_different_rows(mixture, blobs):
+    X = np.repeat(blobs[0], 4, axis=0)
+    rows = gathered(mixture, X)
+    for card in cards.cluster_cards(mixture, rows, None, seed=0):
+        assert len(card["nearest"]) == len(np.unique(X[card["nearest"]], axis=0)) == 3
+    few = gathered(mixture, np.repeat(blobs[0][[0, 50]], 5, axis=0))
+    assert [card["nearest"] for card in cards.cluster_cards(mixture, few, None, seed=0)] == [[0], [5]]

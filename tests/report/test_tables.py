@@ -3,7 +3,7 @@ import pytest
 
 from steinmix.report import null_rows, records, tables
 
-FREE = {"effective_components", "smallest_share", "agreement", "silhouette"}
+FREE = {"effective_clusters", "smallest_share", "agreement", "silhouette"}
 TRUE = {"accuracy", "nmi", "ari", "purity"}
 
 
@@ -42,7 +42,7 @@ def test_scores_by_hand(mixture, blobs):
         assert {name: scores[name] for name in TRUE} == pytest.approx(dict.fromkeys(TRUE, 1.0))
         assert scores["agreement"] == 1
         assert scores["smallest_share"] == pytest.approx(1 / 3)
-        assert scores["effective_components"] == pytest.approx(3 / 2 ** (2 / 3))
+        assert scores["effective_clusters"] == pytest.approx(3 / 2 ** (2 / 3))
         assert scores["silhouette"] > 0.2
 
 

@@ -203,7 +203,7 @@ def test_another_configuration_is_refused_and_named(train, tmp_path):
 def test_checkpoints_are_not_taken_up_or_overwritten_unless_asked(train, tmp_path):
     train(store(tmp_path))
     before = {p: p.read_bytes() for p in tmp_path.rglob("state.*")}
-    with pytest.raises(ConfigError, match="pass resume=True"):
+    with pytest.raises(ConfigError, match=r"pass resume=True \(--resume\)"):
         train(store(tmp_path, resume=False))
     assert {p: p.read_bytes() for p in tmp_path.rglob("state.*")} == before
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ConfigError, UnboundedWarning
 from .outputs import check_target, require_report
 from .parsing import Parser, add_common_options
-from .records import Stopwatch, command_line, machine, now, versions, write_record
+from .records import Stopwatch, command_line, hardware_words, machine, now, versions, write_record
 from .show import print_json, print_pairs, print_rows
 
 __all__ = ["run"]
@@ -210,7 +210,6 @@ def _write(folder: Path, digits: Any, best: Mapping[str, Any], record: dict[str,
     made = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
-        where = machine()
         page = {
             "title": f"{best['name']} on {DATA}, seed {best['seed']}",
             "command": record["command"],
@@ -218,7 +217,7 @@ def _write(folder: Path, digits: Any, best: Mapping[str, Any], record: dict[str,
             "created": record["created"],
             "seed": best["seed"],
             "wall_s": watch.seconds["fit"],
-            "hardware": f"{where['device']}, {where['threads']} threads, {where['platform']}",
+            "hardware": hardware_words(machine()),
             "versions": record["versions"],
         }
         with watch.stage("report"):

@@ -301,7 +301,7 @@ def _show(record: Mapping[str, Any], folder: Path, options: argparse.Namespace) 
 def _of(metrics: Mapping[str, Any]) -> str | None:
     if "effective_components" not in metrics:
         return None
-    return f"{metrics['effective_components']:.2f} of {len(metrics['occupancy'])}"
+    return f"{metrics['effective_components']:.2f} of {len(metrics['occupancy'])}, by probability"
 
 
 def _comparison(record: Mapping[str, Any]) -> list[list[Any]]:

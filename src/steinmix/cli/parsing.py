@@ -27,13 +27,16 @@ def one_line(text: str) -> str:
 def listed(text: str | None) -> tuple[str, ...]:
     """Return the names between the commas of an option; as in a CSV file, quotes keep a comma inside a name.
 
+    Two quotes alone are the name of a column without one.
+
     Examples
     --------
     >>> listed('id,"height, cm"')
     ('id', 'height, cm')
     """
     try:
-        return tuple(name for names in csv.reader([text or ""]) for name in names if name)
+        names = next(csv.reader([text or ""]), [])
+        return tuple(names) if names == [""] and text else tuple(filter(None, names))
     except csv.Error:
         raise ConfigError(f"got the columns {text!r}; expected names on one line, with commas between.") from None
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import standing, write_text
-from .._machine import finite, now, peak_memory_mb, versions
+from .._machine import counted, finite, now, peak_memory_mb, versions
 from ..errors import ModelFileError
 from .inputs import Data, Request, open_like
 
@@ -33,6 +33,7 @@ __all__ = [
     "Stopwatch",
     "command_line",
     "finite",
+    "hardware_words",
     "machine",
     "now",
     "page_record",
@@ -83,6 +84,11 @@ def machine(device: Any = "cpu") -> dict[str, Any]:
         "platform": f"{platform.system()}, {platform.machine()}",
         "peak_memory_mb": peak_memory_mb(),
     }
+
+
+def hardware_words(where: Mapping[str, Any]) -> str:
+    """Return what `machine` found as the report shows it."""
+    return f"{where['device']}, {counted(where['threads'], 'thread')}, {where['platform']}"
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
@@ -177,7 +183,7 @@ def page_record(record: Mapping[str, Any]) -> dict[str, Any]:
         "seed": record["seed"],
         "wall_s": sum(record["wall_seconds"].values()),
         "peak_bytes": int(where["peak_memory_mb"] * 2**20),
-        "hardware": f"{where['device']}, {where['threads']} threads, {where['platform']}",
+        "hardware": hardware_words(where),
         "versions": record["versions"],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -14,7 +15,17 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 
-__all__ = ["NothingKept", "ending", "keep_columns", "kept_dtype", "missing_extra", "not_numeric", "reading", "slices"]
+__all__ = [
+    "NothingKept",
+    "both_forms",
+    "ending",
+    "keep_columns",
+    "kept_dtype",
+    "missing_extra",
+    "not_numeric",
+    "reading",
+    "slices",
+]
 
 
 def ending(path: Path) -> str:
@@ -46,12 +57,15 @@ def keep_columns(
     if columns is None and not len(exclude):
         return None
     position = {name: i for i, name in enumerate(range(width) if names is None else names)}
-    unknown = [c for c in [*(columns or ()), *exclude] if c not in position]
-    if unknown:
-        known = f"positions 0 to {width - 1}" if names is None else ", ".join(map(repr, list(position)[:20]))
+    known = f"positions 0 to {width - 1}" if names is None else ", ".join(map(repr, list(position)[:20]))
+    if missing := [c for c in columns or () if c not in position]:
         raise ConfigError(
-            f"Got unknown columns {unknown[:10]}; expected some of {known}. "
-            "Correct `columns`, `exclude` or `categories`."
+            f"There is no column {', '.join(map(repr, missing[:10]))}, which is asked for or which the model was "
+            f"fitted on; there are {known}. Give data that have it, or name another."
+        )
+    if unknown := [c for c in exclude if c not in position]:
+        raise ConfigError(
+            f"Got unknown columns {unknown[:10]}; expected some of {known}. Correct `exclude` or `categories`."
         )
     kept = [position[c] for c in (position if columns is None else columns) if c not in exclude]
     if not kept:
@@ -82,13 +96,20 @@ def missing_extra(package: str, purpose: str) -> ConfigError:
     return ConfigError(f'{purpose} needs {package}, which is not installed; do: pip install "steinmix[data]"')
 
 
+def both_forms(option: str, names: Sequence[Any]) -> str:
+    """Return how columns are named in Python, and on the command line (--exclude a,b)."""
+    word = ",".join(f'"{name}"' if "," in str(name) or not str(name) else str(name) for name in names)
+    return f"sm.as_source(X, {option}={list(names)}) (--{option} {shlex.quote(word)})"
+
+
 def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataError:
     """Return the error that names the columns which are no numbers."""
     listed = ", ".join(f"{n!r} ({t})" for n, t in list(zip(names, types))[:10])
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return DataError(
         f"{what} has columns that are not numbers: {listed}{more}; expected numbers only. "
-        f"Drop them with exclude={list(names)[:10]}, or name them as categories: each value gets a column of 0 and 1."
+        f"Drop them with {both_forms('exclude', names[:10])}, or name them as categories with "
+        f"{both_forms('categories', names[:10])}: each value gets a column of 0 and 1."
     )
 
 

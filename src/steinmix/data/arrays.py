@@ -192,14 +192,17 @@ def _checked(X: Any, feature_names: list[str] | None) -> Any:
         accepted: Any = "csr"
         array = check_array(X, accept_sparse=accepted, dtype="numeric", order="C", input_name="X")
     except ValueError as err:
-        raise DataError(f"{err}{_first_bad_cell(X, feature_names)}") from err
+        where = _first_bad_cell(X, feature_names) if "contains" in str(err) else ""
+        raise DataError(f"{err}{where}") from err
     if array.dtype.kind not in "buif":
         raise DataError(f"Got data of type {array.dtype}; expected numbers. Encode the values as numbers.")
     return array
 
 
 def _first_bad_cell(X: Any, feature_names: list[str] | None) -> str:
-    """Say where the first NaN or infinity is, when that is what is wrong."""
+    """Say where the first NaN or infinity is."""
+    if hasattr(X, "iloc"):  # a frame of pandas, whose missing values of nullable types are no numbers
+        X = X.to_numpy(np.float64, na_value=np.nan)
     if not isinstance(X, np.ndarray) or X.ndim != 2 or X.dtype.kind != "f" or not X.size:
         return ""
     bad = ~np.isfinite(X)

@@ -10,7 +10,8 @@ import numpy as np
 
 from .._typing import Source
 from ..errors import DataError, UnknownCategoryWarning
-from .texts import Coded
+from ._common import both_forms
+from .texts import Coded, canonical
 
 __all__ = ["EncodedSource", "encoded"]
 
@@ -103,12 +104,13 @@ def encoded(
         if len(values) > MOST_VALUES:
             raise DataError(
                 f"column {name!r} has {len(values):,} different values; expected categories, {MOST_VALUES:,} at most. "
-                f"Leave it out with exclude=[{name!r}]."
+                f"Leave it out with {both_forms('exclude', [name])}."
             )
-        place = {value: i for i, value in enumerate(values)}
+        # Models of earlier versions know values as their kind of file spelt them.
+        place = {canonical(value): i for i, value in enumerate(values)}
         codes[:, j] = np.array([place.get(value, UNKNOWN) for value in column.values], np.int16)[column.codes]
         categories[name] = values
-        _tell_unknown(name, sorted(set(column.values) - set(values)), int((codes[:, j] == UNKNOWN).sum()))
+        _tell_unknown(name, sorted(set(column.values) - set(place)), int((codes[:, j] == UNKNOWN).sum()))
     return EncodedSource(base, codes, categories)
 
 

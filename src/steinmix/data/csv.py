@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, NamesWarning
-from ._common import ending, keep_columns, missing_extra, not_numeric, reading
+from ._common import both_forms, ending, keep_columns, missing_extra, not_numeric, reading
 from .streams import StreamedSource, missing_value, stack_scalars
 
 __all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv", "is_number", "refuse_gaps"]
@@ -255,7 +255,7 @@ def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
     if "" in chosen and len(chosen) > 1:
         raise DataError(
             f"{path} has a column without a name, often a row index; expected a name for each column. "
-            "Leave it out with exclude=[''], or name it."
+            f"Leave it out with {both_forms('exclude', [''])}, or name it."
         )
     odd = [name for name in names if is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
     if numbers := odd or (names if _count_columns(names) else []):

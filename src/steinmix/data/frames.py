@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ._common import keep_columns, missing_extra, not_numeric
 from .arrays import ArraySource, from_array
 
@@ -37,7 +37,7 @@ def from_frame(X: Any, columns: Sequence[Any] | None = None, exclude: Collection
 
 
 def frame_column(X: Any, column: str) -> list[Any]:
-    """Return the values (n,) of a column of a data frame.
+    """Return the values (n,) of a column of a data frame; what is missing is None, or NaN in frames of some kinds.
 
     Raises
     ------
@@ -46,9 +46,10 @@ def frame_column(X: Any, column: str) -> list[Any]:
     """
     frame = X if hasattr(X, "iloc") else _eager(X)
     names = list(frame.columns)
-    if column not in names:
-        raise ConfigError(f"Got an unknown column {column!r}; expected one of {', '.join(map(repr, names[:20]))}.")
-    return frame[column].to_list()
+    keep_columns(len(names), names, [column], ())  # refuses one it does not have
+    values = frame[column]
+    # pandas.NA has no truth: it cannot be told from values later.
+    return (values.astype(object).where(values.notna(), None) if hasattr(values, "notna") else values).to_list()
 
 
 def _pandas(X: Any, columns: Sequence[Any] | None, exclude: Collection[Any]) -> tuple[list[Any], Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ._common import slices
+from ._common import both_forms, slices
 
 __all__ = ["PIECE_BYTES", "StreamedSource", "missing_value", "refuse_nulls", "stack_scalars"]
 
@@ -101,5 +101,5 @@ def missing_value(path: Path, row: int, name: Any) -> DataError:
     """Return the error that tells where a value is missing."""
     return DataError(
         f"{path} has a missing value in row {row}, column {name!r}; expected complete rows. "
-        f"Fill it, drop the row, or leave the column out with exclude=[{name!r}]."
+        f"Fill it, drop the row, or leave the column out with {both_forms('exclude', [name])}."
     )

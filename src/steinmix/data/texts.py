@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,11 @@ from .frames import frame_column, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
 from .parquet import ENDINGS as PARQUET_ENDINGS
 
-__all__ = ["Coded", "coded_arrow", "coded_columns", "column_names", "read_columns", "read_lines"]
+__all__ = ["Coded", "canonical", "coded_arrow", "coded_columns", "column_names", "read_columns", "read_lines"]
+
+_WHOLE = re.compile(r"-0|-?(0|[1-9]\d*)\.0+|-?\d(\.\d+)?e\+\d\d")
+"""Whole numbers as Python (1.0) and Arrow (-0, 1e+15) write floats."""
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d+)?")
 
 
 class Coded(NamedTuple):
@@ -37,7 +42,7 @@ class Coded(NamedTuple):
 
 
 def coded_columns(X: Any, columns: Collection[str]) -> dict[str, Coded]:
-    """Return named columns of a file or data frame as text, "" where a value is missing; a file is read once.
+    """Return named columns of a file or data frame as `canonical` text, "" where a value is missing; read once.
 
     Raises
     ------
@@ -54,22 +59,46 @@ def coded_columns(X: Any, columns: Collection[str]) -> dict[str, Coded]:
     return {name: coded_arrow(table.column(name)) for name in columns}
 
 
+def canonical(text: str) -> str:
+    """Return the one spelling of a value that files and frames of all kinds share.
+
+    It depends on the value alone, not on the rows beside it: new rows may be few. So text is changed, too: ``1.0``
+    becomes 1, any spelling of true and false small letters, a date at midnight the date.
+    """
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    if _WHOLE.fullmatch(text) and float(text).is_integer():
+        return str(int(float(text)))
+    if found := _TIME.fullmatch(text):
+        date, time, fraction = found.groups(default="")
+        rest = f"{time}{fraction.rstrip('0')}".removesuffix(".")
+        return date if rest == "00:00:00" else f"{date} {rest}"
+    return text
+
+
 def _coded(values: Sequence[Any]) -> Coded:
     texts = ["" if value is None or value != value else str(value) for value in values]
-    found = sorted(set(texts))
-    place = {value: i for i, value in enumerate(found)}
-    return Coded(found, np.array([place[text] for text in texts], np.int64))
+    place = {value: i for i, value in enumerate(dict.fromkeys(texts))}
+    return _merged(list(place), np.array([place[text] for text in texts], np.int64))
 
 
 def coded_arrow(column: Any) -> Coded:
-    """Return a chunked array of pyarrow (n,) as text, "" where a value is missing."""
+    """Return a chunked array of pyarrow (n,) as `canonical` text, "" where a value is missing."""
     import pyarrow as pa
 
     array = column.cast(pa.string()).fill_null("").dictionary_encode().combine_chunks()
     found = array.dictionary.to_pylist()
-    values = sorted(found)
-    place = {value: i for i, value in enumerate(values)}
-    return Coded(values, np.array([place[value] for value in found], np.int64)[array.indices.to_numpy()])
+    if pa.types.is_floating(column.type):
+        found = ["" if text == "nan" else text for text in found]
+    return _merged(found, array.indices.to_numpy())
+
+
+def _merged(values: Sequence[str], codes: np.ndarray) -> Coded:
+    """Sort the values in their canonical spelling, in which some may be the same."""
+    texts = [canonical(value) for value in values]
+    found = sorted(set(texts))
+    place = {value: i for i, value in enumerate(found)}
+    return Coded(found, np.array([place[text] for text in texts], np.int64)[codes])
 
 
 def read_columns(path: Path, columns: Sequence[Any], empty_is_missing: bool = False) -> Any:

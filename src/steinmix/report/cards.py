@@ -38,7 +38,7 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
         For the drawn rows.
     """
     labels, sizes = rows.labels, np.asarray(rows.sizes)
-    inside, outside, contrast = contrasts(rows, labels, model)
+    inside, outside, contrast = contrasts(rows, labels)
     facts = {"prototype": prototypes(model), "inside": inside, "outside": outside, "contrast": contrast}
     log_density = np.asarray(rows.log_joint) - np.log(np.maximum(model.weights_, 1e-300))
     certainty = rows.responsibilities.max(axis=1)
@@ -46,9 +46,8 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
     cards = []
     for c in np.argsort(-sizes, kind="stable")[:CARDS].tolist():
         members = np.flatnonzero(labels == c)
-        nearest = members[
-            np.argsort(-log_density[members, c], kind="stable")[: NEAREST_IMAGES if side else NEAREST_ROWS]
-        ]
+        order = members[np.argsort(-log_density[members, c], kind="stable")]
+        nearest = _distinct(rows.raw, order, NEAREST_IMAGES if side else NEAREST_ROWS)
         card = {
             "number": c,
             "size": int(sizes[c]),
@@ -68,6 +67,16 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
     return cards
 
 
+def _distinct(raw: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
+    """Return the first numbers of `order`, `count` at most, whose rows differ: copies of one row show nothing."""
+    found: dict[bytes, int] = {}
+    for i in order.tolist():
+        if len(found) == count:
+            break
+        found.setdefault(raw[i].tobytes(), i)
+    return np.array(list(found.values()), dtype=np.int64)
+
+
 def grey_range(rows: Rows) -> tuple[float, float]:
     """Return what is black and what is white: the smallest and the largest value of the real rows."""
     return float(rows.raw.min()), float(rows.raw.max())
@@ -78,7 +87,7 @@ def prototypes(model: Any) -> np.ndarray:
     return model._generated(model.module_.mixture.component_means())
 
 
-def contrasts(rows: Rows, labels: np.ndarray, model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def contrasts(rows: Rows, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return each cluster's column means, those of all other rows, and their difference in standard deviations, (m, f).
 
     Means are in the units of the data, NaN where there is no row. The standard deviation is that of all rows; where it
@@ -87,17 +96,21 @@ def contrasts(rows: Rows, labels: np.ndarray, model: Any) -> tuple[np.ndarray, n
     stats = column_statistics(as_source(rows.prepared))
     m = len(np.asarray(rows.sizes))
     # Sums of centred rows: a large common mean would swallow a small difference.
-    sums = np.stack([_sum_of(rows.prepared, labels == c, stats.mean) for c in range(m)])
+    centred = np.stack([_sum_of(rows.prepared, labels == c, stats.mean) for c in range(m)])
+    sums = np.stack([_sum_of(rows.raw, labels == c) for c in range(m)])
     count = np.bincount(labels, minlength=m)[:, None].astype(float)
     with np.errstate(invalid="ignore", divide="ignore"):
-        inside, outside = sums / count, (sums.sum(axis=0) - sums) / (count.sum() - count)
-        contrast = np.nan_to_num((inside - outside) / np.sqrt(stats.variance), nan=0.0, posinf=0.0, neginf=0.0)
-    scale, shift = model.preparation_.scale.cpu().numpy(), model.preparation_.shift.cpu().numpy()
-    inside, outside = ((mean + stats.mean) * scale + shift for mean in (inside, outside))
-    return inside, outside, contrast
+        here, elsewhere = _means(centred, count)
+        contrast = np.nan_to_num((here - elsewhere) / np.sqrt(stats.variance), nan=0.0, posinf=0.0, neginf=0.0)
+        return *_means(sums, count), contrast
 
 
-def _sum_of(x: np.ndarray, chosen: np.ndarray, middle: np.ndarray, block: int = 4096) -> np.ndarray:
+def _means(sums: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each cluster's means and those of all other rows, (m, f)."""
+    return sums / count, (sums.sum(axis=0) - sums) / (count.sum() - count)
+
+
+def _sum_of(x: np.ndarray, chosen: np.ndarray, middle: Any = 0.0, block: int = 4096) -> np.ndarray:
     index = np.flatnonzero(chosen)
     parts = [x[index[i : i + block]].sum(axis=0, dtype=np.float64) for i in range(0, len(index), block)]
     return np.sum(parts, axis=0) - len(index) * middle if parts else np.zeros(x.shape[1])

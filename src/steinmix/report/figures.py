@@ -212,7 +212,7 @@ def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
     watched = [(number, r["diagnostics"]) for number, r in enumerate(history, start=1) if "diagnostics" in r]
     occupancy = np.array([d["occupancy"] for _, d in watched]).T
     m, first, last = len(occupancy), watched[0][0], watched[-1][0]
-    pairs = all("closest_relative" in d for _, d in watched)
+    pairs = m > 2 and all("closest_relative" in d for _, d in watched)  # the only pair is the median one
     figure = _figure(9.6, min(7.5, 1.6 + 0.17 * m) + 1.7 * (1 + pairs))
     heights = [min(7.5, 1.6 + 0.17 * m), *([1.7] * (1 + pairs))]
     panels = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})

@@ -31,7 +31,7 @@ from .generated import generated
 from .records import Rows, gather, has_mixture, has_network, image_side, is_detector
 from .render import render
 from .tables import null_rows_of
-from .words import COLUMNS, FILTERS, GROUP_LIMIT, PHASES, SHAPES, TERMS
+from .words import COLUMNS, FILTERS, GROUP_LIMIT, PHASES, SHAPES, meaning
 
 __all__ = ["write_report"]
 
@@ -115,7 +115,8 @@ def _context(
         "collapse": _collapse(model.history_),
         "nulls": _null_table(nulls),
         "parameters": _parameters(model),
-        "plan": {k: _plain(v) for k, v in sorted(model.plan_.items()) if k != "epochs"},
+        # Lengths of phases are what training would take by itself; what ran is told under "Training".
+        "plan": {k: _plain(v) for k, v in sorted(model.plan_.items()) if not k.endswith("epochs")},
         "versions": _versions(record),
         "more": {k: _plain(v) for k, v in record.items() if k not in SHOWN and isinstance(v, str | int | float | bool)},
     }
@@ -184,7 +185,7 @@ def _headline(
         if name in scores
     ]
     if has_mixture(model):
-        return [*found, *_cluster_figures(rows, scores["effective_components"])]
+        return [*found, *_cluster_figures(rows, scores["effective_clusters"])]
     if unusual is not None:
         note = f"scores below {FILTERS['figure'](unusual['offset'])}"
         found.append({"label": "Flagged", "value": FILTERS["percent"](unusual["flagged"]), "note": note})
@@ -304,13 +305,12 @@ def _training(history: list[dict[str, Any]]) -> dict[str, Any] | None:
         {"name": name, "first": first, "last": last, "colour": PALETTE[i % len(PALETTE)], "what": PHASES.get(name, "")}
         for i, (name, first, last) in enumerate(phase_spans(history))
     ]
-    shown = quantities(history)
     alt = f"Loss and terms over {len(history)} epochs; the loss ends at {FILTERS['figure'](history[-1]['loss'])}."
     return {
         "svg": training_curves(history, "curves"),
         "alt": alt,
         "phases": phases,
-        "terms": {name.replace("_", " "): what for name, what in TERMS.items() if name in shown},
+        "terms": {name.replace("_", " "): what for name in quantities(history) if (what := meaning(name))},
     }
 
 

@@ -48,13 +48,13 @@ def null_rows(model: Any, X: Any, labels: Any = None, random_state: RandomState 
         The method first; each with ``name``, ``what`` (one sentence), ``labels`` (ndarray (k,), or None for a model
         without clusters), ``index`` (ndarray (k,), the numbers of the rows the labels belong to) and ``scores``.
 
-        For clusters the scores are ``effective_components`` (from shares of rows), ``smallest_share``, ``agreement``
-        (adjusted Rand index with the method's labels), ``silhouette`` (on at most 2,000 prepared rows; None if there is
-        one cluster only), and with `labels` ``accuracy``, ``nmi``, ``ari``, ``purity``. For outliers they are
-        ``shared_flags`` (share of the rows flagged by the method that are flagged here too, where as many are), and
-        with `labels` of 0 and 1, an outlier being 1, ``auroc``, ``average_precision``, ``precision``, ``recall``,
-        ``f1``. Of an autoencoder they are ``explained`` (share of the variance of the prepared rows that survives
-        coding and decoding) and ``squared_error`` (per value).
+        For clusters the scores are ``effective_clusters`` (from shares of rows: k-means has no probabilities),
+        ``smallest_share``, ``agreement`` (adjusted Rand index with the method's labels), ``silhouette`` (on at most
+        2,000 prepared rows; None if there is one cluster only), and with `labels` ``accuracy``, ``nmi``, ``ari``,
+        ``purity``. For outliers they are ``shared_flags`` (share of the rows flagged by the method that are flagged
+        here too, where as many are), and with `labels` of 0 and 1, an outlier being 1, ``auroc``,
+        ``average_precision``, ``precision``, ``recall``, ``f1``. Of an autoencoder they are ``explained`` (share of the
+        variance of the prepared rows that survives coding and decoding) and ``squared_error`` (per value).
 
     Raises
     ------
@@ -93,7 +93,7 @@ def null_rows_of(model: Any, rows: Rows, streams: Streams) -> list[dict[str, Any
 def _scores(rows: Rows, labels: np.ndarray, judged: np.ndarray) -> dict[str, float | None]:
     shares = np.bincount(labels, minlength=rows.n_clusters) / len(labels)
     scores: dict[str, float | None] = {
-        "effective_components": effective_components(shares[None]),
+        "effective_clusters": effective_components(shares[None]),
         "smallest_share": float(shares.min()),
         "agreement": adjusted_rand_index(rows.labels, labels),
         "silhouette": _silhouette(rows.prepared[judged], labels[judged]),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
+from datetime import datetime
 
-__all__ = ["COLUMNS", "FILTERS", "GROUP_LIMIT", "PHASES", "SHAPES", "TERMS"]
+__all__ = ["COLUMNS", "FILTERS", "GROUP_LIMIT", "PHASES", "SHAPES", "TERMS", "meaning"]
 
 NOTHING = "–"
 GROUP_LIMIT = 49
@@ -61,6 +63,15 @@ def signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−")
 
 
+def when(stamp: str) -> str:
+    """Return a date and time of ISO 8601 in plain words; any other text as it is."""
+    try:
+        time = datetime.fromisoformat(stamp)
+    except (TypeError, ValueError):
+        return stamp
+    return f"{time.day} {time:%B %Y, %H:%M} {time.tzname() or ''}".rstrip()
+
+
 def size(n_bytes: float) -> str:
     """Return bytes as MiB or GiB."""
     return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"
@@ -75,6 +86,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "percent": percent,
     "signed": signed,
     "size": size,
+    "when": when,
     "wide": wide,
 }
 
@@ -145,12 +157,12 @@ COLUMNS: dict[str, tuple[str, Callable[[float | None], str], str, str]] = {
         "per value",
         "mean squared difference between a prepared value and its reconstruction. Lower is better.",
     ),
-    "effective_components": (
+    "effective_clusters": (
         "Effective clusters",
         hundredths,
         "",
-        "exponential of the entropy of the shares of rows: the number of clusters if all are equally large, 1 if one "
-        "holds everything.",
+        "exponential of the entropy of the shares of rows, each counted in one cluster: the number of clusters if all "
+        "are equally large, 1 if one holds everything.",
     ),
     "smallest_share": ("Smallest cluster", percent, "", "share of rows in the smallest cluster; 0 means an empty one."),
     "agreement": (
@@ -182,22 +194,40 @@ PHASES = {
 
 TERMS = {
     "loss": "the weighted sum of the terms, which is minimised; not comparable between phases",
-    "reconstruction": "how badly a row is rebuilt from its code: minus log p(x | z)",
+    "reconstruction": "how badly a row is rebuilt from its code: minus log p(x | z); in DAGMM and DEPICT the squared "
+    "error",
+    "hidden": "how badly the decoder rebuilds this hidden layer of the encoder",
     "latent": "how far codes lie from the components they are given to",
     "cluster": "how unlikely the chosen clusters are by their weights",
     "latent_entropy": "minus the entropy of a row's code: it falls as codes are spread wider",
     "cluster_entropy": "minus the entropy of a row's cluster: 0 if every row is certain",
+    "conditional_prior": "how far a row's code is from the components it is given to, at its style",
+    "w_prior": "how far a row's style is from the standard normal prior",
+    "z_prior": "how far the probabilities of a row's clusters (or the sizes of clusters, if the prior is of shares) "
+    "are from equal; counted from the free bits on",
+    "z_information": "how much is known of a row's cluster: 0 if all are as likely, log K if it is certain; no part of "
+    "the loss",
+    "violation": "how unsure a row's cluster is by its code and style",
+    "head": "how badly the network of the clusters knows those of the start",
+    "neighbours": "how far codes and clusters of neighbouring rows are apart",
     "guidance": "how far a row's cluster is from what the smoothed start says of it",
     "smoothness": "how much the classifier's answer changes in a small step from a row",
     "labels": "how badly the classifier knows the clusters of the start",
     "entropy": "how unsure the classifier is of a row",
     "balance": "how far the sizes of its clusters are from those of the start",
     "clustering": "how far a row's cluster is from its target",
+    "changed": "share of rows whose cluster has changed since the last epoch; no part of the loss",
     "kl": "how far a row's code is from the standard normal prior",
     "energy": "how unusual a row's code is: minus its log-density under the mixture, or a bound of it",
     "inverse_variance": "sum of the inverse variances of the components: it keeps them from shrinking to points",
     "negative_log_likelihood": "minus the mean log-density of the prepared rows",
 }
+
+
+def meaning(name: str) -> str | None:
+    """Return what a term is, also one of several that have numbers, such as hidden_1."""
+    return TERMS.get(name) or TERMS.get(re.sub(r"_\d+$", "", name))
+
 
 SHAPES = ("circle", "square", "triangle", "diamond", "wedge", "plus", "cross")
 """Names of `figures.MARKERS`, in the same order, for the legend."""

@@ -113,7 +113,7 @@ class Checkpoint:
         meta, tensors = found
         if not self.resume:
             raise ConfigError(
-                f"{self.folder} already has checkpoints; pass resume=True to go on from them, or remove it."
+                f"{self.folder} already has checkpoints; pass resume=True (--resume) to go on from them, or remove it."
             )
         self._check(meta)
         try:
