@@ -84,7 +84,7 @@ def test_axes_before_the_components_are_kept(normal):
 
 
 def test_parameters_must_agree_on_the_number_of_components():
-    with pytest.raises(ConfigError, match="no parameters"):
+    with pytest.raises(ConfigError, match="no list of tensors"):
         Particles([])
     with pytest.raises(ConfigError, match=r"shapes \(3, 2\), \(4, 2\)"):
         Particles([torch.zeros(3, 2), torch.zeros(4, 2)])
