@@ -72,6 +72,19 @@ def test_texts_that_differ_stay_apart(tmp_path, texts):
     assert read_label_column(tmp_path / "plain.csv", "1", named=False).tolist() == ["7", *texts]
 
 
+@pytest.mark.parametrize("texts", [["True", "False", "True"], ["true", "FALSE", "true"]])
+def test_true_and_false_are_one_and_zero(tmp_path, texts):
+    (tmp_path / "y.csv").write_text("\n".join(["kind", *texts]))
+    assert read_label_file(tmp_path / "y.csv", 3).tolist() == [1, 0, 1]
+
+
+def test_labels_without_use_are_told(cli, write, tmp_path):
+    options = ("--labels", "kind", "--method", "vae", "--training.epochs", "1", "-o", tmp_path / "run")
+    code, text, _ = cli("fit", write("rows.csv"), *options)
+    assert code == 0
+    assert "VAE has no clusters" in text
+
+
 def test_numbers_too_large_stay_apart(tmp_path):
     pq.write_table(pa.table({"y": [1e300, 1e301, 2.0]}), tmp_path / "y.parquet")
     assert read_label_file(tmp_path / "y.parquet", 3).tolist() == [1e300, 1e301, 2.0]

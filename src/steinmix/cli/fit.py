@@ -190,8 +190,11 @@ def train(model: Any, rows: Source, checkpoint: str | None, resume: bool) -> Non
 def judge(model: Any, data: Data, summary: Summary) -> tuple[np.ndarray | None, dict[str, Any]]:
     """Return the labels, if there are any, and the metrics of a fitted model; it is not changed any more."""
     metrics = summary.metrics()
-    if data.labels is None or not (has_clusters(model) or is_detector(model)):
+    if data.labels is None:
         return None, metrics
+    if not (has_clusters(model) or is_detector(model)):
+        told = f"{data.labels_from}, not scored: {type(model).__name__} has no clusters and flags no rows"
+        return None, metrics | {"labels_from": told}
     labels = data.labels()
     metrics["labels_from"] = f"{data.labels_from}, for scoring only"
     if is_detector(model):

@@ -113,10 +113,12 @@ def _complete(column: Any, where: str) -> np.ndarray:
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:
-    """Return whole numbers, unless they would merge labels that differ, such as 1 and 01."""
+    """Return whole numbers, unless they would merge labels that differ, such as 1 and 01; true and false are 1 and 0."""
     if labels.dtype.kind not in "OUf":
         return labels
     given = labels if labels.dtype.kind == "f" else labels.astype(str)
+    if given.dtype.kind == "U" and set(lower := np.char.lower(given)) == {"true", "false"}:
+        return (lower == "true").astype(np.int64)
     try:
         numbers = given.astype(np.float64)
     except ValueError:
