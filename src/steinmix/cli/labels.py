@@ -113,7 +113,7 @@ def _complete(column: Any, where: str) -> np.ndarray:
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:
-    """Return whole numbers, unless they would merge labels that differ, such as 1 and 01; true and false are 1 and 0."""
+    """Return whole numbers, unless they would merge labels that differ, as 1 and 01 do; true and false are 1 and 0."""
     if labels.dtype.kind not in "OUf":
         return labels
     given = labels if labels.dtype.kind == "f" else labels.astype(str)
