@@ -217,13 +217,26 @@ def test_a_cut_that_one_graph_shows_alone_is_not_kept():
     assert of_codes.information(cut) > of_codes.information(groups)
     assert of_rows.information(cut) < of_rows.information(groups)
     assert best_start([of_codes, of_rows]) is groups
-    assert best_start([start_of(codes, cut, 0.7, groups), start_of(rows, cut, 0.6)]) is cut  # both graphs agree on it
+
+
+def test_a_large_cluster_is_not_cut_in_two_for_more_information():
+    rows, groups = uneven()
+    chance = np.random.default_rng(1).normal(size=500)
+    codes = np.column_stack([rows, 3.5 * np.where(groups == 0, chance, 0.0)])
+    cut = np.where(groups == 0, chance > 0, 2).astype(np.int64)
+    start, of_rows = start_of(codes, cut, 0.7, groups), start_of(rows, cut, 0.5)
+    assert start.information(cut) > start.information(groups) + 0.05
+    assert best_start([start]) is groups
+    assert best_start([start, of_rows]) is groups
+    alone = np.zeros(500, np.int64)
+    alone[[0, 499]] = 1, 2  # two rows by themselves are told surely, and tell nothing
+    assert best_start([start_of(rows, groups, 0.6, alone)]) is groups
 
 
 def test_of_partitions_that_are_alike_the_best_score_counts():
     rows, groups = uneven()
     nearly = groups.copy()
-    nearly[:10] = 1
+    nearly[:2] = 1
     assert best_start([start_of(rows, nearly, 0.7), start_of(rows, groups, 0.6)]) is nearly
     assert best_start([start_of(rows, nearly, 0.6), start_of(rows, groups, 0.7)]) is groups
     assert best_start([start_of(rows, groups, 0.7)]) is groups
