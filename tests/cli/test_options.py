@@ -37,6 +37,17 @@ def test_printed_config_round_trip(cli, tmp_path, method):
     assert cli("fit", "--config", tmp_path / "options.yaml", "--print_config") == (0, text, "")
 
 
+def test_the_printed_configuration_says_what_the_columns_are(cli, tmp_path):
+    columns = ("--labels", "kind", "--exclude", "id", "--categories", "city,active")
+    code, text, _ = cli("fit", *columns, "--print_config")
+    assert code == 0
+    told = {"labels": "kind", "exclude": "id", "categories": "city,active"}
+    assert {name: yaml.safe_load(text)[name] for name in told} == told
+    (tmp_path / "options.yaml").write_text(text)
+    assert cli("fit", "--config", tmp_path / "options.yaml", "--print_config") == (0, text, "")
+    assert "labels" not in yaml.safe_load(cli("fit", "--print_config")[1])
+
+
 def test_config_and_command_line_give_the_same_run(fit, write, tmp_path):
     data = write("rows.npy")
     nested = ("--diversifier", "NSVGD", "--diversifier.alpha", "0.2", "--diversifier.prior", "NormalPrior")

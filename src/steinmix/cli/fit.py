@@ -45,6 +45,9 @@ __all__ = ["judge", "run", "train"]
 
 DEFAULT_METHOD = "vade"
 
+_COLUMNS = ("labels", "no_labels", "exclude", "categories")
+"""Options that say what the columns of DATA are."""
+
 _DESCRIPTION = """\
 Fit a model to rows and write a run folder: model, predictions, record, report.
 DATA is a .npy, .csv, .tsv, .csv.gz, .parquet or .arrow file, a folder of .parquet or of .arrow files, or the name of
@@ -57,7 +60,8 @@ def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     schema, options = _parsed(argv)
     if options.print_config:
-        print(schema.dump(options, {"method": options.method, "seed": options.seed}), end="")
+        given = {name: value for name in _COLUMNS if (value := getattr(options, name))}
+        print(schema.dump(options, {"method": options.method, "seed": options.seed, **given}), end="")
         return
     if options.data is None:
         raise ConfigError("got no DATA; expected a file or the name of a data set, such as digits.")
