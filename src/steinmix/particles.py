@@ -31,7 +31,7 @@ class Particles:
     Raises
     ------
     ConfigError
-        If they are no list of tensors, of which some learn and all that learn are leaves, or their leading axes differ.
+        If they are no list of tensors, one is computed from others, or their leading axes differ.
 
     Examples
     --------

@@ -250,6 +250,13 @@ def test_a_diversifier_needs_free_particles(rng):
     assert DAGMM(2, diversifier=sm.NoDiversity(), training=sm.Training(epochs=1)).fit(X).plan_["mixture"] == "network"
 
 
+def test_weights_may_be_an_array(rng):
+    settings = {"hidden": (3,), "training": sm.Training(epochs=1), "random_state": 0}
+    rows = rng.normal(size=(20, 3))
+    fits = [DAGMM(2, weights=kind((0.1, 1e-4)), **settings).fit(rows) for kind in (tuple, np.array)]
+    assert np.array_equal(fits[0].score_samples(rows), fits[1].score_samples(rows))
+
+
 @pytest.mark.parametrize("weights", [(0.1,), (-1.0, 0.1), (float("nan"), 0.1)])
 def test_wrong_weights(weights, rng):
     with pytest.raises(sm.ConfigError, match="weights"):

@@ -61,9 +61,10 @@ class Request:
     @property
     def files(self) -> list[Path]:
         """Files, and folders of files, that are read: what no output may replace or mix with."""
-        words = [] if _is_published(self.data) else [self.data]
-        label_file = self.labels is not None and is_label_file(self.labels)
-        return [Path(word) for word in ([*words, self.labels] if label_file else words)]  # type: ignore[arg-type]
+        files = [] if _is_published(self.data) else [Path(self.data)]
+        if self.labels is not None and is_label_file(self.labels):
+            files.append(Path(self.labels))
+        return files
 
     def absolute(self) -> Request:
         """Return the request with full paths, so that it can be repeated from another folder."""

@@ -368,7 +368,7 @@ class DAGMM(DetectorShell):
 
 
 def _checked(weights: Any) -> list[float]:
-    if not isinstance(weights, Sequence) or len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
+    if not hasattr(weights, "__len__") or len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
         raise ConfigError(
             f"weights are {weights!r}; expected two finite numbers >= 0, of energy and inverse variances."
         )

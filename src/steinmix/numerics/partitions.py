@@ -142,18 +142,20 @@ def best_start(found: Sequence[GraphStart]) -> np.ndarray:
     of the labels' entropy that it is. (The share alone would favour clusters of one row.)
     """
     every = [labels for start in found for labels in (start.labels, *start.rivals)]
-    best = max(found, key=attrgetter("score")).labels
+    information = np.array([[start.information(labels) for start in found] for labels in every])
+    favourite = max(found, key=attrgetter("score")).labels
+    best = next(i for i, labels in enumerate(every) if labels is favourite)
     m = max(int(start.labels.max()) for start in found) + 1
-    if not all(_alike(best, start.labels, m) for start in found):
-        best = max(every, key=lambda labels: sum(start.information(labels) for start in found))
+    if not all(_alike(favourite, start.labels, m) for start in found):
+        best = information.sum(axis=1).argmax()
+    told = np.square(information).sum(axis=1) / [max(_entropy(labels), TINY) for labels in every]
+    surest = told.argmax()
+    return every[surest if told[surest] > SURER * told[best] else best]
 
-    def told(labels: np.ndarray) -> float:
-        p = np.bincount(labels) / len(labels)
-        entropy = -(p[p > 0] * np.log(p[p > 0])).sum()
-        return sum(start.information(labels) ** 2 for start in found) / max(entropy, TINY)
 
-    surest = max(every, key=told)
-    return surest if told(surest) > SURER * told(best) else best
+def _entropy(labels: np.ndarray) -> float:
+    p = np.unique(labels, return_counts=True)[1] / len(labels)
+    return float(-(p * np.log(p)).sum())
 
 
 def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
