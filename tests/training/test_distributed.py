@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,32 @@ def test_a_full_disk_is_said_on_every_process(ended):
     for rank in (0, 1):
         assert ended[1]["full", rank]["error"] == "ModelFileError"
         assert "No space left" in ended[1]["full", rank]["text"]
+
+
+def test_processes_part_while_python_still_runs(tmp_path):
+    """What is registered first is called last, and finds the group left."""
+    program = """
+import atexit, torch
+atexit.register(lambda: print(torch.distributed.is_initialized(), end=""))
+from steinmix.training.distributed import connect
+connect(torch.device("cpu"))
+connect(torch.device("cpu"))
+assert torch.distributed.is_initialized()
+"""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=os.environ | meeting | {"RANK": number, "LOCAL_RANK": number},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in "01"
+    ]
+    assert [(p.communicate(timeout=60)[0], p.returncode) for p in processes] == [("False", 0)] * 2
 
 
 @pytest.mark.parametrize("size", [2, 3, 5])

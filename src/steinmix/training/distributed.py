@@ -9,6 +9,7 @@ parameters after an epoch) is taken from the first process.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -120,6 +121,14 @@ def connect(device: torch.device) -> None:
     timeout = timedelta(seconds=float(os.environ.get("STEINMIX_TIMEOUT", TIMEOUT)))
     with _contact():
         PartialState(cpu=device.type == "cpu", timeout=timeout)
+    atexit.unregister(_leave)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Part from the other processes while Python still runs: threads of the group left to its end may abort there."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @torch.no_grad()
@@ -215,6 +224,7 @@ def _contact() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        atexit.unregister(_leave)  # to part from a process that hangs may hang too
         first = (str(error).splitlines() or [type(error).__name__])[0].partition(". ")[0]
         raise DistributedError(
             f"process {rank()} of {world_size()} lost contact with another one, which died or hangs; start all again, "
