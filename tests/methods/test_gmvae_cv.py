@@ -107,7 +107,14 @@ def fitted():
     rng = Streams(0).numpy("blobs")
     truth = np.repeat(np.arange(3), 60)
     x = (rng.normal(size=(180, 6)) + 6 * np.eye(6)[truth * 2]).astype(np.float32)
-    settings = {"latent_dim": 2, "w_dim": 2, "hidden": (16,), "random_state": 0, "collapse": "ignore"}
+    settings = {
+        "latent_dim": 2,
+        "w_dim": 2,
+        "hidden": (16,),
+        "start": "random",
+        "random_state": 0,
+        "collapse": "ignore",
+    }
     return GMVAECV(3, training=Training(epochs=5, batch_size=64, progress=False), **settings).fit(x), x
 
 

@@ -44,6 +44,15 @@ def test_clusters_of_codes_are_where_it_begins_and_are_kept(blobs, kind, start):
 
 
 @KINDS
+def test_by_default_a_large_cluster_is_left_whole(kind):
+    rng, truth = Streams(1).numpy("groups"), np.repeat([0, 1, 2], [800, 150, 50])
+    x = 4 * rng.normal(size=(3, 6))[truth] + rng.normal(size=(1000, 6))
+    model = kind(3, random_state=0, training=Training(epochs=10, batch_size=100, progress=False)).fit(x)
+    assert clustering_accuracy(truth, model.initial_labels_) > 0.99
+    assert clustering_accuracy(truth, model.labels_) > 0.99
+
+
+@KINDS
 def test_the_papers_start_has_one_phase(blobs, kind):
     model = started(kind, "random").fit(blobs[0])
     assert {record["phase"] for record in model.history_} == {"mixture"}

@@ -15,6 +15,7 @@ from steinmix.numerics.graphs import (
     edge_information,
     joined,
     knn_graph,
+    long_walk,
     normalized_cut,
     spectral_embedding,
 )
@@ -189,6 +190,27 @@ def test_information_of_a_walk_is_the_definition(steps):
     joint = member.T @ (degree[:, None] * walk) @ member / degree.sum()
     share = joint.sum(axis=1)
     assert_allclose(edge_information(graph, labels, 3, steps), (joint * np.log(joint / np.outer(share, share))).sum())
+
+
+def test_the_end_of_a_long_walk_is_that_of_the_walk_itself():
+    """All eigenvectors are exact; twice as many as clusters do where the others have faded."""
+    x, labels = blobs(120, 3, 2, spread=1.5)
+    graph = knn_graph(x)
+    vectors, values = spectral_embedding(graph, 120, np.random.default_rng(0))
+    some, every = (long_walk(graph, vectors[:, :q], values[:q], 3) for q in (6, 120))
+    assert some.steps == every.steps == int(np.ceil(-1 / np.log(values[3]))) > 10
+    known = edge_information(graph, labels, 3, every.steps)
+    assert every.information(labels, 3) == pytest.approx(known, rel=1e-6)
+    assert some.information(labels, 3) == pytest.approx(known, rel=0.1)
+
+
+def test_a_long_walk_of_few_steps_or_few_vectors():
+    graph = cliques(5, 5, 5)
+    vectors, values = spectral_embedding(graph, 4, np.random.default_rng(0))
+    assert long_walk(graph, vectors, values, 3, 4).steps == 4  # nothing but the cliques is left after one
+    parts = np.repeat([0, 1, 2], 5)
+    assert long_walk(graph, vectors[:, :3], values[:3], 3).information(parts, 3) == pytest.approx(np.log(3))
+    assert long_walk(graph, vectors[:, :1], values[:1], 3).information(parts, 3) == pytest.approx(0, abs=1e-12)
 
 
 def test_probabilities_of_labels_may_be_told_in_their_place():

@@ -198,9 +198,9 @@ def test_large_numbers_far_from_the_origin():
     assert same_partition(graph_clusters(1e60 * (x + 1e3), 3, Streams(0)).labels, labels)
 
 
-def uneven(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Three clear groups of 400, 75 and 25 rows in six columns, and their numbers."""
-    rng, sizes = np.random.default_rng(seed), (400, 75, 25)
+def uneven(seed: int = 0, times: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Three clear groups of 400, 75 and 25 rows in six columns, or some times as many, and their numbers."""
+    rng, sizes = np.random.default_rng(seed), (400 * times, 75 * times, 25 * times)
     return np.concatenate([rng.normal(c, 1, (n, 6)) for n, c in zip(sizes, (0, 3, -3))]), np.repeat([0, 1, 2], sizes)
 
 
@@ -219,18 +219,34 @@ def test_a_cut_that_one_graph_shows_alone_is_not_kept():
     assert best_start([of_codes, of_rows]) is groups
 
 
-def test_a_large_cluster_is_not_cut_in_two_for_more_information():
-    rows, groups = uneven()
-    chance = np.random.default_rng(1).normal(size=500)
-    codes = np.column_stack([rows, 3.5 * np.where(groups == 0, chance, 0.0)])
-    cut = np.where(groups == 0, chance > 0, 2).astype(np.int64)
-    start, of_rows = start_of(codes, cut, 0.7, groups), start_of(rows, cut, 0.5)
-    assert start.information(cut) > start.information(groups) + 0.05
-    assert best_start([start]) is groups
-    assert best_start([start, of_rows]) is groups
-    alone = np.zeros(500, np.int64)
-    alone[[0, 499]] = 1, 2  # two rows by themselves are told surely, and tell nothing
-    assert best_start([start_of(rows, groups, 0.6, alone)]) is groups
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_large_cluster_is_not_cut_in_two_for_more_information(seed):
+    rows, groups = uneven(seed, 4)
+    start = graph_clusters(rows, 3, Streams(0))
+    assert start.score > start.information(groups)
+    assert not same_partition(start.labels, groups)  # it is cut in two
+    assert start.firm
+    assert start.sureness(groups) > 1.5 * start.sureness(start.labels)
+    assert same_partition(best_start([start]), groups)
+    assert same_partition(best_start([start, start]), groups)
+    assert same_partition(best_start([start], lambda labels: pytest.fail("there is nothing to judge")), groups)
+
+
+def test_rows_by_themselves_are_told_surely_and_tell_nothing():
+    rows, groups = uneven(0, 4)
+    start = graph_clusters(rows, 3, Streams(0))
+    alone = np.zeros(len(rows), np.int64)
+    alone[[0, -1]] = 1, 2
+    assert start.sureness(groups) > 10 * start.sureness(alone)
+
+
+def test_clusters_that_touch_are_left_to_the_judge():
+    x, _ = square()
+    start = graph_clusters(x, 3, Streams(0))
+    wanted = start.rivals[0]
+    assert not start.firm
+    assert best_start([start]) is start.labels
+    assert best_start([start], lambda labels: labels if labels is wanted else np.zeros_like(labels)) is wanted
 
 
 def test_of_partitions_that_are_alike_the_best_score_counts():

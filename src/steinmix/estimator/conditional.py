@@ -47,7 +47,7 @@ FREE_SHARE = 0.7
 """Share of log K that is free unless the user says otherwise."""
 CONV_FEATURES = 500
 """Units between the convolutions and the codes, in the papers."""
-GIVEN_STARTS = ("random", "graph", "kmeans", "linkage")
+GIVEN_STARTS = ("graph", "kmeans", "linkage", "random")
 """Those that need no density of codes alone, which there is none of before the bound is trained."""
 CLUSTER_PRIORS = ("rows", "shares")
 """What is compared with the prior of clusters: the probabilities of each row, or their mean."""

@@ -27,6 +27,7 @@ from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose
 from ..training import Training
 from .arguments import seeds
+from .gmvae import PAPER
 from .runner import complete, missing
 from .spec import Curve, Experiment, Row
 
@@ -39,7 +40,6 @@ FREE_BITS = 1.8
 SHOWN = 500
 """Codes kept in a record, for its picture."""
 
-PAPER: dict[str, Any] = {"free_bits": 0.0, "warm_up": 0}
 FREE = {"free_bits": FREE_BITS}
 SHARES = {"cluster_prior": "shares"}
 WARM = {"warm_up": EPOCHS // 2}

@@ -40,7 +40,8 @@ def run_clusters(row: str, seed: int, data: Gallery) -> dict[str, Any]:
 def run_styles(row: str, seed: int, data: Gallery) -> dict[str, Any]:
     """Fit the version of GMVAE that the row names; show samples, and what the coordinate of w does that does most."""
     name, _, version = row.partition("/")
-    model = VERSIONS[version](data.n_clusters, collapse="ignore", random_state=seed, **DENSE.parameters)
+    settings = DENSE.parameters | {"start": "random", "collapse": "ignore", "random_state": seed}
+    model = VERSIONS[version](data.n_clusters, **settings)
     model.set_params(training=Training(epochs=GMVAE_EPOCHS[name], batch_size=256)).fit(data.rows)
     strongest = int(model.style_effects().argmax())
     shown = {

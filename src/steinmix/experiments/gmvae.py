@@ -39,7 +39,7 @@ from .arguments import seeds
 from .runner import complete, missing
 from .spec import Experiment, Row
 
-__all__ = ["CELLS", "Split", "judged", "load", "main", "row_name", "rows", "run"]
+__all__ = ["CELLS", "PAPER", "Split", "judged", "load", "main", "row_name", "rows", "run"]
 
 CELLS = (*product((1,), (10, 16), (1, 10)), *product((2,), (10, 16, 30), (1, 10)))
 """(version, K, M), as far as the papers have them."""
@@ -61,13 +61,14 @@ class Variant(NamedTuple):
     cost: float = 0.0
 
 
-PLAIN: dict[str, Any] = {"free_bits": 0.0, "warm_up": 0}
+PAPER: dict[str, Any] = {"start": "random", "free_bits": 0.0, "warm_up": 0}
+"""What the papers leave out or do otherwise than the estimators' defaults."""
 STARTED: dict[str, Any] = {"start": "graph", "anchor_epochs": 3, "pretraining": Pretraining(epochs=15)}
 VARIANTS = {
-    "": Variant(PLAIN),
-    "+free": Variant({"free_bits": None}, "; free bits and warm-up"),
-    "+shares": Variant(PLAIN | {"cluster_prior": "shares"}, "; prior on the shares of clusters"),
-    "+graph": Variant(PLAIN | STARTED, "; from clusters of a neighbour graph", 400.0),
+    "": Variant(PAPER),
+    "+free": Variant({"start": "random"}, "; free bits and warm-up"),
+    "+shares": Variant(PAPER | {"cluster_prior": "shares"}, "; prior on the shares of clusters"),
+    "+graph": Variant(PAPER | STARTED, "; from clusters of a neighbour graph", 400.0),
 }
 """Ending of a row's name -> what it stands for."""
 

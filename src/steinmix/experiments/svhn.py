@@ -17,7 +17,7 @@ from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores
 from ..random import Streams
 from ..training import Training
-from .gmvae import CONSISTENCY, Split, judged
+from .gmvae import CONSISTENCY, PAPER, Split, judged
 from .spec import Experiment, Row
 
 __all__ = ["MODELS", "SVHN", "absent", "load", "run"]
@@ -27,9 +27,9 @@ TRAINING = {"batch_size": 128, "lr": 1e-4}
 EPOCHS = 500
 
 MODELS: dict[str, tuple[type, dict[str, Any]]] = {
-    "gmvae-k10-m1": (GMVAE, {"free_bits": 0.0, "warm_up": 0}),
-    "gmvae-cv-k10-m1-alpha-0": (GMVAECV, {"consistency": 0.0, "free_bits": 0.0, "warm_up": 0}),
-    f"gmvae-cv-k10-m1-alpha-{CONSISTENCY}": (GMVAECV, {"consistency": CONSISTENCY, "free_bits": 0.0, "warm_up": 0}),
+    "gmvae-k10-m1": (GMVAE, PAPER),
+    "gmvae-cv-k10-m1-alpha-0": (GMVAECV, PAPER | {"consistency": 0.0}),
+    f"gmvae-cv-k10-m1-alpha-{CONSISTENCY}": (GMVAECV, PAPER | {"consistency": CONSISTENCY}),
 }
 
 NULL = "k-means"

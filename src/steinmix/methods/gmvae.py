@@ -30,10 +30,11 @@ that of the loss as printed, by automatic differentiation: the released code tur
 part through p(z|x,w) while the constraint is active. :math:`\lambda` is compared with the mean over the batch, as in
 that code. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. The
 KL divergence inside the expectation of Eq. 4 has a draw of x of its own, as printed; so the bound is a little below the
-evidence lower bound, in which it shares the draw with p(z|x,w). By default the three prior terms are warmed up and
-:math:`\lambda = 0.7 \log K`; the paper has no warm-up, and a constraint for its synthetic data only
-(``warm_up=0, free_bits=0`` is its Eq. 4). At evaluation, code and style are their means. A ``start`` from clusters of
-pretrained codes and ``cluster_prior="shares"``, :math:`\mathrm{KL}(E\,p(z|x,w) \,\|\, p(z))` in Eq. 7, are ours.
+evidence lower bound, in which it shares the draw with p(z|x,w). At evaluation, code and style are their means. By
+default training begins from clusters of pretrained codes, and :math:`\lambda = 0.7 \log K`; the paper begins from
+random networks, and has a constraint for its synthetic data only. ``start="random", free_bits=0, warm_up=0`` is its Eq.
+4; with ``warm_up=None`` the three prior terms come in over half of the epochs after that start. The other starts and
+``cluster_prior="shares"``, :math:`\mathrm{KL}(E\,p(z|x,w) \,\|\, p(z))` in Eq. 7, are ours.
 """
 
 from __future__ import annotations
@@ -120,10 +121,10 @@ class GMVAE(ConditionalShell):
     likelihood : {"auto", "bernoulli", "gaussian", "learnt_gaussian"} or Likelihood, default="auto"
         "auto" takes Bernoulli for prepared data that crowd at 0 and 1 (grey values, bits), else a normal with learnt
         variance.
-    start : {"random", "graph", "kmeans", "linkage"}, default="random"
-        Where clusters come from: "random" is the papers' way, from the random networks. The others pretrain an
-        autoencoder, cluster its codes, and begin from those clusters, which "graph" makes smooth first from 1,000 rows
-        up.
+    start : {"graph", "kmeans", "linkage", "random"}, default="graph"
+        Where clusters come from. All but "random" pretrain an autoencoder, cluster its codes, and begin from those
+        clusters, which "graph" makes smooth first from 1,000 rows up. "random" is the papers' way, from the random
+        networks: components merge on many data, and seeds differ much.
     anchor_epochs : int, optional
         Epochs in which clusters are held at the labels of such a start; None takes a fifth of those of the
         main phase.
@@ -178,7 +179,7 @@ class GMVAE(ConditionalShell):
         hidden: Sequence[int] | None = None,
         image_shape: Sequence[int] | None = None,
         likelihood: str | Likelihood = "auto",
-        start: str = "random",
+        start: str = "graph",
         anchor_epochs: int | None = None,
         pretraining: Pretraining | None = None,
         diversifier: Diversifier | None = None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
 
 import numpy as np
 import torch
@@ -92,7 +91,7 @@ def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: 
 
     spaces = [z] if backing.rows is None else [z, backing.rows]
     found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]
-    labels = best_start(found) if backing.judge is None else max(found, key=attrgetter("score")).settled(backing.judge)
+    labels = best_start(found, backing.judge)
     from_labels_(mixture, z, labels)
     return labels
 

@@ -23,6 +23,7 @@ References
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -32,11 +33,13 @@ from ..errors import ConfigError, DataError
 from .neighbours import nearest_rows
 
 __all__ = [
+    "LongWalk",
     "cluster_weights",
     "checked_rows",
     "edge_information",
     "joined",
     "knn_graph",
+    "long_walk",
     "normalized_cut",
     "spectral_embedding",
 ]
@@ -171,13 +174,59 @@ def edge_information(graph: Any, labels: np.ndarray, n_clusters: int, steps: int
     steps : int
         Length of the walk; 1 is an edge.
     """
-    joint = cluster_weights(graph, labels, n_clusters, steps)
+    return _mutual_information(cluster_weights(graph, labels, n_clusters, steps))
+
+
+def _mutual_information(joint: np.ndarray) -> float:
     total = joint.sum()
     if total == 0:
         return 0.0
     joint, share = joint / total, joint.sum(axis=1) / total
     some = joint > 0
     return float((joint[some] * np.log(joint[some] / np.outer(share, share)[some])).sum())
+
+
+@dataclass(frozen=True)
+class LongWalk:
+    """A walk so long that what is finer than the clusters has faded, in the leading eigenvectors.
+
+    Attributes
+    ----------
+    steps : int
+    points : ndarray (n, q)
+        Eigenvectors times the root of the degrees.
+    left : ndarray (q,)
+        Eigenvalues to the power of the steps.
+    """
+
+    steps: int
+    points: np.ndarray
+    left: np.ndarray
+
+    def information(self, labels: np.ndarray, n_clusters: int) -> float:
+        """Return `edge_information` after so many steps, of labels (n,) of int."""
+        sums = np.zeros((n_clusters, len(self.left)))
+        np.add.at(sums, labels, self.points)
+        return _mutual_information(((sums * self.left) @ sums.T).clip(min=0))
+
+
+def long_walk(graph: Any, vectors: np.ndarray, eigenvalues: np.ndarray, n_clusters: int, at_least: int = 1) -> LongWalk:
+    """Return the walk after which the first eigenvector that `n_clusters` do not need is down to 1/e.
+
+    Clusters that hardly touch are told as surely at its end as at its start. A cut through one of them is not.
+
+    Parameters
+    ----------
+    graph : sparse matrix (n, n)
+    vectors, eigenvalues : ndarray (n, q), (q,)
+        What `spectral_embedding` returns; more than `n_clusters`, else the last has to serve.
+    n_clusters, at_least : int
+        Clusters, and the least number of steps.
+    """
+    values = eigenvalues.clip(0, 1)
+    finer = values[min(n_clusters, len(values) - 1)].clip(1e-9, 1 - 1e-9)
+    steps = max(at_least, int(np.ceil(-1 / np.log(finer))))
+    return LongWalk(steps, vectors * np.sqrt(np.asarray(graph.sum(axis=1))), values**steps)
 
 
 def cluster_weights(graph: Any, labels: np.ndarray, n_clusters: int, steps: int = 1) -> np.ndarray:

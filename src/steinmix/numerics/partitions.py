@@ -14,7 +14,7 @@ two digits for one and cuts a third in two scores 1.825, the right one 1.820. `G
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -23,7 +23,15 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..random import Streams
-from .graphs import checked_rows, cluster_weights, edge_information, knn_graph, spectral_embedding
+from .graphs import (
+    LongWalk,
+    checked_rows,
+    cluster_weights,
+    edge_information,
+    knn_graph,
+    long_walk,
+    spectral_embedding,
+)
 from .neighbours import in_unit_box, nearest_rows
 
 __all__ = ["GraphStart", "best_start", "graph_clusters"]
@@ -36,6 +44,7 @@ ALIKE = 0.5  # share of a cluster of mean size by which partitions that count as
 RIVALS = 2  # rivals of the best partition that are kept
 BEFORE = 2.0  # weight of a rival's own score beside that after it was judged, which spreads about twice as much
 SURER = 1.25  # times as surely told, from which a partition of less information is kept
+FIRM = 2 / 3  # of a partition's entropy, which is told over a long walk where its clusters hardly touch
 TINY = 1e-12
 
 
@@ -58,6 +67,10 @@ class GraphStart:
         The row of each node.
     rivals : tuple of ndarray (n,) of int64
         Other partitions that score nearly as high and differ from `labels`, and from each other, in more than details.
+    surest : ndarray (n,) of int64, optional
+        Of all partitions tried that which is told most surely over a long walk.
+    walk : LongWalk, optional
+        That walk, from node to node.
     """
 
     labels: np.ndarray
@@ -68,11 +81,29 @@ class GraphStart:
     graph: Any
     nodes: np.ndarray
     rivals: tuple[np.ndarray, ...] = ()
+    surest: np.ndarray | None = None
+    walk: LongWalk | None = None
 
     def information(self, labels: np.ndarray) -> float:
         """Return the score of any labels (n,), or of probabilities (n, m)."""
         m = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
         return edge_information(self.graph, labels[self.nodes], m, WALK)
+
+    def sureness(self, labels: np.ndarray) -> float:
+        """Return how surely labels (n,) are told over the long walk: information times its share of their entropy.
+
+        Information alone favours clusters of equal size, so that a large one that is cut in two may have more of it
+        than one left whole; the share alone favours clusters of one row.
+        """
+        return 0.0 if self.walk is None else _sureness(self.walk, labels[self.nodes], int(labels.max()) + 1)
+
+    @property
+    def firm(self) -> bool:
+        """Whether clusters of the surest partition hardly touch."""
+        if self.walk is None or self.surest is None:
+            return False
+        labels = self.surest[self.nodes]
+        return self.walk.information(labels, int(labels.max()) + 1) > FIRM * _entropy(labels)
 
     def settled(self, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return `labels` or the rival that scores highest together with what `judge` makes of it, (n,) or (n, m)."""
@@ -127,35 +158,45 @@ def graph_clusters(
         return labels[inverse]
 
     rivals = tuple(of_all_rows(labels) for labels in found.rivals)
-    return replace(found, labels=of_all_rows(found.labels), rivals=rivals, nodes=first[chosen])
+    surest = None if found.surest is None else of_all_rows(found.surest)
+    return replace(found, labels=of_all_rows(found.labels), rivals=rivals, surest=surest, nodes=first[chosen])
 
 
-def best_start(found: Sequence[GraphStart]) -> np.ndarray:
+def best_start(found: Sequence[GraphStart], judge: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
     """Return the labels (n,) to keep of what was found in several graphs of the same rows.
 
-    Where the best of each graph are alike, it is the one of the highest score. Where they are not, one of them cuts
-    what holds together in the other graph, as a large cluster that is cut in two by chance: then it is the partition,
-    rivals included, that tells most about all graphs together.
-
-    Information favours clusters of equal size, and a large cluster that is cut in two has more of it than one left
-    whole. So a partition whose labels are told much more surely has the last word: of it information times the share
-    of the labels' entropy that it is. (The share alone would favour clusters of one row.)
+    Clusters that hardly touch come first: a firm partition that is told much more surely than that of the highest
+    score, which cuts one of its clusters in two. Otherwise the judge, if there is one, settles between the highest
+    score and its rivals. Without a judge it is the highest score where the best of each graph are alike. Where they are
+    not, one of them cuts what holds together in the other graph: then it is the partition, rivals included, that tells
+    most about all graphs together.
     """
-    every = [labels for start in found for labels in (start.labels, *start.rivals)]
-    information = np.array([[start.information(labels) for start in found] for labels in every])
-    favourite = max(found, key=attrgetter("score")).labels
-    best = next(i for i, labels in enumerate(every) if labels is favourite)
+    best = max(found, key=attrgetter("score"))
+
+    def sureness(labels: np.ndarray) -> float:
+        return sum(start.sureness(labels) for start in found)
+
+    surest = max(
+        (start.surest for start in found if start.surest is not None and start.firm), key=sureness, default=None
+    )
+    if surest is not None and sureness(surest) > SURER * sureness(best.labels):
+        return surest
+    if judge is not None:
+        return best.settled(judge)
     m = max(int(start.labels.max()) for start in found) + 1
-    if not all(_alike(favourite, start.labels, m) for start in found):
-        best = information.sum(axis=1).argmax()
-    told = np.square(information).sum(axis=1) / [max(_entropy(labels), TINY) for labels in every]
-    surest = told.argmax()
-    return every[surest if told[surest] > SURER * told[best] else best]
+    if all(_alike(best.labels, start.labels, m) for start in found):
+        return best.labels
+    every = (labels for start in found for labels in (start.labels, *start.rivals))
+    return max(every, key=lambda labels: sum(start.information(labels) for start in found))
 
 
 def _entropy(labels: np.ndarray) -> float:
     p = np.unique(labels, return_counts=True)[1] / len(labels)
     return float(-(p * np.log(p)).sum())
+
+
+def _sureness(walk: LongWalk, labels: np.ndarray, n_clusters: int) -> float:
+    return walk.information(labels, n_clusters) ** 2 / max(_entropy(labels), TINY)
 
 
 def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,16 +226,31 @@ def _cluster_nodes(
         labels = np.arange(n) % n_clusters
         score = edge_information(graph, labels, n_clusters, WALK)
         return GraphStart(labels, numbers[-1], n_neighbors, score, ((numbers[-1], score),), graph, np.arange(n))
+    vectors, values = spectral_embedding(graph, numbers[-1], streams.numpy("graph/embedding"))
+    walk = long_walk(graph, vectors, values, n_clusters, WALK)
     tried: list[tuple[int, float]] = []
     podium: list[_Place] = []
-    for number, points in _spaces(x, graph, numbers, streams):
+    surest: list[np.ndarray] = []
+    for number in numbers:
+        points = _space(x, vectors, number)
         starts = [_start(graph, number, points, n_clusters, streams) for _ in range(n_init)]
         tried.append((number, max(place.score for place in starts)))
         podium = _podium([*podium, *starts], n_clusters)
+        surest = [max((*surest, *(p.labels for p in starts)), key=lambda y: _sureness(walk, y, n_clusters))]
     best, *others = podium
     rivals = tuple(_filled(other.labels, n_clusters) for other in others if other.score > best.score - CLOSE)
-    labels = _filled(best.labels, n_clusters)
-    return GraphStart(labels, best.number, n_neighbors, best.score, tuple(tried), graph, np.arange(n), rivals)
+    return GraphStart(
+        _filled(best.labels, n_clusters),
+        best.number,
+        n_neighbors,
+        best.score,
+        tuple(tried),
+        graph,
+        np.arange(n),
+        rivals,
+        _filled(surest[0], n_clusters),
+        walk,
+    )
 
 
 def _chosen_graph(x: np.ndarray, n_clusters: int, n_neighbors: int | None) -> tuple[Any, int]:
@@ -221,15 +277,12 @@ def _numbers(n: int, n_clusters: int, n_eigenvectors: int | None) -> list[int]:
     return sorted({0, *(min(int(q), n) for q in spread)})
 
 
-def _spaces(x: np.ndarray, graph: Any, numbers: list[int], streams: Streams) -> Iterator[tuple[int, np.ndarray]]:
-    """Where k-means looks: for 0 the rows, for other numbers so many eigenvectors, each row at unit length."""
-    vectors, _ = spectral_embedding(graph, numbers[-1], streams.numpy("graph/embedding"))
-    for number in numbers:
-        if number == 0:
-            yield number, in_unit_box(x)[0]
-            continue
-        length = np.linalg.norm(vectors[:, :number], axis=1, keepdims=True)
-        yield number, (vectors[:, :number] / np.where(length > 0, length, 1)).astype(np.float32)
+def _space(x: np.ndarray, vectors: np.ndarray, number: int) -> np.ndarray:
+    """Return where k-means looks: for 0 the rows, for other numbers so many eigenvectors, each row at unit length."""
+    if number == 0:
+        return in_unit_box(x)[0]
+    length = np.linalg.norm(vectors[:, :number], axis=1, keepdims=True)
+    return (vectors[:, :number] / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 class _Place(NamedTuple):
