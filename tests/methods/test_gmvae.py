@@ -6,6 +6,7 @@ import torch
 from torch import distributions as dist
 
 from oracles.gmvae import (
+    SMALL,
     check_against_monte_carlo,
     many_draws,
     module_of,
@@ -200,17 +201,8 @@ def test_log_variances_stay_in_their_range(module, x):
 
 def gmvae(**others):
     """From the papers' start, which is quick; `test_gmvae_start` has the others."""
-    settings = {
-        "latent_dim": 2,
-        "w_dim": 2,
-        "hidden": (16,),
-        "start": "random",
-        "random_state": 0,
-        "collapse": "ignore",
-    }
-    return GMVAE(
-        **{"n_clusters": 3} | settings | {"training": Training(epochs=5, batch_size=64, progress=False)} | others
-    )
+    training = Training(epochs=5, batch_size=64, progress=False)
+    return GMVAE(**{"n_clusters": 3, "start": "random", "training": training} | SMALL | others)
 
 
 @pytest.fixture(scope="module")

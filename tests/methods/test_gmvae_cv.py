@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from oracles.gmvae import check_against_monte_carlo, many_draws, module_of, monte_carlo, responsibilities
+from oracles.gmvae import SMALL, check_against_monte_carlo, many_draws, module_of, monte_carlo, responsibilities
 from steinmix import GMVAECV, ConfigError, Training
 from steinmix.methods.gmvae_cv import GMVAECVModule
 from steinmix.nn import Bernoulli, LearntGaussian
@@ -107,15 +107,7 @@ def fitted():
     rng = Streams(0).numpy("blobs")
     truth = np.repeat(np.arange(3), 60)
     x = (rng.normal(size=(180, 6)) + 6 * np.eye(6)[truth * 2]).astype(np.float32)
-    settings = {
-        "latent_dim": 2,
-        "w_dim": 2,
-        "hidden": (16,),
-        "start": "random",
-        "random_state": 0,
-        "collapse": "ignore",
-    }
-    return GMVAECV(3, training=Training(epochs=5, batch_size=64, progress=False), **settings).fit(x), x
+    return GMVAECV(3, start="random", training=Training(epochs=5, batch_size=64, progress=False), **SMALL).fit(x), x
 
 
 def test_predictions_are_the_head_and_so_are_the_diagnostics(fitted):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import distributions as dist
 
-from oracles.gmvae import module_of
+from oracles.gmvae import SMALL, module_of
 from steinmix import GMVAE, GMVAECV, ConfigError, Pretraining, Training, load
 from steinmix.estimator import Posterior
 from steinmix.methods.gmvae import GMVAEModule
@@ -26,8 +26,7 @@ def blobs():
 
 
 def started(kind, start="kmeans", **others):
-    settings = {"latent_dim": 2, "w_dim": 2, "hidden": (16,), "random_state": 0, "start": start, "anchor_epochs": 80}
-    settings["collapse"] = "ignore"
+    settings = SMALL | {"start": start, "anchor_epochs": 80}
     settings |= {"training": Training(epochs=10, batch_size=32, progress=False), "pretraining": Pretraining(epochs=30)}
     return kind(3, **settings | others)
 

@@ -225,7 +225,7 @@ def test_a_large_cluster_is_not_cut_in_two_for_more_information(seed):
     start = graph_clusters(rows, 3, Streams(0))
     assert start.score > start.information(groups)
     assert not same_partition(start.labels, groups)  # it is cut in two
-    assert start.firm
+    assert start.surest is not None
     assert start.sureness(groups) > 1.5 * start.sureness(start.labels)
     assert same_partition(best_start([start]), groups)
     assert same_partition(best_start([start, start]), groups)
@@ -244,7 +244,7 @@ def test_clusters_that_touch_are_left_to_the_judge():
     x, _ = square()
     start = graph_clusters(x, 3, Streams(0))
     wanted = start.rivals[0]
-    assert not start.firm
+    assert start.surest is None
     assert best_start([start]) is start.labels
     assert best_start([start], lambda labels: labels if labels is wanted else np.zeros_like(labels)) is wanted
 

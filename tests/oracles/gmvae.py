@@ -13,6 +13,9 @@ from steinmix.estimator import Posterior
 from steinmix.nn import Bernoulli
 from steinmix.random import Streams
 
+SMALL = {"latent_dim": 2, "w_dim": 2, "hidden": (16,), "random_state": 0, "collapse": "ignore"}
+"""Parameters of an estimator that is quick to fit."""
+
 
 def module_of(kind, observation=None, k=3, f=5, d=2, w=2, **others):
     """A module in float64 whose every parameter is away from its start, so that no term is trivial."""

@@ -9,10 +9,10 @@ test images, and Hungarian accuracy and purity, which are stricter and not. Noth
 batches of 256, Adam at 1e-3, 10 epochs; ``long`` is that network for the papers' 100 epochs, the rate falling along a
 cosine. ``--network conv`` is the paper's: convolutions with batch normalisation, x of 200 and w of 150 numbers, batches
 of 50, Adam at 1e-4, 100 epochs; ``brief`` is that network in batches of 200 with Adam at 1e-3, 15 epochs, a
-twenty-seventh of the steps. Rows with ``+free`` add the free bits and the warm-up that are the
-estimator's defaults; the paper has neither on MNIST. Rows with ``+shares`` compare the shares of clusters with their
-prior in place of each row's probabilities, and rows with ``+graph`` begin from smoothed clusters of a neighbour
-graph, which are the library's and not the paper's.
+twenty-seventh of the steps. All rows but those with ``+graph`` begin from random weights. Rows with ``+free`` add the
+free bits and the warm-up that are the estimator's defaults then; the paper has neither on MNIST. Rows with ``+shares``
+compare the shares of clusters with their prior in place of each row's probabilities, and rows with ``+graph`` begin
+from smoothed clusters of a neighbour graph, which are the library's and not the paper's.
 """
 
 from __future__ import annotations

@@ -84,8 +84,8 @@ def em_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Str
 def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """The moments of the spectral clusters of a nearest-neighbour graph.
 
-    Where rows stand behind the points, the graph of either is tried, `best_start` chooses: few rows make poor codes,
-    many make better ones than raw rows. Where others tell nearly as much, the judge has the last word, if there is one.
+    Where rows stand behind the points, the graph of either is tried: few rows make poor codes, many make better ones
+    than raw rows. `best_start` chooses, with the judge, if there is one.
     """
     from ..numerics.partitions import best_start, graph_clusters
 

@@ -205,8 +205,7 @@ class LongWalk:
 
     def information(self, labels: np.ndarray, n_clusters: int) -> float:
         """Return `edge_information` after so many steps, of labels (n,) of int."""
-        sums = np.zeros((n_clusters, len(self.left)))
-        np.add.at(sums, labels, self.points)
+        sums = _members(labels, n_clusters).T @ self.points
         return _mutual_information(((sums * self.left) @ sums.T).clip(min=0))
 
 
@@ -234,11 +233,9 @@ def cluster_weights(graph: Any, labels: np.ndarray, n_clusters: int, steps: int 
 
     For one step it is the weight of the edges between them. Labels are (n,), or probabilities (n, n_clusters).
     """
-    from scipy.sparse import csr_matrix
-
-    n, member, ends = len(labels), labels, labels
+    member, ends = labels, labels
     if labels.ndim == 1:
-        member = csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, n_clusters))
+        member = _members(labels, n_clusters)
         ends = member.toarray()
     ends = graph @ ends
     if steps > 1:
@@ -247,6 +244,14 @@ def cluster_weights(graph: Any, labels: np.ndarray, n_clusters: int, steps: int 
         for _ in range(steps - 1):
             ends = graph @ (ends / degree)
     return member.T @ ends
+
+
+def _members(labels: np.ndarray, n_clusters: int) -> Any:
+    """Return a sparse matrix (n, n_clusters) with a one for each row, at its label."""
+    from scipy.sparse import csr_matrix
+
+    n = len(labels)
+    return csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, n_clusters))
 
 
 def checked_rows(x: np.ndarray) -> np.ndarray:

@@ -9,10 +9,14 @@ partitions that differ in a whole class are often equal to the third digit.)
 
 Where two such partitions are nearly equal, the graph cannot settle between them: on the codes of USPS one that takes
 two digits for one and cuts a third in two scores 1.825, the right one 1.820. `GraphStart.settled` asks a judge.
+
+Where clusters hardly touch, a large one cut in two may tell more in four steps than one left whole. At the end of a
+long walk it does not (`steinmix.numerics.graphs.long_walk`), and `best_start` keeps what is told surely there.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -68,7 +72,7 @@ class GraphStart:
     rivals : tuple of ndarray (n,) of int64
         Other partitions that score nearly as high and differ from `labels`, and from each other, in more than details.
     surest : ndarray (n,) of int64, optional
-        Of all partitions tried that which is told most surely over a long walk.
+        Of all partitions tried that which is told most surely over a long walk; None if its clusters touch.
     walk : LongWalk, optional
         That walk, from node to node.
     """
@@ -95,15 +99,7 @@ class GraphStart:
         Information alone favours clusters of equal size, so that a large one that is cut in two may have more of it
         than one left whole; the share alone favours clusters of one row.
         """
-        return 0.0 if self.walk is None else _sureness(self.walk, labels[self.nodes], int(labels.max()) + 1)
-
-    @property
-    def firm(self) -> bool:
-        """Whether clusters of the surest partition hardly touch."""
-        if self.walk is None or self.surest is None:
-            return False
-        labels = self.surest[self.nodes]
-        return self.walk.information(labels, int(labels.max()) + 1) > FIRM * _entropy(labels)
+        return 0.0 if self.walk is None else math.prod(_told(self.walk, labels[self.nodes]))
 
     def settled(self, judge: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return `labels` or the rival that scores highest together with what `judge` makes of it, (n,) or (n, m)."""
@@ -165,8 +161,8 @@ def graph_clusters(
 def best_start(found: Sequence[GraphStart], judge: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
     """Return the labels (n,) to keep of what was found in several graphs of the same rows.
 
-    Clusters that hardly touch come first: a firm partition that is told much more surely than that of the highest
-    score, which cuts one of its clusters in two. Otherwise the judge, if there is one, settles between the highest
+    Clusters that hardly touch come first: a partition that is told much more surely than that of the highest score,
+    which cuts one of its clusters in two. Otherwise the judge, if there is one, settles between the highest
     score and its rivals. Without a judge it is the highest score where the best of each graph are alike. Where they are
     not, one of them cuts what holds together in the other graph: then it is the partition, rivals included, that tells
     most about all graphs together.
@@ -176,9 +172,7 @@ def best_start(found: Sequence[GraphStart], judge: Callable[[np.ndarray], np.nda
     def sureness(labels: np.ndarray) -> float:
         return sum(start.sureness(labels) for start in found)
 
-    surest = max(
-        (start.surest for start in found if start.surest is not None and start.firm), key=sureness, default=None
-    )
+    surest = max((start.surest for start in found if start.surest is not None), key=sureness, default=None)
     if surest is not None and sureness(surest) > SURER * sureness(best.labels):
         return surest
     if judge is not None:
@@ -190,13 +184,12 @@ def best_start(found: Sequence[GraphStart], judge: Callable[[np.ndarray], np.nda
     return max(every, key=lambda labels: sum(start.information(labels) for start in found))
 
 
-def _entropy(labels: np.ndarray) -> float:
-    p = np.unique(labels, return_counts=True)[1] / len(labels)
-    return float(-(p * np.log(p)).sum())
-
-
-def _sureness(walk: LongWalk, labels: np.ndarray, n_clusters: int) -> float:
-    return walk.information(labels, n_clusters) ** 2 / max(_entropy(labels), TINY)
+def _told(walk: LongWalk, labels: np.ndarray) -> tuple[float, float]:
+    """Return the information of labels (n,) about the end of the walk, and its share of their entropy."""
+    counts = np.bincount(labels)
+    p = counts[counts > 0] / len(labels)
+    information = walk.information(labels, len(counts))
+    return information, information / max(float(-(p * np.log(p)).sum()), TINY)
 
 
 def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -230,13 +223,13 @@ def _cluster_nodes(
     walk = long_walk(graph, vectors, values, n_clusters, WALK)
     tried: list[tuple[int, float]] = []
     podium: list[_Place] = []
-    surest: list[np.ndarray] = []
+    surest: list[_Place] = []
     for number in numbers:
         points = _space(x, vectors, number)
-        starts = [_start(graph, number, points, n_clusters, streams) for _ in range(n_init)]
+        starts = [_start(graph, walk, number, points, n_clusters, streams) for _ in range(n_init)]
         tried.append((number, max(place.score for place in starts)))
         podium = _podium([*podium, *starts], n_clusters)
-        surest = [max((*surest, *(p.labels for p in starts)), key=lambda y: _sureness(walk, y, n_clusters))]
+        surest = [max((*surest, *starts), key=lambda place: math.prod(place.told))]
     best, *others = podium
     rivals = tuple(_filled(other.labels, n_clusters) for other in others if other.score > best.score - CLOSE)
     return GraphStart(
@@ -248,7 +241,7 @@ def _cluster_nodes(
         graph,
         np.arange(n),
         rivals,
-        _filled(surest[0], n_clusters),
+        _filled(surest[0].labels, n_clusters) if surest[0].told[1] > FIRM else None,
         walk,
     )
 
@@ -286,20 +279,21 @@ def _space(x: np.ndarray, vectors: np.ndarray, number: int) -> np.ndarray:
 
 
 class _Place(NamedTuple):
-    """A partition, its score, and the number of eigenvectors it comes from."""
+    """A partition, its score, the number of eigenvectors it comes from, and how it is told over a long walk."""
 
     score: float
     number: int
     labels: np.ndarray
+    told: tuple[float, float]
 
 
-def _start(graph: Any, number: int, points: np.ndarray, n_clusters: int, streams: Streams) -> _Place:
+def _start(graph: Any, walk: LongWalk, number: int, points: np.ndarray, n_clusters: int, streams: Streams) -> _Place:
     """One start of k-means, improved by local moves.
 
     Starts are compared by information, not by inertia, which favours the splits that the embedding happens to stretch.
     """
     labels = _moved(graph, _kmeans(points, n_clusters, streams), n_clusters)
-    return _Place(edge_information(graph, labels, n_clusters, WALK), number, labels)
+    return _Place(edge_information(graph, labels, n_clusters, WALK), number, labels, _told(walk, labels))
 
 
 def _podium(places: list[_Place], n_clusters: int) -> list[_Place]:

@@ -121,7 +121,7 @@ def connect(device: torch.device) -> None:
     timeout = timedelta(seconds=float(os.environ.get("STEINMIX_TIMEOUT", TIMEOUT)))
     with _contact():
         PartialState(cpu=device.type == "cpu", timeout=timeout)
-    atexit.unregister(_leave)
+    atexit.unregister(_leave)  # once, however many fits there are
     atexit.register(_leave)
 
 
