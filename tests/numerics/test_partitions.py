@@ -240,6 +240,17 @@ def test_rows_by_themselves_are_told_surely_and_tell_nothing():
     assert start.sureness(groups) > 10 * start.sureness(alone)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_few_rows_far_off_do_not_take_the_clusters_of_all_others(seed):
+    rng = np.random.default_rng(seed)
+    classes = [rng.normal(4 * centre, 1, (600, 8)) for centre in np.eye(3, 8)]
+    crumbs = [rng.normal(30 * centre, 0.05, (12, 8)) for centre in np.eye(2, 8, 5)]
+    start = graph_clusters(np.concatenate([*classes, *crumbs]), 3, Streams(0))
+    cut_off = np.repeat([0, 1, 2], [1800, 12, 12])
+    assert start.sureness(cut_off) > 2 * start.sureness(start.labels)
+    assert np.bincount(best_start([start])).min() > 500
+
+
 def test_clusters_that_touch_are_left_to_the_judge():
     x, _ = square()
     start = graph_clusters(x, 3, Streams(0))

@@ -49,6 +49,7 @@ RIVALS = 2  # rivals of the best partition that are kept
 BEFORE = 2.0  # weight of a rival's own score beside that after it was judged, which spreads about twice as much
 SURER = 1.25  # times as surely told, from which a partition of less information is kept
 FIRM = 2 / 3  # of a partition's entropy, which is told over a long walk where its clusters hardly touch
+HEARD = 1 / 4  # of the highest score; below, all but a few rows are one cluster, whose parts the graph knows
 TINY = 1e-12
 
 
@@ -72,7 +73,8 @@ class GraphStart:
     rivals : tuple of ndarray (n,) of int64
         Other partitions that score nearly as high and differ from `labels`, and from each other, in more than details.
     surest : ndarray (n,) of int64, optional
-        Of all partitions tried that which is told most surely over a long walk; None if its clusters touch.
+        Of all partitions tried that which is told most surely over a long walk; None if clusters touch, or if it
+        scores far less than `labels`, as few rows cut off from all others do.
     walk : LongWalk, optional
         That walk, from node to node.
     """
@@ -221,27 +223,22 @@ def _cluster_nodes(
         return GraphStart(labels, numbers[-1], n_neighbors, score, ((numbers[-1], score),), graph, np.arange(n))
     vectors, values = spectral_embedding(graph, numbers[-1], streams.numpy("graph/embedding"))
     walk = long_walk(graph, vectors, values, n_clusters, WALK)
-    tried: list[tuple[int, float]] = []
-    podium: list[_Place] = []
-    surest: list[_Place] = []
+    places: list[_Place] = []
     for number in numbers:
         points = _space(x, vectors, number)
-        starts = [_start(graph, walk, number, points, n_clusters, streams) for _ in range(n_init)]
-        tried.append((number, max(place.score for place in starts)))
-        podium = _podium([*podium, *starts], n_clusters)
-        surest = [max((*surest, *starts), key=lambda place: math.prod(place.told))]
-    best, *others = podium
+        places += [_start(graph, walk, number, points, n_clusters, streams) for _ in range(n_init)]
+    best, *others = _podium(places, n_clusters)
     rivals = tuple(_filled(other.labels, n_clusters) for other in others if other.score > best.score - CLOSE)
     return GraphStart(
         _filled(best.labels, n_clusters),
         best.number,
         n_neighbors,
         best.score,
-        tuple(tried),
+        tuple((number, max(place.score for place in places if place.number == number)) for number in numbers),
         graph,
         np.arange(n),
         rivals,
-        _filled(surest[0].labels, n_clusters) if surest[0].told[1] > FIRM else None,
+        _surest(places, best.score, n_clusters),
         walk,
     )
 
@@ -303,6 +300,13 @@ def _podium(places: list[_Place], n_clusters: int) -> list[_Place]:
         if len(kept) <= RIVALS and not any(_alike(place.labels, other.labels, n_clusters) for other in kept):
             kept.append(place)
     return kept
+
+
+def _surest(places: list[_Place], score: float, n_clusters: int) -> np.ndarray | None:
+    """Return the partition told most surely over the long walk, of those that count beside the highest score."""
+    firm = (place for place in places if place.told[1] > FIRM and place.score > HEARD * score)
+    found = max(firm, key=lambda place: math.prod(place.told), default=None)
+    return None if found is None else _filled(found.labels, n_clusters)
 
 
 def _alike(a: np.ndarray, b: np.ndarray, n_clusters: int) -> bool:
