@@ -101,6 +101,13 @@ def test_scores_are_in_the_units_of_the_data(table):
     np.testing.assert_allclose(other.inverse_transform(other.transform(4 * table)), 4 * rows, rtol=1e-3, atol=1e-2)
 
 
+def test_a_code_is_decoded_alike_alone_and_among_others(table):
+    model = vae(hidden=(64, 64)).fit(table)
+    codes = model.transform(table)[:300]
+    alone = np.concatenate([model.inverse_transform(code[None]) for code in codes])
+    np.testing.assert_array_equal(model.inverse_transform(codes), alone)
+
+
 def test_samples_are_decoded_standard_normal_codes(table):
     model, n = vae().fit(table), 5000
     rows = model.sample(n)

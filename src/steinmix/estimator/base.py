@@ -39,6 +39,7 @@ __all__ = [
     "FitContext",
     "epochs_for_steps",
     "evaluating",
+    "in_chunks",
     "map_chunks",
 ]
 
@@ -355,14 +356,24 @@ def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tens
     results = np.empty(0)
     with torch.inference_mode():
         for chunk in loader.chunks(index):
-            rows = len(chunk.x)
-            x = torch.cat([chunk.x, chunk.x[:1].expand(CHUNK_ROWS - rows, -1)]) if rows < CHUNK_ROWS else chunk.x
-            part = function(x)[:rows].cpu().numpy()
+            part = _padded(function, chunk.x)
             if not done:
                 results = np.empty((n_rows, *part.shape[1:]), part.dtype)
-            results[done : done + rows] = part
-            done += rows
+            results[done : done + len(part)] = part
+            done += len(part)
     return results
+
+
+@torch.inference_mode()
+def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
+    """Apply `function` to padded chunks of rows (n, d) that are at hand, as `map_chunks` does to those of a loader."""
+    return np.concatenate([_padded(function, part) for part in x.split(CHUNK_ROWS)])
+
+
+def _padded(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
+    """Apply `function` to rows (b, d) filled up to a whole chunk, so that no row's bits depend on how many come."""
+    x, rows = torch.cat([x, x[:1].expand(CHUNK_ROWS - len(x), -1)]) if len(x) < CHUNK_ROWS else x, len(x)
+    return function(x)[:rows].cpu().numpy()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixtur
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext, evaluating, map_chunks
+from .base import DeepEstimator, FitContext, evaluating, in_chunks, map_chunks
 from .checks import check_at_least, check_choice
 from .collapse import COLLAPSE, check_start
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
@@ -238,10 +238,9 @@ class MixtureShell(DeepEstimator):
         if isinstance(component, bool) or not isinstance(component, int | np.integer) or not 0 <= component < m:
             raise ConfigError(f"{name} is {component!r}; expected a whole number from 0 to {m - 1}.")
 
-    @torch.inference_mode()
     def _generated(self, points: Tensor) -> np.ndarray:
         """Return the rows (n, f) expected at points (n, d) of the mixture's space, in the units of the data."""
-        return self.preparation_.inverse(self.module_.generate(points)).cpu().numpy()
+        return in_chunks(lambda part: self.preparation_.inverse(self.module_.generate(part)), points)
 
     @property
     def weights_(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import epochs_for_steps
+from .base import epochs_for_steps, in_chunks
 from .checks import check_at_least, check_choice, check_width, check_widths
 from .codes import CodesMixin
 
@@ -188,10 +188,10 @@ class EmbedderShell(CodesMixin):
         return float(self.score_samples(X).mean())
 
     def _decoded(self, z: torch.Tensor) -> np.ndarray:
-        with torch.inference_mode():
-            z = z.to(self.preparation_.shift.device)
-            rows = self.module_.likelihood.mean(self.module_.decode(z))
-            return self.preparation_.inverse(rows).cpu().numpy()
+        def rows(z: torch.Tensor) -> torch.Tensor:
+            return self.preparation_.inverse(self.module_.likelihood.mean(self.module_.decode(z)))
+
+        return in_chunks(rows, z.to(self.preparation_.shift.device))
 
     def _generate(self, n_samples: int, random_state: Any) -> np.ndarray:
         """Decode standard normal codes."""

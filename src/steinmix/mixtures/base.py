@@ -132,16 +132,16 @@ class AbstractMixture(nn.Module, ABC):
         ConfigError
             If a component hardly has such points.
         """
-        points, redraws = self._draw(component, generator), 0
-        while min_posterior > 0 and bool((again := self._own(points, component) < min_posterior).any()):
-            if redraws == REDRAWS:
-                raise ConfigError(
-                    f"{REDRAWS} draws of component {int(component[again][0])} gave no point with a posterior of "
-                    f"{min_posterior}; ask for a lower min_posterior."
-                )
+        points, again = self._draw(component, generator), torch.arange(len(component), device=component.device)
+        for _ in range(REDRAWS + 1):
+            again = again[self._own(points[again], component[again]) < min_posterior]
+            if not len(again):
+                return points
             points[again] = self._draw(component[again], generator)
-            redraws += 1
-        return points
+        raise ConfigError(
+            f"{REDRAWS} draws of component {int(component[again[0]])} gave no point with a posterior of "
+            f"{min_posterior}; ask for a lower min_posterior."
+        )
 
     def _own(self, points: Tensor, component: Tensor) -> Tensor:
         """Return how far each point belongs to the component (n,) it is drawn from, (n,)."""

@@ -148,12 +148,16 @@ def graph_clusters(
         chosen = np.sort(streams.numpy("graph/landmarks").choice(len(nodes), max_rows, replace=False))
     found = _cluster_nodes(nodes[chosen], n_clusters, streams, n_neighbors, n_eigenvectors, n_init)
 
+    others = np.setdiff1d(np.arange(len(nodes)), chosen, assume_unique=True)
+    if len(others):
+        _, nearest = nearest_rows(nodes[chosen], nodes[others], min(found.n_neighbors, len(chosen)))
+
     def of_all_rows(labels: np.ndarray) -> np.ndarray:
-        if len(chosen) < len(nodes):
-            near = _vote(nodes[chosen], labels, nodes, n_clusters, found.n_neighbors)
-            near[chosen] = labels
-            labels = near
-        return labels[inverse]
+        every = np.empty(len(nodes), np.int64)
+        every[chosen] = labels
+        if len(others):
+            every[others] = _vote(labels[nearest], n_clusters)
+        return every[inverse]
 
     rivals = tuple(of_all_rows(labels) for labels in found.rivals)
     surest = None if found.surest is None else of_all_rows(found.surest)
@@ -354,8 +358,6 @@ def _filled(labels: np.ndarray, n_clusters: int) -> np.ndarray:
     return labels
 
 
-def _vote(x: np.ndarray, labels: np.ndarray, queries: np.ndarray, n_clusters: int, k: int) -> np.ndarray:
-    """Most frequent label among the nearest rows of `x`, (b,)."""
-    _, index = nearest_rows(x, queries, min(k, len(x)))
-    votes = np.stack([(labels[index] == c).sum(axis=1) for c in range(n_clusters)], axis=1)
-    return votes.argmax(axis=1).astype(np.int64)
+def _vote(labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Most frequent of each row of labels (b, k), (b,)."""
+    return np.stack([(labels == c).sum(axis=1) for c in range(n_clusters)], axis=1).argmax(axis=1)
