@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from steinmix.data import as_source, csv, streams
+from steinmix.data import arrays, as_source, csv, streams
+from steinmix.data.arrays import held
 from steinmix.errors import ConfigError, DataError, NamesWarning
 
 pa = pytest.importorskip("pyarrow")
@@ -35,6 +36,20 @@ def test_many_blocks(tmp_path, table, check_source, monkeypatch, rng):
     check_source(source, table, rows=7)
     starts = [i[0] for i, _ in source.blocks(7, rng)]
     assert starts != sorted(starts)
+
+
+def test_a_small_file_is_read_once_and_told_of_as_the_file(tmp_path, table, check_source, monkeypatch):
+    path = write(tmp_path / "x.csv", table)
+    source = as_source(path)
+    kept = held(source, 2**31)
+    path.unlink()
+    check_source(kept, table)
+    assert kept.random_access
+    assert kept.describe() == source.describe()
+    assert kept.feature_names == ["a", "b", "c"]
+    assert held(source, 1000 * 3 * 8 - 1) is source
+    monkeypatch.setattr(arrays, "HELD_BYTES", 1000)
+    assert held(source, 2**31) is source
 
 
 def test_without_a_header(tmp_path, table, check_source):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import steinmix as sm
+from steinmix.data import arrays
 from steinmix.estimator import restarts
 from steinmix.estimator.restarts import _processes
 from steinmix.estimator.selection import SELECTIONS, Outcome, select
@@ -337,6 +338,7 @@ def test_what_cannot_be_stacked_is_run_apart(X, monkeypatch, way, tmp_path):
     if way == "large":
         monkeypatch.setattr(sm.GaussianMixture, "_stack_limit", 33 * 32)  # 3 + 2 x 3 x 5 parameters, 32 rows
     if way == "streamed":
+        monkeypatch.setattr(arrays, "HELD_BYTES", 0)
         np.savetxt(tmp_path / "x.csv", X, delimiter=",", header="a,b,c,d,e", comments="")
         X = tmp_path / "x.csv"
     if way == "plain":

@@ -11,18 +11,26 @@ import torch
 from sklearn.utils import check_array
 from torch import Tensor
 
+from .._typing import Source
 from ..errors import DataError
 from ._common import keep_columns, kept_dtype, reading, slices
 
 __all__ = [
     "ArraySource",
+    "HeldSource",
     "NpySource",
     "SparseSource",
     "from_array",
     "from_memmap",
     "from_sparse",
     "from_tensor",
+    "held",
 ]
+
+HELD_BYTES = 32 * 2**20
+"""Up to here a file is held: memory of larger ones must not grow with their rows. Twice what reading takes anyway."""
+HELD_ROWS = 8192
+"""Rows read at a time."""
 
 
 class ArraySource:
@@ -108,6 +116,44 @@ class NpySource(ArraySource):
 
     def __reduce__(self):
         return type(self), (self.path, self._columns)
+
+
+class HeldSource(ArraySource):
+    """Rows of a source that is read front to back, read once and held in memory; told of as that source.
+
+    Parameters
+    ----------
+    base : Source
+    """
+
+    def __init__(self, base: Source) -> None:
+        rows = np.empty((base.n_rows, base.n_features), base.dtype)
+        for index, block in base.blocks(HELD_ROWS):
+            rows[index] = block
+        super().__init__(rows, base.feature_names)
+        self._base = base
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the source says of itself."""
+        return self._base.describe()
+
+
+def held(source: Source, most_bytes: int) -> Source:
+    """Return the source, or its rows held in memory where they cannot be taken singly and are few.
+
+    Parameters
+    ----------
+    source : Source
+    most_bytes : int
+        What the user allows; `HELD_BYTES` is never exceeded.
+
+    Raises
+    ------
+    DataError
+        If a file that is read here is damaged or has missing values.
+    """
+    small = source.n_rows * source.n_features * source.dtype.itemsize <= min(most_bytes, HELD_BYTES)
+    return HeldSource(source) if small and not source.random_access else source
 
 
 class SparseSource:

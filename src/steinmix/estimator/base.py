@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from .._typing import Source
+from ..data.arrays import held
 from ..data.prepare import ColumnStatistics, check_finite, choose_scaling, column_statistics
 from ..data.sources import as_source
 from ..diversify import NSVGD
@@ -193,6 +194,7 @@ class DeepEstimator(BaseEstimator, ABC):
         """Look at the data and decide what the method left open."""
         if training.distinct_rows and not self._knows_distinct_rows:
             raise ConfigError(f"training.distinct_rows is set, and {type(self).__name__} has no use for it; unset it.")
+        source = held(source, training.resident_bytes)
         stats = column_statistics(source)
         scaling = choose_scaling(stats, self.scaling, source.dtype)
         plan = self._plan(source, stats, scaling.statistics(stats))

@@ -66,7 +66,9 @@ class Training(Configuration):
     device : str, default="auto"
         A torch device; "auto" takes a GPU if there is one.
     resident_bytes : int, default=2**31
-        Data up to this size are kept whole on the device, in their own type; larger ones are read batch by batch.
+        Arrays, sparse matrices and ``.npy`` files up to this size are kept whole on the device, in their own type;
+        larger ones are read batch by batch. Text, Parquet and Arrow files are kept up to 32 MiB of rows (or up to this
+        size, if it is less), and larger ones read front to back in every epoch.
     distinct_rows : bool, default=False
         Compute what depends on a row alone once for equal rows of a batch. It is exact, and pays where rows repeat.
     progress : bool, optional
