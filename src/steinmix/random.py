@@ -76,6 +76,7 @@ class Streams:
     share : (start, stop, total) or None
         Rows of a batch that is shared out among processes. Noise for as many rows as the share has is drawn for the
         whole batch, of which these are returned, so that the rows of a batch get the noise they get in one process.
+        Rows lie along the last axis but one, or the only one: (b,), (b, f), or (M, b, f) with M draws for each row.
 
     Examples
     --------
@@ -122,10 +123,12 @@ class Streams:
         return torch.rand(shape, generator=self.torch(name), dtype=x.dtype, device=x.device)[rows]
 
     def _shared(self, shape: torch.Size) -> tuple[Sequence[int], Any]:
-        """Return the shape to draw and which rows of it to return."""
+        """Return the shape to draw and which part of it to return."""
         start, stop, total = self.share or (0, -1, 0)
-        mine = len(shape) > 0 and shape[0] == stop - start
-        return ((total, *shape[1:]), slice(start, stop)) if mine else (shape, ...)
+        axis = max(len(shape) - 2, 0)
+        if len(shape) == 0 or shape[axis] != stop - start:
+            return shape, ...
+        return (*shape[:axis], total, *shape[axis + 1 :]), (*[slice(None)] * axis, slice(start, stop))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all generators as plain JSON values."""

@@ -15,7 +15,16 @@ from steinmix.training import distributed
 from steinmix.training.distributed import alone, share_of, world_size
 
 RANKS = Path(__file__).parent.parent / "processes" / "ranks.py"
-EQUAL = ("mixture", "accumulated", "streamed", "tiny", "vade")
+EQUAL = (
+    "mixture",
+    "accumulated",
+    "streamed",
+    "tiny",
+    "vade",
+    "gmvae",
+    "gmvae_draws",
+    "gmvae_cv",
+)
 OTHERS = (
     "entropy",
     "stops",

@@ -29,10 +29,12 @@ __all__ = [
     "align_",
     "alone",
     "any_process",
+    "batch_mean",
     "connect",
     "from_main",
     "is_main",
     "local_rank",
+    "log_shares",
     "rank",
     "share_of",
     "world_size",
@@ -160,8 +162,15 @@ def log_shares(p: Tensor) -> Tensor:
     Without gradient, which the divergence from a fixed distribution does not need: that of the mean of
     ``(p * (log_shares(p) - log_fixed)).sum(-1)`` is right, for what is missing is the gradient of a sum of ones.
     """
-    total = added(torch.cat([p.detach().sum(-2), p.new_full((*p.shape[:-2], 1), p.shape[-2])], dim=-1)).to(p)
-    return (total[..., :-1] / total[..., -1:]).clamp(min=1e-8).log()
+    return batch_mean(p.mean(-2), p.shape[-2]).clamp(min=1e-8).log()
+
+
+def batch_mean(mean: Tensor, n_rows: int) -> Tensor:
+    """Return the mean over the rows of all processes from that over the `n_rows` of this one, without gradient."""
+    if world_size() == 1:
+        return mean.detach()
+    total = added(torch.cat([mean.detach().reshape(-1) * n_rows, mean.new_tensor([n_rows])])).to(mean)
+    return (total[:-1] / total[-1]).view_as(mean)
 
 
 def any_process(flag: bool) -> bool:
