@@ -122,6 +122,13 @@ class Streams:
         shape, rows = self._shared(x.shape)
         return torch.rand(shape, generator=self.torch(name), dtype=x.dtype, device=x.device)[rows]
 
+    def bytes_like(self, x: Tensor, name: str = "dropout") -> Tensor:
+        """Return a random byte for each number of the rows `x` (b, ...), of shape (b, k); they cost a sixth of floats."""
+        (b, k), rows = self._shared(torch.Size((len(x), x.shape[1:].numel())))
+        words = torch.empty(-(-b * k // 8), dtype=torch.int64, device=x.device)
+        drawn = words.random_(-(2**63), None, generator=self.torch(name)).view(torch.uint8)
+        return drawn[: b * k].view(b, k)[rows]
+
     def _shared(self, shape: torch.Size) -> tuple[Sequence[int], Any]:
         """Return the shape to draw and which part of it to return."""
         start, stop, total = self.share or (0, -1, 0)

@@ -142,6 +142,7 @@ SCENARIOS = {
     "gmvae": lambda folder: dense(sm.GMVAE),
     "gmvae_draws": lambda folder: dense(sm.GMVAE, n_samples=3, start="random", epochs=13, free_bits=0.06),
     "gmvae_cv": lambda folder: dense(sm.GMVAECV),
+    "depict": lambda folder: dense(sm.DEPICT),
     "tiny": tiny,
     "entropy": entropy,
     "stops": lambda folder: mixture(callbacks=(At(1, 3, stop),)),

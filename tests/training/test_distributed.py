@@ -24,6 +24,7 @@ EQUAL = (
     "gmvae",
     "gmvae_draws",
     "gmvae_cv",
+    "depict",
 )
 OTHERS = (
     "entropy",
