@@ -105,6 +105,14 @@ def test_dropout_drops_and_scales():
     assert dropped(x, 0.0, streams) is x
 
 
+@pytest.mark.parametrize("rate", [0.998, 0.999, math.nextafter(1, 0)])
+def test_dropout_keeps_a_little_at_every_rate_below_1(rate):
+    """Rates are rounded to 1/256."""
+    out = dropped(torch.ones(1000, 100), rate, Streams(0))
+    assert set(out.unique().tolist()) == {0.0, 256.0}
+    assert float(out.mean()) == pytest.approx(1, abs=0.2)
+
+
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("shape", [(10, 3), (10, 3, 5, 7)])
 def test_shares_of_a_batch_are_dropped_out_as_the_batch_is(shape, order):

@@ -33,7 +33,7 @@ def masked(x: Tensor, rate: float, streams: Streams) -> Tensor:
 def dropped(x: Tensor, rate: float, streams: Streams) -> Tensor:
     """Return `x` after dropout: entries are zero with probability `rate`, the rest is scaled so that the mean stays.
 
-    One random byte decides on one entry; `rate` is rounded to 1/256, and the scale is that of the
+    One random byte decides on one entry; `rate` is rounded to 1/256, at most 255/256, and the scale is that of the
     rounded rate. The bytes come from the stream "dropout". Of a tensor in channels-last order the mask has that order
     too.
 
@@ -46,7 +46,7 @@ def dropped(x: Tensor, rate: float, streams: Streams) -> Tensor:
     streams : Streams
         Where chance comes from.
     """
-    cut = round(256 * rate)
+    cut = min(round(256 * rate), 255)
     if cut == 0:
         return x
     x = x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
