@@ -123,7 +123,7 @@ class Streams:
         return torch.rand(shape, generator=self.torch(name), dtype=x.dtype, device=x.device)[rows]
 
     def bytes_like(self, x: Tensor, name: str = "dropout") -> Tensor:
-        """Return a random byte for each number of the rows `x` (b, ...), of shape (b, k); they cost a sixth of floats."""
+        """Return a random byte, a sixth of the cost of a float, for each number of the rows `x` (b, ...), as (b, k)."""
         (b, k), rows = self._shared(torch.Size((len(x), x.shape[1:].numel())))
         words = torch.empty(-(-b * k // 8), dtype=torch.int64, device=x.device)
         drawn = words.random_(-(2**63), None, generator=self.torch(name)).view(torch.uint8)

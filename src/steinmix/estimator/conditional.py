@@ -23,7 +23,7 @@ from ..diversify import Diversifier, in_function_space
 from ..errors import ConfigError
 from ..mixtures import Components, ConditionalMixture
 from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers, side_by_side
-from ..nn.conv import BatchNorm1d
+from ..nn.batch_norm import BatchNorm1d
 from ..nn.likelihoods import outputs_per_feature
 from ..numerics.densities import standard_normal_kl
 from ..numerics.precision import widened
@@ -212,9 +212,7 @@ class ConditionalModule(WarmedUp, Coder):
         }
         information, weight = terms["z_prior"]
         charged = information if shares_of is None else self.unevenness(shares_of).mean(-1)
-        below = (
-            batch_mean(charged, bound["z_prior"].shape[-1]) < free_bits
-        )  # of the whole batch, not of a process's share
+        below = batch_mean(charged, bound["z_prior"].shape[-1]) < free_bits  # the mean of all processes
         constrained = Term(torch.where(below, free_bits, charged), weight)
         return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
 
