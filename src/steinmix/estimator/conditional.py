@@ -23,14 +23,14 @@ from ..diversify import Diversifier, in_function_space
 from ..errors import ConfigError
 from ..mixtures import Components, ConditionalMixture
 from ..nn import Coder, Likelihood, conv_decoder, conv_encoder, linear, recogniser_layers, side_by_side
-from ..nn.conv import BatchNorm1d
+from ..nn.batch_norm import BatchNorm1d
 from ..nn.likelihoods import outputs_per_feature
 from ..numerics.densities import standard_normal_kl
 from ..numerics.precision import widened
 from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
-from ..training.distributed import log_shares
+from ..training.distributed import batch_mean, log_shares
 from .base import FitContext, epochs_for_steps, evaluating
 from .checks import check_at_least, check_choice, check_count
 from .clusterer import MixtureShell, empty_labels
@@ -212,7 +212,8 @@ class ConditionalModule(WarmedUp, Coder):
         }
         information, weight = terms["z_prior"]
         charged = information if shares_of is None else self.unevenness(shares_of).mean(-1)
-        constrained = Term(charged.clamp(min=free_bits), weight)
+        below = batch_mean(charged, bound["z_prior"].shape[-1]) < free_bits  # the mean of all processes
+        constrained = Term(torch.where(below, free_bits, charged), weight)
         return terms | {"z_prior": constrained, "z_information": Term(information, 0.0)}
 
     def embed(self, x: Tensor) -> Tensor:

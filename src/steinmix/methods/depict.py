@@ -21,7 +21,7 @@ Variational Gradient Descent for Learning Diversified Mixture Models*, ICML 2019
 paper                                   here
 ======================================  ======================================================================
 :math:`\theta_i`, :math:`c_\ell`        `mixture.means`, `mixture.responsibilities`
-:math:`z_\ell`, clean and noisy         `Ladder.encode_layers` without and with a generator
+:math:`z_\ell`, clean and noisy         `Ladder.encode_layers` without and with noise
 :math:`q_\ell`                          `DEPICTModule.targets`, from clean codes, held for an epoch
 :math:`R`, for given q                  the term ``clustering``, a cross-entropy at noisy codes
 :math:`F = -R` (Wang)                   the same term, through the diversifier: ``force="regulariser"``
@@ -146,15 +146,15 @@ class DEPICTModule(nn.Module):
 
 
 class Path(NamedTuple):
-    """How the noisy path is trained: its dropout rate, the generator of it, and the weight of hidden layers."""
+    """How the noisy path is trained: its dropout rate, where chance comes from, and the weight of hidden layers."""
 
     noise: float
-    generator: torch.Generator
+    streams: Streams
     hidden_weight: float
 
     def noisy_codes(self, ladder: Ladder, x: Tensor) -> Tensor:
         """Return noisy codes (b, d) of centred rows (b, f)."""
-        return ladder.encode_layers(x, self.noise, self.generator)[1]
+        return ladder.encode_layers(x, self.noise, self.streams)[1]
 
 
 class _Settled(Callback):
@@ -344,7 +344,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
 
     def _phases(self, module: DEPICTModule, context: FitContext) -> list[Phase]:
         settings = self._pretraining()
-        path = Path(settings.noise, context.streams.torch("dropout"), self.hidden_weight)
+        path = Path(settings.noise, context.streams, self.hidden_weight)
         late = min(self.diversify_from, context.epochs)
         anchor_epochs = (context.epochs + 1) // 2 if self.anchor_epochs is None else self.anchor_epochs
 

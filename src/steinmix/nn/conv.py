@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ConfigError
+from .batch_norm import BatchNorm2d
 
 __all__ = [
-    "BatchNorm1d",
     "ConvLayer",
     "Images",
     "Rows",
@@ -267,23 +267,6 @@ def conv_decoder(
 
 def _activation(channels: int, batch_norm: bool) -> list[nn.Module]:
     return [*([BatchNorm2d(channels)] if batch_norm else []), nn.ReLU(inplace=True)]
-
-
-class _OneAtLeast(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation that takes a single value, which has no variance, with the running moments."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.numel() > x.shape[1]:
-            return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-
-
-class BatchNorm1d(_OneAtLeast, nn.BatchNorm1d):
-    """Of rows (b, k)."""
-
-
-class BatchNorm2d(_OneAtLeast, nn.BatchNorm2d):
-    """Of images (b, c, h, w)."""
 
 
 def _drawn(layer: _Conv, generator: torch.Generator) -> _Conv:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..numerics.fused import tanh
+from ..random import Streams
 from .conv import ConvLayer, conv, conv_sizes, deconv, images_of, rows_of
 from .mlp import linear
 from .noise import dropped
@@ -66,7 +67,7 @@ class Ladder(nn.Module):
         return 2 * x - 1 if self.bounded else x
 
     def encode_layers(
-        self, x: Tensor, noise: float = 0.0, generator: torch.Generator | None = None
+        self, x: Tensor, noise: float = 0.0, streams: Streams | None = None
     ) -> tuple[list[Tensor], Tensor]:
         """Return the hidden layers (b, .), lowest first, and the code (b, d) of centred rows (b, f).
 
@@ -75,13 +76,13 @@ class Ladder(nn.Module):
         x : Tensor (b, f)
         noise : float, default=0
             Dropout rate on the rows, if they have `FEWEST_COLUMNS` numbers, and on every hidden layer but the topmost.
-        generator : torch.Generator, optional
-            Where the dropout comes from; without one there is none.
+        streams : Streams, optional
+            Where the dropout comes from; without it there is none.
         """
         hidden, value = [], images_of(x, self.image_shape) if self.image_shape else x
         for layer in self.down:
             spared = not hidden and x.shape[-1] < FEWEST_COLUMNS
-            value = value if generator is None or spared else dropped(value, noise, generator)
+            value = value if streams is None or spared else dropped(value, noise, streams)
             value = F.leaky_relu(layer(value), SLOPE)
             hidden.append(self._flat(value))
         return hidden, tanh(self.code(hidden[-1]).float())

@@ -30,25 +30,25 @@ def masked(x: Tensor, rate: float, streams: Streams) -> Tensor:
     return x * (streams.uniform_like(x, "mask") >= rate)
 
 
-def dropped(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+def dropped(x: Tensor, rate: float, streams: Streams) -> Tensor:
     """Return `x` after dropout: entries are zero with probability `rate`, the rest is scaled so that the mean stays.
 
-    One random byte decides on one entry, which costs a sixth of a float each; `rate` is rounded to 1/256, and the
-    scale is that of the rounded rate. Of a tensor in channels-last order the mask has that order too.
+    One random byte decides on one entry; `rate` is rounded to 1/256, at most 255/256, and the scale is that of the
+    rounded rate. The bytes come from the stream "dropout". Of a tensor in channels-last order the mask has that order
+    too.
 
     Parameters
     ----------
     x : Tensor
-        Of any shape.
+        Rows (b, ...).
     rate : float
         Probability, from 0 to below 1.
-    generator : torch.Generator
-        Draws the entries.
+    streams : Streams
+        Where chance comes from.
     """
-    cut = round(256 * rate)
+    cut = min(round(256 * rate), 255)
     if cut == 0:
         return x
     x = x if x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
-    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
-    keep = words.random_(-(2**63), None, generator=generator).view(torch.uint8)[: x.numel()] >= cut
+    keep = streams.bytes_like(x, "dropout") >= cut
     return x * (keep.to(x.dtype) * (256 / (256 - cut))).as_strided(x.shape, x.stride())

@@ -2,9 +2,9 @@
 
 Every process goes through the same program with the same random streams. Of each global batch it takes its share of the
 rows, and of the noise drawn for the global batch that of these rows; gradients are added up, each share weighted by its
-rows, before the diversifier acts. So all processes step alike, and one process with the same global batch steps
-alike up to rounding. What could differ between machines (the seed of ``random_state=None``, a start by k-means, the
-parameters after an epoch) is taken from the first process.
+rows, before the diversifier acts; batch norms see the moments of the global batch. So all processes step alike, and one
+process with the same global batch steps alike up to rounding. What could differ between machines (the seed of
+``random_state=None``, a start by k-means, the parameters after an epoch) is taken from the first process.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import DistributedError, SteinmixError
+from ..nn.batch_norm import BatchNorm
 from ..random import Streams
 
 __all__ = [
@@ -29,10 +30,13 @@ __all__ = [
     "align_",
     "alone",
     "any_process",
+    "batch_mean",
     "connect",
     "from_main",
     "is_main",
     "local_rank",
+    "log_shares",
+    "normalised_together",
     "rank",
     "share_of",
     "world_size",
@@ -138,6 +142,43 @@ def add_gradients_(params: Iterable[nn.Parameter]) -> None:
         _together_([p.grad for p in params if p.grad is not None], _sum)
 
 
+@contextmanager
+def normalised_together(module: nn.Module, share: Callable[[], Share | None]) -> Iterator[None]:
+    """Let batch norms of `module` see the moments of global batches, of which `share` tells what this process has."""
+
+    def moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
+        return _global_moments(x, cast(Share, share()))
+
+    norms = [part for part in module.modules() if isinstance(part, BatchNorm)] if world_size() > 1 else []
+    for norm in norms:
+        norm.moments = moments
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.moments = None
+
+
+def _global_moments(x: Tensor, share: Share) -> tuple[Tensor, Tensor, int]:
+    """Return mean and variance (c,) of each channel in a global batch, and of how many values, from x (b, c, ...)."""
+    x = x.movedim(1, -1).flatten(0, -2)
+    mean = _Sum.apply(x.mean(0) * share.weight)
+    variance = _Sum.apply((x - mean).square().mean(0) * share.weight)
+    return mean, variance, len(x) * share.total // (share.stop - share.start)
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over the processes, whose losses add up: so do their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return _sum(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _sum(gradient)
+
+
 @torch.no_grad()
 def align_(module: nn.Module, streams: Streams) -> None:
     """Give every process the parameters, buffers and generators of the first one.
@@ -160,8 +201,15 @@ def log_shares(p: Tensor) -> Tensor:
     Without gradient, which the divergence from a fixed distribution does not need: that of the mean of
     ``(p * (log_shares(p) - log_fixed)).sum(-1)`` is right, for what is missing is the gradient of a sum of ones.
     """
-    total = added(torch.cat([p.detach().sum(-2), p.new_full((*p.shape[:-2], 1), p.shape[-2])], dim=-1)).to(p)
-    return (total[..., :-1] / total[..., -1:]).clamp(min=1e-8).log()
+    return batch_mean(p.mean(-2), p.shape[-2]).clamp(min=1e-8).log()
+
+
+def batch_mean(mean: Tensor, n_rows: int) -> Tensor:
+    """Return the mean over the rows of all processes from that over the `n_rows` of this one, without gradient."""
+    if world_size() == 1:
+        return mean.detach()
+    total = added(torch.cat([mean.detach().reshape(-1) * n_rows, mean.new_tensor([n_rows])])).to(mean)
+    return (total[:-1] / total[-1]).view_as(mean)
 
 
 def any_process(flag: bool) -> bool:

@@ -23,7 +23,7 @@ from ..objective import Batch, Phase, Term
 from ..particles import Particles
 from .annealing import in_epoch
 from .config import Training, is_large
-from .distributed import add_gradients_, added, world_size
+from .distributed import add_gradients_, added, normalised_together, world_size
 from .loader import Loader
 
 __all__ = ["Logged", "Stepper", "clip_each_"]
@@ -78,6 +78,7 @@ class Stepper:
         member: nn.Module | None = None,
     ) -> None:
         self.phase, self.training, self.stacked = phase, training, member is not None
+        self._module = module
         self._parts = [(o, optimizer, o.parameters()) for o, optimizer in zip(phase.objectives, optimizers)]
         self.anneal(0)
         self._only = [_targets(module, params) for _, _, params in self._parts]
@@ -93,7 +94,7 @@ class Stepper:
 
     def epoch(self, loader: Loader) -> Logged:
         """Take every batch of an epoch."""
-        with self._products():
+        with self._products(), normalised_together(self._module, lambda: loader.share):
             return self._epoch(loader)
 
     def _epoch(self, loader: Loader) -> Logged:
