@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from .._params import Configuration
 from ..errors import ConfigError
 from ..numerics.kernels import about_first
-from .kernels import RBF, Kernel
+from .kernels import RBF, Kernel, in_float32
 
 __all__ = ["MeansOnly", "OnFeatures", "Standardised", "Wasserstein"]
 
@@ -68,6 +68,7 @@ class _OfFamily(Configuration, ABC):
 class OnFeatures(_OfFamily):
     """Kernel at features that depend on theta coordinate by coordinate; it holds (m, m) matrices."""
 
+    @in_float32
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``."""
         k, away = self.parts(theta)
