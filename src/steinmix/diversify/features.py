@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -82,6 +82,13 @@ class OnFeatures(_OfFamily):
         near = about_first(features)
         # sum_j w_ij f'_j (f_i - f_j)
         return k, near * (w @ slopes) - w @ (slopes * near)
+
+    def gradients(self, theta: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
+        r"""Return K and, for i by i, :math:`\nabla_{\theta_j} k(\theta_j, \theta_i)` of all j, ``(*r, m, p)``."""
+        features, slopes = self._features(theta)
+        k, w = self.kernel.matrices(features)
+        rows = zip(features.split(1, dim=-2), w.unbind(-2))
+        return k, (w_i.unsqueeze(-1) * slopes * (f_i - features) for f_i, w_i in rows)
 
     @abstractmethod
     def _features(self, theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -348,7 +348,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         free = 0.0 if shared else FREE_SHARE * math.log(self.n_clusters)
         free_bits = free if self.free_bits is None else float(self.free_bits)
         bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits, shared=shared)
-        diversifier = in_function_space(self.diversifier, module.mixture.values)
+        diversifier = in_function_space(self.diversifier, module.mixture.values, linear=True)
 
         def phase(name: str, epochs: int, before: Callable[[], None] | None, warm_up: int = 0, **how: bool) -> Phase:
             particles = module.mixture.particles()
