@@ -15,7 +15,10 @@ Jacobian is the vector f'. The gradients that are smoothed stay those with respe
 ====================  =================================================================  =========
 "unit"                means                                                              d
 "diag"                means, logarithms of variances                                     2 d
-"full"                means, raw Cholesky factor, row by row (`CholeskyMixture`)         d + d^2
+"full"                means, raw factor, row by row: L has a softplus of its diagonal    d + d^2
+                      (`CholeskyMixture`)
+"cholesky"            means, Cholesky factor L as it stands, row by row; a negative      d + d^2
+                      diagonal turns its column (`SignedCholeskyMixture`)
 ====================  =================================================================  =========
 """
 
@@ -107,7 +110,7 @@ class Wasserstein(OnFeatures):
     ----------
     kernel : RBF, IMQ or Identity, default=RBF()
         Its bandwidth is taken over what it sees.
-    family : {"diag", "full", "unit"}, default="diag"
+    family : {"diag", "full", "cholesky", "unit"}, default="diag"
         What a particle is made of; see the module.
     """
 
@@ -128,7 +131,7 @@ class Standardised(OnFeatures):
     ----------
     kernel : RBF, IMQ or Identity, default=RBF()
         Its bandwidth is taken over what it sees.
-    family : {"diag", "full", "unit"}, default="diag"
+    family : {"diag", "full", "cholesky", "unit"}, default="diag"
         What a particle is made of; see the module.
     """
 
@@ -147,7 +150,7 @@ class MeansOnly(_OfFamily):
     ----------
     kernel : RBF, IMQ or Identity, default=RBF()
         Its bandwidth is taken over what it sees.
-    family : {"diag", "full", "unit"}, default="diag"
+    family : {"diag", "full", "cholesky", "unit"}, default="diag"
         What a particle is made of; see the module.
     """
 
@@ -173,16 +176,34 @@ def _deviations(log_vars: Tensor) -> tuple[Tensor, Tensor]:
     return sigma, 0.5 * sigma
 
 
-def _factor(raw: Tensor) -> tuple[Tensor, Tensor]:
+def _raw_factor(raw: Tensor) -> tuple[Tensor, Tensor]:
     """Return L and dL / draw of raw factors (*r, m, d * d); the upper triangle is no part of the distribution."""
-    d = math.isqrt(raw.shape[-1])
-    below = torch.ones(d, d, dtype=raw.dtype, device=raw.device).tril(-1).flatten()
-    on = torch.eye(d, dtype=raw.dtype, device=raw.device).flatten()
+    below, on = (part.flatten() for part in _triangle(raw))
     return below * raw + on * F.softplus(raw), below + on * torch.sigmoid(raw)
+
+
+def _plain_factor(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L and dL / draw where L stands there itself; L L' is the same whichever the sign of a column."""
+    below, on = _triangle(raw)
+    diagonal = (raw.unflatten(-1, on.shape) * on).sum(-2, keepdim=True)
+    slopes = ((below + on) * torch.where(diagonal < 0, -1.0, 1.0)).flatten(-2).to(raw)
+    return slopes * raw, slopes
+
+
+def _triangle(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what picks the entries below the diagonal, and those on it, (d, d), of factors (*r, m, d * d)."""
+    d = math.isqrt(raw.shape[-1])
+    whole = torch.ones(d, d, dtype=raw.dtype, device=raw.device)
+    return whole.tril(-1), whole.diag().diag()
 
 
 def _none(scales: Tensor) -> tuple[Tensor, Tensor]:
     return scales, scales
+
+
+def _squared(p: int) -> int:
+    """Return d where p = d + d^2."""
+    return (math.isqrt(1 + 4 * p) - 1) // 2
 
 
 class _Family(NamedTuple):
@@ -198,7 +219,8 @@ class _Family(NamedTuple):
 
 FAMILIES = {
     "diag": _Family(lambda p: p // 2, lambda d: 2 * d, _deviations),
-    "full": _Family(lambda p: (math.isqrt(1 + 4 * p) - 1) // 2, lambda d: d + d * d, _factor),
+    "full": _Family(_squared, lambda d: d + d * d, _raw_factor),
+    "cholesky": _Family(_squared, lambda d: d + d * d, _plain_factor),
     "unit": _Family(lambda p: p, lambda d: d, _none),
 }
 
