@@ -32,7 +32,7 @@ from ..random import Streams
 from ..training import Loader
 from ..training.distributed import log_shares
 from .base import FitContext, epochs_for_steps, evaluating
-from .checks import check_at_least, check_choice, check_count
+from .checks import check_at_least, check_choice, check_count, check_family
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan
@@ -307,6 +307,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         check_choice("start", self.start, GIVEN_STARTS)
         check_choice("cluster_prior", self.cluster_prior, CLUSTER_PRIORS)
+        check_family(self.diversifier, "diag")  # of what heads give
         for name, least in (("w_dim", 1), ("n_samples", 1)):
             check_at_least(name, getattr(self, name), least)
         for name in ("warm_up", "anchor_epochs"):
