@@ -40,7 +40,8 @@ TILE = 256
 
 EXACT_PAIRS_LIMIT = 2000
 RANDOM_PAIRS = 65_536
-"""Above 2,000 particles the distances of 65,536 random pairs stand for all (root mean square error of h^2: 0.2 %)."""
+"""Above 2,000 particles the distances of 65,536 random pairs stand for all. Root mean square error of h^2,
+of normal particles: 0.9 % for p = 1, 0.6 % for 2, 0.2 % for 10, 0.1 % for 50."""
 
 
 def squared_distances(a: Tensor, b: Tensor, h: float | Tensor | None = None) -> Tensor:
