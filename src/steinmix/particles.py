@@ -71,7 +71,9 @@ class Particles:
     def diversify_(self, diversifier: Callable[[Tensor, Tensor], Tensor]) -> None:
         """Replace the loss gradient of every parameter by what the diversifier makes of it, in place.
 
-        A parameter without a gradient counts as one with gradient zero; one that does not learn is left alone.
+        A parameter without a gradient counts as one with gradient zero; one that does not learn is left alone. With a
+        torch ``GradScaler`` call ``scaler.unscale_(optimizer)`` first, clip afterwards: gradients that are still scaled
+        divide the strength of the repulsion by the scale.
 
         Parameters
         ----------

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from oracles import bandwidths as oracle
-from steinmix.diversify import RBF, Fixed, Median, MedianLog, MedianSquaredWithZeros
+from steinmix.diversify import NSVGD, RBF, Fixed, Median, MedianLog, MedianSquaredWithZeros
 from steinmix.diversify.bandwidths import as_bandwidth
 from steinmix.errors import ConfigError
 
@@ -57,6 +57,17 @@ def test_identical_particles_have_a_positive_finite_bandwidth(name, m):
     assert 0 < float(h) < math.inf
     for normalised in (False, True):
         assert torch.isfinite(RBF(name).direction(torch.full((m, 3), 1e3), torch.ones(m, 3), 1.0, normalised)).all()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_most_particles_may_have_merged(normal, name):
+    """The median distance is then less than the rounding of what lies far from their centre."""
+    theta = 1e-4 * normal(100, 4, dtype=torch.float32)
+    theta[75:] += 10
+    assert float(RULES[name](theta)) == pytest.approx(float(RULES[name](theta.double())), rel=1e-4)
+    force = torch.zeros_like(theta)
+    found, expected = (NSVGD(1.0, RBF(name))(t, force.to(t)) for t in (theta, theta.double()))
+    assert float((found - expected).norm() / expected.norm()) < 1e-3
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -7,10 +7,10 @@ from torch.nn import functional as F
 from oracles.kernels import KERNELS, kernel_sums
 from steinmix import IMQ, NSVGD, RBF, ConfigError, GaussianMixture, LogDet, NormalPrior, Pairwise, Training, load
 from steinmix.diversify import Identity, MeansOnly, Standardised, Wasserstein
-from steinmix.mixtures import CholeskyMixture
+from steinmix.mixtures import CholeskyMixture, SignedCholeskyMixture
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
-WIDTHS = {"diag": 6, "full": 12, "unit": 3}
+WIDTHS = {"diag": 6, "full": 12, "cholesky": 12, "unit": 3}
 H = 1.3
 
 
@@ -22,7 +22,10 @@ def distribution(theta, family):
     if family == "diag":
         return torch.cat([means, scales.exp().sqrt()], -1)
     raw = scales.reshape(*scales.shape[:-1], 3, 3)
-    factor = torch.tril(raw, -1) + torch.diag_embed(F.softplus(raw.diagonal(dim1=-2, dim2=-1)))
+    diagonal = raw.diagonal(dim1=-2, dim2=-1)
+    factor = torch.tril(raw, -1) + torch.diag_embed(F.softplus(diagonal))
+    if family == "cholesky":
+        factor = torch.tril(raw) * diagonal.sign().unsqueeze(-2)
     return torch.cat([means, factor.flatten(-2)], -1)
 
 
@@ -83,6 +86,27 @@ def test_equal_distributions_count_as_one(normal):
     assert torch.equal(*mixture.covariances())
     assert not Wasserstein(RBF(1.0), "full").direction(theta, 0 * theta, 1.0).any()
     assert RBF(1.0).direction(theta, 0 * theta, 1.0).any()
+
+
+def test_equal_distributions_of_signed_factors_count_as_one(normal):
+    """A column of either sign gives the same covariance; so does what stands above the diagonal."""
+    mixture = SignedCholeskyMixture(2, 3).double()
+    theta = normal(1, 12).repeat(2, 1)
+    theta[1, [4, 7, 10]] *= -1.0  # column 1 of the factor, the first entry above the diagonal
+    mixture.means.data, mixture.raw_tril.data = theta[:, :3], theta[:, 3:].reshape(2, 3, 3)
+    assert torch.equal(*mixture.covariances())
+    assert not Wasserstein(RBF(1.0), "cholesky").direction(theta, 0 * theta, 1.0).any()
+    assert Wasserstein(RBF(1.0), "full").direction(theta, 0 * theta, 1.0).any()
+
+
+def test_distances_of_plain_factors_are_those_of_draws_with_shared_noise(normal):
+    factors = torch.linalg.cholesky(torch.eye(3).double() + (x := normal(2, 3, 3)) @ x.mT)
+    theta = torch.cat([normal(2, 3), factors.flatten(-2)], dim=-1)
+    k = Wasserstein(RBF(3.0), "cholesky").direction(theta, torch.eye(2, 12).double(), 0.0)[0, 1]
+    noise = normal(100_000, 3)
+    first, second = (mean + noise @ factor.T for mean, factor in zip(theta[:, :3], factors))
+    squared = (first - second).square().sum(-1).mean()
+    assert float(k) == pytest.approx(float((-squared / 18).exp()), rel=0.02)
 
 
 @pytest.mark.parametrize("family", ["diag", "full"])

@@ -5,7 +5,7 @@ import torch
 
 from oracles.kernels import KERNELS, kernel_sums
 from steinmix import IMQ, NSVGD, RBF, ConfigError, LogDet, NoDiversity, NormalPrior, Pairwise
-from steinmix.diversify import FunctionSpace, MeansOnly, Standardised, Wasserstein, in_function_space
+from steinmix.diversify import FunctionSpace, MeansOnly, Median, Standardised, Wasserstein, in_function_space
 from steinmix.mixtures import ConditionalMixture
 from steinmix.random import Streams
 from steinmix.training import Annealed
@@ -35,11 +35,38 @@ def test_the_direction_equals_autograd_through_the_map(normal, weights, base):
         return KERNELS[base](*seen, h)
 
     smoothed, away, mass = kernel_sums(twin, theta, ascent, H)
-    kernel = FunctionSpace(Wasserstein(LIBRARY[base](H)), lambda x: x @ weights)
-    torch.testing.assert_close(kernel.direction(theta, ascent, 0.0), smoothed)
-    torch.testing.assert_close(kernel.direction(theta, 0 * ascent, 1.0), away)
-    found = kernel.direction(theta, ascent, 0.7, normalised=True)
-    torch.testing.assert_close(found, (smoothed + 0.7 * away) / mass)
+    for linear in (False, True):
+        kernel = FunctionSpace(Wasserstein(LIBRARY[base](H)), lambda x: x @ weights, linear)
+        torch.testing.assert_close(kernel.direction(theta, ascent, 0.0), smoothed)
+        torch.testing.assert_close(kernel.direction(theta, 0 * ascent, 1.0), away)
+        found = kernel.direction(theta, ascent, 0.7, normalised=True)
+        torch.testing.assert_close(found, (smoothed + 0.7 * away) / mass)
+
+
+@pytest.mark.parametrize("base", KERNELS)
+def test_each_particle_has_a_jacobian_of_its_own_where_the_map_bends(normal, base):
+    """An ensemble of networks 1-5-1, whose outputs at 8 inputs count as they are."""
+    theta, ascent, inputs = 2 * normal(6, 16), normal(6, 16), torch.linspace(-2, 2, 8).double()
+
+    def outputs(theta):
+        w, b, v, c = theta.split([5, 5, 5, 1], dim=-1)
+        return (v.unsqueeze(-1) * (w.unsqueeze(-1) * inputs + b.unsqueeze(-1)).tanh()).sum(-2) + c
+
+    h = float(Median()(outputs(theta)))
+    smoothed, away, mass = kernel_sums(lambda a, b, h: KERNELS[base](outputs(a), outputs(b), h), theta, ascent, h)
+    placed = in_function_space(NSVGD(1.0, LIBRARY[base]()), outputs, family="unit")
+    torch.testing.assert_close(placed(theta, 0 * ascent), away / 6)
+    torch.testing.assert_close(placed(theta, ascent), smoothed + away / 6)
+    torch.testing.assert_close(placed.kernel.direction(theta, ascent, 2.0, True), (smoothed + 2 * away) / mass)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_half_types_of_particles_and_values_are_kept(normal, weights, linear):
+    theta, ascent = normal(4, 5).half(), normal(4, 5).half()
+    found = in_function_space(NSVGD(0.5), lambda x: x @ weights.half(), linear=linear)(theta, ascent)
+    wide = in_function_space(NSVGD(0.5), lambda x: x @ weights)(theta.double(), ascent.double())
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found.double(), wide, rtol=0.01, atol=0.01)
 
 
 def test_values_are_the_components_at_fixed_draws(mixture):
@@ -72,7 +99,8 @@ def test_what_has_a_kernel_is_taken_there_and_not_changed(normal, weights):
     assert in_function_space(annealed, values) == annealed
     for plain in (None, NoDiversity(), LogDet(0.5), lambda theta, ascent: ascent):
         assert in_function_space(plain, values) == plain
-    kept = in_function_space(NSVGD(kernel=Standardised(RBF(H))), values).kernel
+    kept = in_function_space(NSVGD(kernel=Standardised(RBF(H))), values, family="unit", linear=True).kernel
+    assert kept.linear
     assert kept.kernel == Standardised(RBF(H))
     assert torch.equal(in_function_space(Pairwise(0.0), values)(theta, ascent), ascent)
 

@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oracles.kernels import KERNELS, kernel_sums, plain_gram
-from steinmix.diversify import IMQ, NSVGD, RBF, Identity
+from steinmix.diversify import IMQ, NSVGD, RBF, Identity, Standardised, Wasserstein
 from steinmix.diversify.bandwidths import as_bandwidth
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
@@ -66,6 +66,28 @@ def test_two_groups_far_apart_are_two_groups(normal, name, m, far):
     for got, expected in zip(sums(kernel, theta, ascent), (smoothed, away, (smoothed + away) / mass)):
         assert error(got, expected) < 0.01
     torch.testing.assert_close(kernel.matrices(theta)[0].diagonal(), torch.ones(m), rtol=0, atol=0.01)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the compiler's own
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiled_it_errs_no_more(normal, name):
+    theta, ascent = normal(100, 10, dtype=torch.float32), normal(100, 10, dtype=torch.float32)
+    theta[50:] += 1e4
+    kernel = NSVGD(1.0, LIBRARY[name](3.0))
+    found = torch.compile(kernel, backend="eager", fullgraph=True)(theta, ascent)
+    assert error(found, kernel(theta.double(), ascent.double())) < 0.01
+
+
+@pytest.mark.parametrize("kernel", [RBF, IMQ, lambda h: Wasserstein(RBF(h), "unit"), lambda h: Standardised()])
+@pytest.mark.parametrize("scale", [0.005, 500.0])
+@pytest.mark.parametrize("m", [10, 70, 300])
+def test_squares_of_half_precision_do_not_overflow(normal, kernel, scale, m):
+    theta, ascent = (scale * normal(m, 4)).half(), normal(m, 4).half()
+    for rule in (scale, "median"):
+        diversify = NSVGD(1.0, kernel(rule))
+        found = diversify(theta, ascent)
+        assert found.dtype == torch.float16
+        assert error(found, diversify(theta.double(), ascent.double())) < 0.01
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -1,3 +1,6 @@
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -139,6 +142,20 @@ def test_flags_come_in_numbers_or_not_at_all(n, k, rate):
     for odd in range(1, n + 1):
         p = metrics.conformal_pvalues(np.r_[np.ones(odd), np.zeros(n - odd)], np.full(k, 0.5))
         assert metrics.false_discovery_control(p, rate).any() == (odd >= fewest)
+
+
+@pytest.mark.parametrize("rate", ["0.01", "0.05", "0.1", "0.29", "0.3", "0.7"])
+def test_a_p_value_that_equals_its_bound_is_flagged(rate):
+    for n, k in itertools.product(range(1, 100), range(1, 150)):
+        exact = n / (Fraction(rate) * (k + 1))  # of the least p-value, 1 / (k + 1), so many are needed
+        if exact > n or exact.denominator > 1:
+            continue
+        odd = int(exact)
+        assert metrics.fewest_discoveries(n, k, float(rate)) == odd
+        p = np.r_[np.full(odd, 1 / (k + 1)), np.ones(n - odd)]
+        assert metrics.false_discovery_control(p, float(rate)).sum() == odd
+        p[0] = 1.0
+        assert odd == n or not metrics.false_discovery_control(p, float(rate)).any()
 
 
 def test_flags_are_wrong_as_rarely_as_promised(rng):

@@ -15,7 +15,10 @@ Jacobian is the vector f'. The gradients that are smoothed stay those with respe
 ====================  =================================================================  =========
 "unit"                means                                                              d
 "diag"                means, logarithms of variances                                     2 d
-"full"                means, raw Cholesky factor, row by row (`CholeskyMixture`)         d + d^2
+"full"                means, raw factor, row by row: L has a softplus of its diagonal    d + d^2
+                      (`CholeskyMixture`)
+"cholesky"            means, Cholesky factor L as it stands, row by row; a negative      d + d^2
+                      diagonal turns its column (`SignedCholeskyMixture`)
 ====================  =================================================================  =========
 """
 
@@ -23,7 +26,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -34,7 +37,7 @@ from torch.nn import functional as F
 from .._params import Configuration
 from ..errors import ConfigError
 from ..numerics.kernels import about_first
-from .kernels import RBF, Kernel
+from .kernels import RBF, Kernel, in_float32
 
 __all__ = ["MeansOnly", "OnFeatures", "Standardised", "Wasserstein"]
 
@@ -68,6 +71,7 @@ class _OfFamily(Configuration, ABC):
 class OnFeatures(_OfFamily):
     """Kernel at features that depend on theta coordinate by coordinate; it holds (m, m) matrices."""
 
+    @in_float32
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``."""
         k, away = self.parts(theta)
@@ -81,6 +85,13 @@ class OnFeatures(_OfFamily):
         near = about_first(features)
         # sum_j w_ij f'_j (f_i - f_j)
         return k, near * (w @ slopes) - w @ (slopes * near)
+
+    def gradients(self, theta: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
+        r"""Return K and, for i by i, :math:`\nabla_{\theta_j} k(\theta_j, \theta_i)` of all j, ``(*r, m, p)``."""
+        features, slopes = self._features(theta)
+        k, w = self.kernel.matrices(features)
+        rows = zip(features.split(1, dim=-2), w.unbind(-2))
+        return k, (w_i.unsqueeze(-1) * slopes * (f_i - features) for f_i, w_i in rows)
 
     @abstractmethod
     def _features(self, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +110,7 @@ class Wasserstein(OnFeatures):
     ----------
     kernel : RBF, IMQ or Identity, default=RBF()
         Its bandwidth is taken over what it sees.
-    family : {"diag", "full", "unit"}, default="diag"
+    family : {"diag", "full", "cholesky", "unit"}, default="diag"
         What a particle is made of; see the module.
     """
 
@@ -120,7 +131,7 @@ class Standardised(OnFeatures):
     ----------
     kernel : RBF, IMQ or Identity, default=RBF()
         Its bandwidth is taken over what it sees.
-    family : {"diag", "full", "unit"}, default="diag"
+    family : {"diag", "full", "cholesky", "unit"}, default="diag"
         What a particle is made of; see the module.
     """
 
@@ -139,7 +150,7 @@ class MeansOnly(_OfFamily):
     ----------
     kernel : RBF, IMQ or Identity, default=RBF()
         Its bandwidth is taken over what it sees.
-    family : {"diag", "full", "unit"}, default="diag"
+    family : {"diag", "full", "cholesky", "unit"}, default="diag"
         What a particle is made of; see the module.
     """
 
@@ -165,16 +176,34 @@ def _deviations(log_vars: Tensor) -> tuple[Tensor, Tensor]:
     return sigma, 0.5 * sigma
 
 
-def _factor(raw: Tensor) -> tuple[Tensor, Tensor]:
+def _raw_factor(raw: Tensor) -> tuple[Tensor, Tensor]:
     """Return L and dL / draw of raw factors (*r, m, d * d); the upper triangle is no part of the distribution."""
-    d = math.isqrt(raw.shape[-1])
-    below = torch.ones(d, d, dtype=raw.dtype, device=raw.device).tril(-1).flatten()
-    on = torch.eye(d, dtype=raw.dtype, device=raw.device).flatten()
+    below, on = (part.flatten() for part in _triangle(raw))
     return below * raw + on * F.softplus(raw), below + on * torch.sigmoid(raw)
+
+
+def _plain_factor(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L and dL / draw where L stands there itself; L L' is the same whichever the sign of a column."""
+    below, on = _triangle(raw)
+    diagonal = (raw.unflatten(-1, on.shape) * on).sum(-2, keepdim=True)
+    slopes = ((below + on) * torch.where(diagonal < 0, -1.0, 1.0)).flatten(-2).to(raw)
+    return slopes * raw, slopes
+
+
+def _triangle(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what picks the entries below the diagonal, and those on it, (d, d), of factors (*r, m, d * d)."""
+    d = math.isqrt(raw.shape[-1])
+    whole = torch.ones(d, d, dtype=raw.dtype, device=raw.device)
+    return whole.tril(-1), whole.diag().diag()
 
 
 def _none(scales: Tensor) -> tuple[Tensor, Tensor]:
     return scales, scales
+
+
+def _squared(p: int) -> int:
+    """Return d where p = d + d^2."""
+    return (math.isqrt(1 + 4 * p) - 1) // 2
 
 
 class _Family(NamedTuple):
@@ -190,7 +219,8 @@ class _Family(NamedTuple):
 
 FAMILIES = {
     "diag": _Family(lambda p: p // 2, lambda d: 2 * d, _deviations),
-    "full": _Family(lambda p: (math.isqrt(1 + 4 * p) - 1) // 2, lambda d: d + d * d, _factor),
+    "full": _Family(_squared, lambda d: d + d * d, _raw_factor),
+    "cholesky": _Family(_squared, lambda d: d + d * d, _plain_factor),
     "unit": _Family(lambda p: p, lambda d: d, _none),
 }
 

@@ -2,13 +2,14 @@ r"""Particles seen as the functions that they make.
 
 Where a component is the output of a network, its particle, the weights of a head, says little: weights move far apart
 in directions that no input excites, while the components they make stay one. A kernel can look at what the head gives
-at some inputs instead. With `values` :math:`u = A \theta`, linear and the same for all particles, and features
+at some inputs instead. With `values` :math:`u_j = u(\theta_j)`, which have the Jacobian :math:`J_j`, and features
 :math:`f(u)`,
 
-.. math:: k(\theta, \theta') = \kappa(f(A\theta), f(A\theta')), \qquad
-          \nabla_{\theta_j} k(\theta_j, \theta_i) = A^\top \big( f'(u_j) \odot w_{ij} (f(u_i) - f(u_j)) \big),
+.. math:: k(\theta_j, \theta_i) = \kappa(f(u_j), f(u_i)), \qquad
+          \nabla_{\theta_j} k(\theta_j, \theta_i) = J_j^\top \big( f'(u_j) \odot w_{ij} (f(u_i) - f(u_j)) \big),
 
-which is the gradient of `steinmix.diversify.features`, pulled back. The gradients of F that are smoothed stay those
+which is the gradient of `steinmix.diversify.features`, pulled back. The sum over j takes one pass backward for each i;
+of a linear map, whose Jacobian is the same for all, one pass in all. The gradients of F that are smoothed stay those
 with respect to theta. Kernels on function values are those of Z. Wang, T. Ren, J. Zhu, B. Zhang, *Function Space
 Particle Optimization for Bayesian Neural Networks*, ICLR 2019 (key ``wang2019function``), which pulls back by the
 Jacobian of particle i in place of j; here f bends, and that way is the weaker one.
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from .._params import Configuration
 from ..errors import ConfigError
+from ..numerics.precision import widened
 from .base import Diversifier
 from .features import OnFeatures, Wasserstein
 from .penalties import LogDet
@@ -41,12 +43,17 @@ class FunctionSpace(Configuration):
     kernel : Wasserstein or Standardised
         Of particles that are `values`; a bandwidth that is a length is compared with distances over all inputs.
     values : callable
-        Linear map of particles ``(m, p)`` to ``(m, q)``, the same for each, as `kernel` takes them: with the family
-        "diag", means at all inputs and then logarithms of variances at all inputs.
+        Map of particles ``(m, p)`` to ``(m, q)``, row by row, that torch can differentiate: what `kernel` takes for
+        particles. With its family "diag" these are means at all inputs and then logarithms of variances at all inputs;
+        plain outputs of a network have the family "unit".
+    linear : bool, default=False
+        Whether `values` is a linear map, plus a constant or not, the same for each particle: that takes one pass
+        backward, not m. It is not checked, and directions are wrong where it is not so.
     """
 
     kernel: OnFeatures
     values: Callable[[Tensor], Tensor]
+    linear: bool = False
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Refuse, as `kernel` does."""
@@ -55,14 +62,26 @@ class FunctionSpace(Configuration):
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(m, p)``, as `Kernel` has it."""
         with torch.enable_grad():
-            seen = self.values(theta := theta.detach().requires_grad_())
+            seen = widened(self.values(leaf := theta.detach().requires_grad_()))
+        k, pulled = (self._together if self.linear else self._singly)(seen, leaf)
+        phi = k @ widened(ascent) + strength * pulled
+        return (phi / k.sum(-1, keepdim=True) if normalised else phi).to(theta.dtype)
+
+    def _together(self, seen: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return K and the repulsion: with one Jacobian for all, what is pulled back is the sum over j."""
         k, away = self.kernel.parts(seen.detach())
-        (pulled,) = torch.autograd.grad(seen, theta, away)
-        phi = k @ ascent + strength * pulled
-        return phi / k.sum(-1, keepdim=True) if normalised else phi
+        return k, torch.autograd.grad(seen, theta, away)[0]
+
+    def _singly(self, seen: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same where each j has a Jacobian of its own: the sum comes after it."""
+        k, gradients = self.kernel.gradients(seen.detach())
+        pulled = [torch.autograd.grad(seen, theta, each, retain_graph=True)[0].sum(-2) for each in gradients]
+        return k, torch.stack(pulled, dim=-2)
 
 
-def in_function_space(diversifier: Diversifier | None, values: Callable[[Tensor], Tensor]) -> Diversifier | None:
+def in_function_space(
+    diversifier: Diversifier | None, values: Callable[[Tensor], Tensor], family: str = "diag", linear: bool = False
+) -> Diversifier | None:
     """Return a diversifier whose kernel compares `values` of particles, as `FunctionSpace` has them.
 
     A radial kernel sees them as normals, by `Wasserstein`. A prior still acts on the particles themselves.
@@ -73,7 +92,12 @@ def in_function_space(diversifier: Diversifier | None, values: Callable[[Tensor]
         With a ``kernel``, or around one that has; it is not changed. Another is returned as it is, and so is `LogDet`,
         which has no such gradient.
     values : callable
-        Particles (m, p) -> (m, 2 s d), linear: means at s inputs, then log-variances there.
+        Particles (m, p) -> (m, 2 s d), row by row: means at s inputs, then log-variances there.
+    family : {"diag", "unit", "full", "cholesky"}, default="diag"
+        What a radial kernel takes `values` for; one that has a family keeps its own. Plain outputs of a network have
+        "unit": by "diag" half of them would be exponentiated.
+    linear : bool, default=False
+        Whether `values` is a linear map, which is faster; see `FunctionSpace`.
 
     Raises
     ------
@@ -96,18 +120,18 @@ def in_function_space(diversifier: Diversifier | None, values: Callable[[Tensor]
         return diversifier
     own: dict[str, Any] = {}
     if (kernel := getattr(diversifier, "kernel", None)) is not None:
-        own["kernel"] = _placed(kernel, values)
+        own["kernel"] = _placed(kernel, values, family, linear)
     if (inner := getattr(diversifier, "diversifier", None)) is not None:
-        own["diversifier"] = in_function_space(inner, values)
+        own["diversifier"] = in_function_space(inner, values, family, linear)
     return replace(diversifier, **own)
 
 
-def _placed(kernel: Any, values: Callable[[Tensor], Tensor]) -> Any:
+def _placed(kernel: Any, values: Callable[[Tensor], Tensor], family: str, linear: bool) -> Any:
     if isinstance(kernel, FunctionSpace):
         return kernel
     if isinstance(kernel, OnFeatures):
-        return FunctionSpace(kernel, values)
+        return FunctionSpace(kernel, values, linear)
     if hasattr(kernel, "family"):
         name = type(kernel).__name__
         raise ConfigError(f"{name} treats parts of a particle apart, which heads of a network do not have; use RBF.")
-    return FunctionSpace(Wasserstein(kernel), values)
+    return FunctionSpace(Wasserstein(kernel, family), values, linear)

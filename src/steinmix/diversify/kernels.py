@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Protocol
 
 import torch
@@ -11,9 +13,10 @@ from torch import Tensor
 
 from .._params import Configuration
 from ..numerics.kernels import DIRECT_LIMIT, about_first, imq, rbf, rbf_direction, repulsion, squared_distances
+from ..numerics.precision import widened
 from .bandwidths import Bandwidth, as_bandwidth
 
-__all__ = ["IMQ", "RBF", "Identity", "Kernel"]
+__all__ = ["IMQ", "RBF", "Identity", "Kernel", "in_float32"]
 
 BLOCK_ROWS = 256
 """Rows of the kernel matrix held at once: memory stays O(m p) and a block stays near the cache."""
@@ -41,6 +44,28 @@ class Kernel(Protocol):
         ...
 
 
+def in_float32(direction: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Take a kernel's ``direction`` of half types in float32, and return it in theirs.
+
+    Squares of float16 overflow from 256 on, and s / h^2 at a bandwidth of thousandths.
+
+    Parameters
+    ----------
+    direction : callable
+        Method of a kernel; see `Kernel.direction`.
+    """
+
+    @wraps(direction)
+    def wide(
+        kernel: Kernel, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False
+    ) -> Tensor:
+        if theta.dtype.itemsize >= 4:
+            return direction(kernel, theta, ascent, strength, normalised)
+        return direction(kernel, widened(theta), widened(ascent), strength, normalised).to(theta.dtype)
+
+    return wide
+
+
 @dataclass
 class _Radial(Configuration, ABC):
     bandwidth: float | str | Bandwidth = "median"
@@ -57,6 +82,7 @@ class _Radial(Configuration, ABC):
         h = as_bandwidth(self.bandwidth)(theta)
         return self._profile(squared_distances(centred, centred, h), h)
 
+    @in_float32
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``; of many particles in blocks of rows, so that memory is O(m p).
 
@@ -96,6 +122,7 @@ class RBF(_Radial):
     def _profile(self, squared: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         return rbf(squared, h)
 
+    @in_float32
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``; memory is O(m p).
 

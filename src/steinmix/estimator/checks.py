@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 
-__all__ = ["check_at_least", "check_choice", "check_count", "check_width", "check_widths"]
+__all__ = ["check_at_least", "check_choice", "check_count", "check_family", "check_width", "check_widths"]
 
 
 def check_count(name: str, value: Any, n_rows: int) -> int:
@@ -101,3 +101,21 @@ def check_at_least(name: str, value: Any, least: float) -> None:
     kinds = int | np.integer if whole else int | float | np.number
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
         raise ConfigError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number >= {least}.")
+
+
+def check_family(diversifier: Any, family: str) -> None:
+    """Raise ConfigError if the kernel of a diversifier takes its particles for those of another family.
+
+    Parameters
+    ----------
+    diversifier : Diversifier or None
+        What was given. A kernel that has no ``family``, such as `RBF`, does for all.
+    family : str
+        Of the components that it is to act on, by the words of `steinmix.diversify.features`.
+    """
+    while (inner := getattr(diversifier, "diversifier", None)) is not None:
+        diversifier = inner
+    kernel = getattr(diversifier, "kernel", None)
+    if (got := getattr(kernel, "family", family)) != family:
+        kind = type(kernel).__name__
+        raise ConfigError(f"diversifier: {kind} has family {got!r}; the components here are {family!r}, give it that.")

@@ -32,7 +32,7 @@ from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
 from .base import FitContext, epochs_for_steps, evaluating
-from .checks import check_at_least, check_choice, check_count
+from .checks import check_at_least, check_choice, check_count, check_family
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan
@@ -308,6 +308,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         check_choice("start", self.start, GIVEN_STARTS)
         check_choice("cluster_prior", self.cluster_prior, CLUSTER_PRIORS)
+        check_family(self.diversifier, "diag")  # of what heads give
         for name, least in (("w_dim", 1), ("n_samples", 1)):
             check_at_least(name, getattr(self, name), least)
         for name in ("warm_up", "anchor_epochs"):
@@ -349,7 +350,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         free = 0.0 if shared else FREE_SHARE * math.log(self.n_clusters)
         free_bits = free if self.free_bits is None else float(self.free_bits)
         bound = partial(terms, n_samples=self.n_samples, streams=context.streams, free_bits=free_bits, shared=shared)
-        diversifier = in_function_space(self.diversifier, module.mixture.values)
+        diversifier = in_function_space(self.diversifier, module.mixture.values, linear=True)
 
         def phase(name: str, epochs: int, before: Callable[[], None] | None, warm_up: int = 0, **how: bool) -> Phase:
             particles = module.mixture.particles()

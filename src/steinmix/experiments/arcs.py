@@ -43,7 +43,7 @@ SHOWN = 500
 FREE = {"free_bits": FREE_BITS}
 SHARES = {"cluster_prior": "shares"}
 WARM = {"warm_up": EPOCHS // 2}
-ON_WEIGHTS = FunctionSpace(Wasserstein(RBF(), family="unit"), values=torch.Tensor.clone)
+ON_WEIGHTS = FunctionSpace(Wasserstein(RBF(), family="unit"), values=torch.Tensor.clone, linear=True)
 """The plain kernel, on heads as bare numbers."""
 STEIN = {"diversifier": NSVGD(alpha=1.0, prior=NormalPrior(0.0, 3.0))}
 WEAK_STEIN = {"diversifier": NSVGD(alpha=0.1, kernel=RBF("median_log"), prior=NormalPrior(0.0, 3.0))}

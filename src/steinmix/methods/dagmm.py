@@ -55,6 +55,7 @@ from ..estimator import (
     check_at_least,
     check_choice,
     check_count,
+    check_family,
     check_width,
     check_widths,
     epochs_for_steps,
@@ -74,6 +75,9 @@ PAPER_HIDDEN, PAPER_WIDTH = (60, 30, 10), 118
 
 FACTORS = {"free": CholeskyMixture, "signed": SignedCholeskyMixture}
 """What free particles are made of."""
+
+FAMILIES = {"free": "full", "signed": "cholesky"}
+"""The same, as kernels call it."""
 
 SMALLEST_NORM, SMALLEST_SQUARE, TINY = 1e-3, 1e-2, 1e-16
 DROPOUT, ESTIMATION_WIDTH = 0.5, 10
@@ -326,6 +330,8 @@ class DAGMM(DetectorShell):
         check_at_least("pretraining_epochs", self.pretraining_epochs, 0)
         if mixture == "auto":
             mixture = "network" if isinstance(self.diversifier, NoDiversity | None) else "free"
+        if mixture in FAMILIES:
+            check_family(self.diversifier, FAMILIES[mixture])
         width = source.n_features
         paper = [max(2, round(h * min(1, width / PAPER_WIDTH))) for h in PAPER_HIDDEN]
         return {

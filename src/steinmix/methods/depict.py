@@ -63,6 +63,7 @@ from ..estimator import (
     check_at_least,
     check_choice,
     check_count,
+    check_family,
     coder_plan,
     empty_labels,
     epochs_for_steps,
@@ -307,6 +308,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         for name, known in (("head", HEADS), ("target", TARGETS), ("start", STARTS), ("force", FORCES)):
             check_choice(name, getattr(self, name), known)
+        check_family(self.diversifier, "unit")
         for name, least in (("hidden_weight", 0.0), ("diversify_from", 0), ("tol", 0.0)):
             check_at_least(name, getattr(self, name), least)
         if self.anchor_epochs is not None:

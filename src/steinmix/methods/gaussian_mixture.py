@@ -32,7 +32,15 @@ from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier
 from ..errors import ScaleWarning
-from ..estimator import FitContext, MixtureShell, check_choice, check_count, empty_labels, epochs_for_steps
+from ..estimator import (
+    FitContext,
+    MixtureShell,
+    check_choice,
+    check_count,
+    check_family,
+    empty_labels,
+    epochs_for_steps,
+)
 from ..mixtures import COVARIANCES, STARTS, AbstractMixture
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
@@ -162,13 +170,15 @@ class GaussianMixture(DensityMixin, MixtureShell):
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         check_choice("start", self.start, STARTS)
+        covariance_type = check_choice("covariance_type", self.covariance_type, COVARIANCES)
+        check_family(self.diversifier, covariance_type)
         if self.scaling == "none":
             _warn_of_scales(prepared)
         return {
             "n_components": check_count("n_components", self.n_components, source.n_rows),
             "n_features": source.n_features,
             "n_rows": source.n_rows,
-            "covariance_type": check_choice("covariance_type", self.covariance_type, COVARIANCES),
+            "covariance_type": covariance_type,
             "learn_weights": self.learn_weights,
             "epochs": epochs_for_steps(1000, source.n_rows, most=100),
         }

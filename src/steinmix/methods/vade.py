@@ -63,6 +63,7 @@ from ..estimator import (
     check_at_least,
     check_choice,
     check_count,
+    check_family,
     check_posterior,
     coder_arguments,
     coder_plan,
@@ -297,6 +298,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         check_choice("start", self.start, STARTS)
         check_choice("responsibilities", self.responsibilities, RESPONSIBILITIES)
+        check_family(self.diversifier, "diag")
         for name, least in (("warm_up_epochs", 0), ("guidance", 0.0), ("neighbour_weight", 0.0)):
             check_at_least(name, getattr(self, name), least)
         if self.anchor_epochs is not None:

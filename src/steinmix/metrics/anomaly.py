@@ -27,6 +27,9 @@ __all__ = [
     "precision_recall_f1",
 ]
 
+ROUNDING = 1e-15
+"""Relative error of some products and quotients: a p-value that equals its bound must not miss it by that."""
+
 
 def marks_outliers(labels: ArrayLike) -> bool:
     """Return whether labels (n,) tell outliers, 1, from other rows, 0: whether both are there and nothing else is.
@@ -266,7 +269,7 @@ def false_discovery_control(pvalues: ArrayLike, rate: float = 0.1) -> np.ndarray
     if not (p.min() >= 0 and p.max() <= 1):
         raise DataError(f"pvalues: got values from {p.min():.4g} to {p.max():.4g}, expected them in [0, 1].")
     order = np.sort(p)
-    passed = np.flatnonzero(order <= rate * np.arange(1, len(p) + 1) / len(p))
+    passed = np.flatnonzero(order <= rate * np.arange(1, len(p) + 1) / len(p) * (1 + ROUNDING))
     return p <= order[passed[-1]] if len(passed) else np.zeros(len(p), dtype=bool)
 
 
@@ -293,7 +296,7 @@ def fewest_discoveries(n_rows: int, n_calibration: int, rate: float) -> int:
     >>> fewest_discoveries(1000, 400, 0.05)
     50
     """
-    return math.ceil(n_rows / (rate * (n_calibration + 1)))
+    return math.ceil(n_rows / (rate * (n_calibration + 1)) * (1 - ROUNDING))
 
 
 def consensus_scores(scores: ArrayLike, reference: ArrayLike) -> np.ndarray:

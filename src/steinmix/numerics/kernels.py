@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..random import fixed_generator
+from .precision import widened
 
 __all__ = ["about_first", "imq", "pair_distances", "rbf", "rbf_direction", "repulsion", "squared_distances"]
 
@@ -39,7 +40,8 @@ TILE = 256
 
 EXACT_PAIRS_LIMIT = 2000
 RANDOM_PAIRS = 65_536
-"""Above 2,000 particles the distances of 65,536 random pairs stand for all (root mean square error of h^2: 0.2 %)."""
+"""Above 2,000 particles the distances of 65,536 random pairs stand for all. Root mean square error of h^2,
+of normal particles: 0.9 % for p = 1, 0.6 % for 2, 0.2 % for 10, 0.1 % for 50."""
 
 
 def squared_distances(a: Tensor, b: Tensor, h: float | Tensor | None = None) -> Tensor:
@@ -47,21 +49,20 @@ def squared_distances(a: Tensor, b: Tensor, h: float | Tensor | None = None) -> 
 
     Small sets are differenced directly, which is exact for equal rows; large ones use one matrix product, for
     which the caller should centre the rows, as rounding errors grow with their norm. Where rows are far out in units of
-    `h`, a length or one for each leading index (*r,), or else of what is usual among `b`, the product is in float64.
+    `h`, a length or one for each leading index (*r,), the product is in float64.
     """
     if max(a.shape[-2], b.shape[-2]) <= DIRECT_LIMIT:
         return _by_differences(a, b)
     squares = b.square().sum(-1)
-    usual = squares.median(-1).values if h is None else h**2
-    if _rounds(a, squares.amax(-1) > FAR * usual):
+    if h is not None and _rounds(a, squares.amax(-1) > FAR * h**2):
         return squared_distances(a.double(), b.double()).to(a.dtype)
     product = torch.matmul(a, b.mT)
     return product.mul_(-2).add_(a.square().sum(-1).unsqueeze(-1)).add_(squares.unsqueeze(-2)).clamp_(min=0)
 
 
 def _rounds(values: Tensor, far: Tensor) -> bool:
-    """Whether some rows are too far out for the precision of `values`; a compiled program cannot ask."""
-    return values.dtype != torch.float64 and not torch.compiler.is_compiling() and bool(far.any())
+    """Whether some rows are too far out for the precision of `values`; a compiled program cannot ask: yes."""
+    return values.dtype != torch.float64 and (torch.compiler.is_compiling() or bool(far.any()))
 
 
 def _by_differences(a: Tensor, b: Tensor) -> Tensor:
@@ -76,16 +77,19 @@ def pair_distances(theta: Tensor) -> Tensor:
     Above 2,000 rows a fixed random sample of 65,536 pairs stands for all, so that the cost stays linear in m.
     """
     m = theta.shape[-2]
-    if m > EXACT_PAIRS_LIMIT:
-        draw = torch.randint(m, (2, RANDOM_PAIRS), generator=fixed_generator()).to(theta.device)
-        first, second = draw[:, draw[0] != draw[1]]
-    elif m > DIRECT_LIMIT:
-        first, second = torch.triu_indices(m, m, offset=1, device=theta.device)
-        centred = theta - theta.mean(-2, keepdim=True)
-        return squared_distances(centred, centred)[..., first, second].sqrt_()
-    else:
+    if m <= DIRECT_LIMIT:
         return _by_differences(theta, theta).flatten(-2)[..., _upper(m, theta.device)].sqrt_()
+    if m <= EXACT_PAIRS_LIMIT:
+        return _all_pairs(theta)
+    draw = torch.randint(m, (2, RANDOM_PAIRS), generator=fixed_generator()).to(theta.device)
+    first, second = draw[:, draw[0] != draw[1]]
     return (theta[..., first, :] - theta[..., second, :]).square_().sum(-1).sqrt_()
+
+
+def _all_pairs(theta: Tensor) -> Tensor:
+    """From differences: where most particles have merged, the median distance is below the rounding of a product."""
+    sets = widened(theta).reshape(-1, *theta.shape[-2:])  # torch's loop takes one at a time, and no half precision
+    return torch.stack([torch.pdist(rows) for rows in sets]).reshape(*theta.shape[:-2], -1).to(theta.dtype)
 
 
 @lru_cache(maxsize=32)
