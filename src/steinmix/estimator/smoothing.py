@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._params import check_at_least
 from ..data import as_source
-from ..errors import ConfigError
 from ..nn import linear
 from ..numerics.adversarial import adversarial_step, kl_between
 from ..objective import Batch, Objective, Phase, Term
@@ -148,13 +148,12 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | 
     ConfigError
         If `wanted` is no whole number >= 0.
     """
+    check_at_least("smoothing_epochs", wanted, 0, optional=True)
     if wanted is None:
         if start != "graph" or n_rows < FEWEST_ROWS:
             return 0
         return epochs_for_steps(STEPS, n_rows, most=60) if chosen is None else chosen
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
-        raise ConfigError(f"smoothing_epochs is {wanted!r}; expected a whole number >= 0 or None.")
-    return wanted
+    return int(wanted)
 
 
 def without_smoother(module: nn.Module) -> list[nn.Parameter]:

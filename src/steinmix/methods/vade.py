@@ -299,8 +299,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         check_choice("responsibilities", self.responsibilities, RESPONSIBILITIES)
         for name, least in (("warm_up_epochs", 0), ("guidance", 0.0), ("neighbour_weight", 0.0)):
             check_at_least(name, getattr(self, name), least)
-        if self.anchor_epochs is not None:
-            check_at_least("anchor_epochs", self.anchor_epochs, 0)
+        check_at_least("anchor_epochs", self.anchor_epochs, 0, optional=True)
         if self.neighbour_weight and not (source.random_access and source.n_rows > 1):
             raise ConfigError("neighbour_weight needs two rows or more that can be taken singly; use 0 or a .npy file.")
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
