@@ -89,12 +89,27 @@ class Schema:
             self._refuse(str(error))
 
     def arguments(self, options: Any) -> dict[str, Any]:
-        """Return the constructor's arguments, as objects."""
-        chosen = self._parser.instantiate(options)
+        """Return the constructor's arguments, as objects.
+
+        Raises
+        ------
+        ConfigError
+            If an object cannot be made of its values.
+        """
+        chosen = self._instantiated(options)
         # Where text is allowed as well, jsonargparse leaves the name of a class as text.
         paths = {self._path(name): kind for name, kind in self._classes.items()}
         values = {name: chosen[name] for name in self.names}
         return {n: paths[v]() if isinstance(v, str) and v in paths else v for n, v in values.items()}
+
+    def _instantiated(self, options: Any) -> Any:
+        try:
+            return self._parser.instantiate(options)
+        except ValueError as error:  # jsonargparse hides what the object said in a report of its own
+            own: BaseException | None = error
+            while own is not None and not isinstance(own, ConfigError):
+                own = own.__cause__
+            raise (own or error) from None
 
     def dump(self, options: Any, extra: Mapping[str, Any]) -> str:
         """Return the method's options as the text of a configuration file, with `extra` before them."""
