@@ -136,7 +136,7 @@ def _to_plain(name: str, value: Any, strict: bool) -> Any:
         return {"$tuple": [_to_plain(name, v, strict) for v in value]}
     if isinstance(value, Mapping):
         return {str(k): _to_plain(name, v, strict) for k, v in value.items()}
-    if type(value).__name__ in _configurations() and hasattr(value, "get_params"):
+    if _configurations().get(type(value).__name__) is type(value) and hasattr(value, "get_params"):
         params = {k: _to_plain(f"{name}.{k}", v, strict) for k, v in value.get_params(deep=False).items()}
         return {"$class": type(value).__name__, "params": params}
     if strict:
