@@ -31,7 +31,8 @@ from torch.nn import functional as F
 from .._params import check_at_least
 from ..data import as_source
 from ..nn import linear
-from ..numerics.adversarial import adversarial_step, kl_between
+from ..numerics.adversarial import adversarial_step
+from ..numerics.densities import categorical_kl
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Cosine, Loader, Training, run
@@ -119,7 +120,7 @@ class Smoother(nn.Module):
         log_p = self(x)
         fixed, length = log_p.detach(), self.radius[..., None, None]
         step = adversarial_step(self, x, fixed, length, streams.normal_like(x, "adversarial"))
-        terms = {"smoothness": Term(kl_between(fixed, self(x + step)).mean(-1))}
+        terms = {"smoothness": Term(categorical_kl(fixed, self(x + step)).mean(-1))}
         if labels is not None:
             index = labels.gather(-1, batch.index).unsqueeze(-1)
             return terms | {"labels": Term(-log_p.gather(-1, index).squeeze(-1).mean(-1))}

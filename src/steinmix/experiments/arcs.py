@@ -31,7 +31,7 @@ from .gmvae import PAPER
 from .runner import complete, missing
 from .spec import Curve, Experiment, Row
 
-__all__ = ["ARCS", "DEGENERATE", "EPOCHS", "ROWS", "load", "main", "run", "trained"]
+__all__ = ["ARCS", "EPOCHS", "ROWS", "load", "main", "run", "trained"]
 
 N_CLUSTERS = 8
 EPOCHS = 60
@@ -79,9 +79,6 @@ ROWS: Mapping[str, tuple[type, dict[str, Any]]] = {
     "gmvae+nsvgd-weights": (GMVAE, PAPER | STEIN_ON_WEIGHTS),
 }
 """Name -> estimator and settings; the numbers of the first version are eta and alpha."""
-
-DEGENERATE = ("gmvae-cv-1-0", "gmvae")
-"""The settings in which, by the papers, all components become one."""
 
 
 class Points(NamedTuple):

@@ -75,8 +75,7 @@ from ..estimator import (
 )
 from ..mixtures import STARTS, DiagonalMixture
 from ..nn import Coder, Likelihood
-from ..numerics.adversarial import kl_between
-from ..numerics.densities import normal_entropy, normal_kl
+from ..numerics.densities import categorical_kl, normal_entropy, normal_kl
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Training
@@ -155,7 +154,7 @@ class VaDEModule(WarmedUp, Coder):
         if guidance and self.smoother is not None:
             with torch.no_grad():
                 guide = batch.expand(self.smoother(batch.x))
-            terms["guidance"] = Term(kl_between(guide, log_p_c).mean(-1), guidance)
+            terms["guidance"] = Term(categorical_kl(guide, log_p_c).mean(-1), guidance)
         if neighbour_weight and neighbours is not None:
             other = self.encode_normal(neighbours(batch))
             terms["neighbours"] = Term(self.divergence((mean, log_var), other).mean(-1), neighbour_weight)
@@ -164,7 +163,7 @@ class VaDEModule(WarmedUp, Coder):
     def divergence(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
         """Return a quarter of KL(p||q) + KL(q||p), (b,), of p = q(z|x) p(c|mean) at two rows, each as mean, log-var."""
         log_p, log_q = (self.mixture.log_responsibilities(mean) for mean, _ in (first, second))
-        clusters = kl_between(log_p, log_q) + kl_between(log_q, log_p)
+        clusters = categorical_kl(log_p, log_q) + categorical_kl(log_q, log_p)
         return 0.25 * (normal_kl(*first, *second) + normal_kl(*second, *first) + clusters)
 
     def score(self, x: Tensor) -> Tensor:
