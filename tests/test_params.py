@@ -1,10 +1,11 @@
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 from sklearn.base import clone
 
 from steinmix import NSVGD, RBF, ConfigError, Training
-from steinmix._params import Configuration
+from steinmix._params import Configuration, check_at_least
 from steinmix.training import StepDecay
 
 
@@ -59,3 +60,37 @@ def test_clone_copies_deeply():
 def test_a_clone_of_a_diversifier_equals_it():
     diversifier = NSVGD(0.3, RBF(0.7), row_normalised=True)
     assert clone(diversifier) == diversifier
+
+
+@pytest.mark.parametrize(
+    ("value", "least"),
+    [(2, 1), (np.int64(2), 1), (np.uint8(1), 1), (0.5, 0.0), (1, 0.0), (np.float32(0.5), 0.0), (np.int16(3), 0.0)],
+)
+def test_numbers_of_python_and_of_numpy_are_numbers(value, least):
+    check_at_least("size", value, least)
+
+
+@pytest.mark.parametrize(
+    ("value", "least"),
+    [
+        (0, 1),
+        (True, 1),
+        (2.0, 1),
+        ("2", 1),
+        (None, 1),
+        (-0.1, 0.0),
+        (float("nan"), 0.0),
+        (float("inf"), 0.0),
+        (1j, 0.0),
+    ],
+)
+def test_other_values_are_named(value, least):
+    whole = "whole " if least else ""
+    with pytest.raises(ConfigError, match=rf"^size is .*; expected a {whole}number >= {least}\.$"):
+        check_at_least("size", value, least)
+
+
+def test_none_will_do_where_it_may():
+    check_at_least("size", None, 1, optional=True)
+    with pytest.raises(ConfigError, match=r"^size is 0; expected a whole number >= 1 or None\.$"):
+        check_at_least("size", 0, 1, optional=True)

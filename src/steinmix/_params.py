@@ -1,17 +1,26 @@
-"""Configuration objects that scikit-learn's ``clone`` and grid search can reach (``training__lr=1e-4``)."""
+"""Configuration objects that scikit-learn's ``clone`` and grid search can reach (``training__lr=1e-4``), and numbers.
+
+A check names the parameter, what was got and what was expected.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
+
+import numpy as np
 
 from .errors import ConfigError
 
-__all__ = ["Configuration"]
+__all__ = ["Configuration", "check_at_least", "is_number"]
 
 
 class Configuration:
     """Mixin that gives a dataclass scikit-learn's ``get_params`` and ``set_params``."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a value that cannot work; called again when fields are set."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the fields by name; with ``deep``, those of nested configurations as ``outer__inner``.
@@ -34,7 +43,7 @@ class Configuration:
         Raises
         ------
         ConfigError
-            If there is no such field.
+            If there is no such field, or the value cannot work.
         """
         known = self.get_params(deep=False)
         for key, value in params.items():
@@ -45,4 +54,40 @@ class Configuration:
                 getattr(self, name).set_params(**{rest: value})
             else:
                 setattr(self, name, value)
+        self.__post_init__()
         return self
+
+
+def is_number(value: Any, whole: bool = False) -> TypeGuard[float]:
+    """Whether `value` is a real number of Python or NumPy, and a whole one if that is asked; True and False are none.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+    whole : bool, default=False
+        Whether 2.0 will not do.
+    """
+    kinds = int | np.integer if whole else int | float | np.integer | np.floating
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def check_at_least(name: str, value: Any, least: float, optional: bool = False) -> None:
+    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    least : int or float
+        The smallest value that will do.
+    optional : bool, default=False
+        Whether None will do too.
+    """
+    whole = isinstance(least, int)
+    if (value is None and optional) or (is_number(value, whole) and least <= value < math.inf):
+        return
+    expected = f"a {'whole ' if whole else ''}number >= {least}{' or None' if optional else ''}"
+    raise ConfigError(f"{name} is {value!r}; expected {expected}.")

@@ -25,6 +25,9 @@
 Every message says what was got, what was expected and what to do.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 __all__ = [
     "ChecksumError",
     "CollapseError",
@@ -138,3 +141,10 @@ class ScaleWarning(SteinmixWarning):
 
 class UnknownCategoryWarning(SteinmixWarning):
     """Rows have values of a category column that are not among the known."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the nearest of the `known` words, or nothing."""
+    lower = {name.lower().lstrip("-"): name for name in known}
+    near = get_close_matches(word.lower().lstrip("-"), list(lower), n=1, cutoff=0.6)
+    return f"; did you mean {lower[near[0]]!r}?" if near else ""

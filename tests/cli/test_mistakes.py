@@ -52,6 +52,8 @@ def test_values_that_only_training_can_judge(refused, write, tmp_path, blobs):
     data = write("rows.npy")
     assert "n_components=91" in refused("fit", data, *FAST, "--n-components", "91", "-o", tmp_path / "run")
     assert "start" in refused("fit", data, *FAST, "--start", "magic", "-o", tmp_path / "run")
+    stein = ("--diversifier", "NSVGD", "--diversifier.alpha=-1")
+    assert "error: alpha is -1.0; expected" in refused("fit", data, *FAST, *stein, "-o", tmp_path / "run")
     bad = blobs[0].copy()
     bad[4, 1] = np.nan
     assert "row 4" in refused("fit", write("nan.npy", bad), *FAST, "-o", tmp_path / "run")

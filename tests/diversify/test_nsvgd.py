@@ -7,7 +7,7 @@ import torch
 from oracles.kernels import KERNELS, kernel_sums, nsvgd
 from oracles.svgd import trajectory
 from steinmix import IMQ, NSVGD, RBF, ConfigError, LogDet, NoDiversity, NormalPrior, Pairwise
-from steinmix.diversify import Identity
+from steinmix.diversify import Identity, MeansOnly, Wasserstein
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
 
@@ -159,10 +159,13 @@ def test_a_grid_of_alphas_reaches_the_prior_too(normal):
 
 
 @pytest.mark.parametrize("kind", [NSVGD, Pairwise, LogDet])
-@pytest.mark.parametrize("alpha", [-0.1, math.inf, math.nan, torch.tensor([1.0, -1.0]), torch.tensor([math.nan, 0.0])])
+@pytest.mark.parametrize(
+    "alpha", [-0.1, math.inf, math.nan, torch.tensor([1.0, -1.0]), torch.tensor([math.nan, 0.0]), "1", None]
+)
 def test_alpha_must_be_finite_and_not_negative(kind, alpha):
-    with pytest.raises(ConfigError, match=r"alpha is .*expected a finite number >= 0"):
-        kind(alpha)(torch.zeros(2, 3, 1), torch.zeros(2, 3, 1))
+    for make in (lambda: kind(alpha), lambda: kind().set_params(alpha=alpha)):
+        with pytest.raises(ConfigError, match=r"alpha is .*expected a finite number >= 0"):
+            make()
 
 
 def test_parameters_are_reached_by_grid_search():
@@ -171,7 +174,18 @@ def test_parameters_are_reached_by_grid_search():
     assert NSVGD(1.0).kernel is not NSVGD(1.0).kernel
 
 
-@pytest.mark.parametrize("wrong", [{"kernel": "rbf"}, {"kernel": RBF}, {"kernel": None}, {"prior": 3.0}])
-def test_parts_of_another_kind_are_named(wrong):
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        NSVGD(1.0, **wrong)
+@pytest.mark.parametrize("kind", [NSVGD, Pairwise, LogDet, Wasserstein, MeansOnly])
+@pytest.mark.parametrize("wrong", ["rbf", RBF, None])
+def test_a_kernel_of_another_kind_is_named(kind, wrong):
+    with pytest.raises(ConfigError, match=r"^kernel is .*; expected an object such as RBF\(\)\.$"):
+        kind(kernel=wrong)
+
+
+def test_a_prior_of_another_kind_is_named():
+    with pytest.raises(ConfigError, match=r"^prior is 3\.0; expected an object such as NormalPrior\(\) or None\.$"):
+        NSVGD(prior=3.0)
+
+
+def test_a_wrong_jitter_is_named():
+    with pytest.raises(ConfigError, match=r"^jitter is -1; expected a number >= 0"):
+        LogDet(jitter=-1)

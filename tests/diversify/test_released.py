@@ -52,6 +52,6 @@ def test_nobody_meets_it_by_chance():
     assert "ReleasedNSVGD" not in diversify.__all__
 
 
-def test_a_wrong_temperature_is_named(normal):
+def test_a_wrong_temperature_is_named():
     with pytest.raises(ConfigError, match="temperature is -1"):
-        ReleasedNSVGD(-1.0)(normal(3, 2), normal(3, 2))
+        ReleasedNSVGD(-1.0)

@@ -8,7 +8,7 @@ import torch
 
 from steinmix import ConfigError, Training, VaDE
 from steinmix.data import as_source
-from steinmix.estimator import FitContext, Pretraining, Smoother, smoothing_epochs, without_smoother
+from steinmix.estimator import FitContext, Pretraining, Smoother, load, smoothing_epochs, without_smoother
 from steinmix.estimator.smoothing import LAMBDA, MU, smoothing_phases, trial
 from steinmix.metrics import clustering_accuracy
 from steinmix.numerics.adversarial import adversarial_step
@@ -198,6 +198,7 @@ def test_when_it_is_done():
     assert smoothing_epochs(None, "graph", 999, None) == 0
     assert smoothing_epochs(None, "kmeans", 70_000, None) == 0
     assert smoothing_epochs(7, "kmeans", 10, 3) == 7
+    assert smoothing_epochs(np.int64(2), "graph", 10, None) == 2
     for wrong in (-1, 2.5, True):
         with pytest.raises(ConfigError, match="smoothing_epochs is"):
             smoothing_epochs(wrong, "graph", 10, None)
@@ -226,6 +227,20 @@ def test_the_phases_of_a_fit(vade):
         x = model.preparation_(torch.as_tensor(np.zeros((1, model.n_features_in_))))
     assert model.module_.smoother(x).shape == (1, 3)
     assert len(without_smoother(model.module_)) == len(list(model.module_.parameters())) - 6
+
+
+def test_numbers_of_epochs_may_be_those_of_a_grid(vade, tmp_path):
+    few = np.int64(2)
+    model = vade(tmp_path / "checkpoint", smoothing_epochs=few, pretraining=Pretraining(epochs=few, layer_epochs=few))
+    model.save(tmp_path / "model")
+    assert load(tmp_path / "model").pretraining == Pretraining(epochs=2, layer_epochs=2)
+
+
+@pytest.mark.parametrize("setting", [{"epochs": True}, {"epochs": 2.0}, {"layer_epochs": None}, {"noise": "0.1"}])
+def test_pretraining_that_cannot_work_is_named(setting):
+    (name,) = setting
+    with pytest.raises(ConfigError, match=rf"^pretraining\.{name} is .*; expected"):
+        Pretraining(**setting).check()
 
 
 def test_a_network_without_hidden_layers_has_one_too(rng):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from steinmix import ConfigError
+from steinmix import ConfigError, Training
 from steinmix._machine import finite
 from steinmix.data import datasets
 from steinmix.experiments import depict
@@ -55,6 +55,22 @@ def test_rows_share_the_pretraining_of_their_seed(quick, tmp_path):
     assert json.dumps(finite(second["settings"]))
     run(rows[0], 1, quick)
     assert len(list(kept.glob("*/model"))) == 2
+
+
+def test_weights_of_other_settings_are_not_taken(quick, tmp_path, monkeypatch):
+    task, made = Task("digits", quick.rows, tmp_path), []
+
+    def kept():
+        depict.pretrained(task, 0)
+        made.append(len(list(tmp_path.glob("*/model"))))
+
+    kept()
+    kept()
+    monkeypatch.setattr(depict, "_training", lambda epochs: Training(epochs=epochs, batch_size=100, progress=False))
+    kept()
+    monkeypatch.setattr(depict, "__version__", "another")
+    kept()
+    assert made == [1, 1, 2, 3]
 
 
 def test_labels_reach_the_scorer_only(quick, tmp_path):

@@ -97,6 +97,7 @@ def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(toy, "run_point", lambda *settings: [json.loads(line) for line in lines[RUNS:]])
     main(arguments)
     assert len(toy.read(output)) == 2 * RUNS
+    assert len([json.loads(line) for line in output.read_text().splitlines()]) == RUNS + 5 + RUNS, "torn ones are gone"
     size = output.stat().st_size
     main(arguments)
     assert output.stat().st_size == size

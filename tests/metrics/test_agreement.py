@@ -81,3 +81,27 @@ def test_nothing_is_known_without_others_or_rows():
 def test_wrong_partitions_are_refused(wrong):
     with pytest.raises(DataError, match="whole numbers"):
         pairwise_agreement(wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int32])
+def test_labels_of_narrow_types_count_as_others_do(dtype, rng):
+    reference = rng.integers(20, size=2000)
+    partitions = np.stack([reference, rng.permutation(20)[reference]])
+    narrow, own = partitions.astype(dtype), reference.astype(dtype)
+    assert cluster_stability(narrow, own, 20).tolist() == [1.0] * 20
+    assert (row_stability(narrow, own) == 1).all()
+    for figure in (align_labels, consensus_labels):
+        np.testing.assert_array_equal(figure(narrow, own), figure(partitions, reference))
+
+
+@pytest.mark.parametrize("wrong", [[0, 1], [0.0, 1.0, 1.0], [0, -1, 1], [[0, 1, 1]], []])
+def test_a_wrong_reference_is_refused(wrong):
+    partitions = np.array([[0, 1, 1]])
+    for figure in (align_labels, consensus_labels, row_stability, lambda p, r: cluster_stability(p, r, 2)):
+        with pytest.raises(DataError, match=r"^reference"):
+            figure(partitions, np.array(wrong))
+
+
+def test_a_reference_of_more_clusters_than_said_is_refused():
+    with pytest.raises(DataError, match=r"label 2; expected labels below n_clusters=2\.$"):
+        cluster_stability(np.array([[0, 1, 1]]), np.array([0, 1, 2]), 2)

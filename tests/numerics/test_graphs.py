@@ -16,7 +16,6 @@ from steinmix.numerics.graphs import (
     joined,
     knn_graph,
     long_walk,
-    normalized_cut,
     spectral_embedding,
 )
 
@@ -156,20 +155,6 @@ def test_a_node_without_edges_is_a_part():
     graph = csr_matrix(np.pad(cliques(4, 4).toarray(), (0, 1)))
     vectors, _ = spectral_embedding(graph, 3, np.random.default_rng(0))
     assert_array_equal(np.flatnonzero(vectors[:, 2]), [8])
-
-
-def test_normalized_cut_is_the_definition():
-    graph = knn_graph(blobs(30)[0], 4)
-    labels = np.random.default_rng(0).integers(3, size=30)
-    dense = graph.toarray()
-    for c, cut in enumerate(normalized_cut(graph, labels, 3)):
-        inside, outside = labels == c, labels != c
-        assert_allclose(cut, dense[np.ix_(inside, outside)].sum() / dense[inside].sum())
-
-
-def test_normalized_cut_of_known_graphs():
-    assert_allclose(normalized_cut(ring(8), np.repeat([0, 1], 4), 2), 0.25)  # 2 of 8 edge ends leave
-    assert_allclose(normalized_cut(cliques(3, 4), np.repeat([0, 1], [3, 4]), 3), [0, 0, 1])
 
 
 def test_edge_information_of_known_graphs():

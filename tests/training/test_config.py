@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -12,11 +13,16 @@ from steinmix.training.config import OPTIMIZERS, has_fast_bf16
         {"epochs": 1.5},
         {"epochs": True},
         {"batch_size": 0},
+        {"batch_size": None},
+        {"batch_size": "64"},
         {"accumulate": 0},
+        {"accumulate": None},
         {"lr": 0.0},
         {"lr": -1.0},
         {"lr": float("nan")},
+        {"lr": "1e-3"},
         {"clip_norm": 0.0},
+        {"ema": "0.9"},
         {"optimizer": "newton"},
         {"precision": "fp8"},
         {"device": "toaster"},
@@ -31,6 +37,7 @@ def test_what_cannot_work_is_named(setting):
 def test_what_can_work_passes():
     Training().check()
     Training(epochs=0, batch_size=1, lr=1e-9, clip_norm=0.1, optimizer=torch.optim.SGD, precision="bf16").check()
+    Training(epochs=np.int64(3), batch_size=np.int32(64), lr=np.float32(1e-3), resident_bytes=4e9).check()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

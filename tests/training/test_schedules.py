@@ -1,6 +1,7 @@
 import pytest
 
-from steinmix.training import Constant, Cosine, Fade, StepDecay
+from steinmix import ConfigError, Training
+from steinmix.training import Constant, Cosine, EarlyStopping, Fade, StepDecay
 
 
 def test_constant_is_one():
@@ -25,3 +26,27 @@ def test_fade_falls_in_a_line_and_stays_at_zero():
     assert [Fade(1.0)(e, 4) for e in range(4)] == pytest.approx([1, 0.75, 0.5, 0.25])
     assert [Fade()(e, 1) for e in (0, 1)] == [1, 0]
     assert Fade(0.0)(1, 10) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        (StepDecay, {"every": 0}),
+        (StepDecay, {"every": 2.5}),
+        (StepDecay, {"rate": "0.9"}),
+        (StepDecay, {"floor": -0.1}),
+        (Cosine, {"floor": None}),
+        (Fade, {"until": float("nan")}),
+        (EarlyStopping, {"patience": 0}),
+    ],
+)
+def test_what_cannot_work_is_named_at_once_and_when_it_is_set_later(kind, setting):
+    (name,) = setting
+    for make in (lambda: kind(**setting), lambda: kind().set_params(**setting)):
+        with pytest.raises(ConfigError, match=f"^{name} is .*expected a"):
+            make()
+
+
+def test_a_search_cannot_set_what_does_not_work():
+    with pytest.raises(ConfigError, match=r"^every is 0; expected a whole number >= 1\.$"):
+        Training(schedule=StepDecay()).set_params(schedule__every=0)

@@ -122,8 +122,8 @@ def test_it_touches_no_global_generator(global_generators):
 @pytest.mark.parametrize(
     ("arms", "settings", "message"),
     [
-        ([], {}, "0 arms"),
-        ([Arm()], {"steps": -1}, "-1 steps"),
+        ([], {}, "arms is empty"),
+        ([Arm()], {"steps": -1}, "steps is -1"),
         ([Arm(optimizer="newton")], {}, "optimizer is 'newton'.*expected"),
         ([Arm(NSVGD(), ())], {}, "alphas is empty"),
         ([Arm(NSVGD(), (1.0, -2.0))], {}, "alpha is -2"),

@@ -11,11 +11,11 @@ from .._files import new_file
 from ..data.datasets import available
 from ..data.pack import pack
 from ..data.prepare import choose_scaling, column_statistics
-from ..errors import ConfigError
+from ..errors import ConfigError, suggestion
 from .inputs import Request, load_published, open_data
 from .labels import is_label_file
 from .outputs import check_table
-from .parsing import Parser, add_common_options, listed, suggestion
+from .parsing import Parser, add_common_options, listed
 from .show import print_json, print_pairs, print_rows
 
 __all__ = ["run"]

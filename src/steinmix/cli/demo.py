@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, UnboundedWarning
-from .outputs import check_target, require_report
+from .outputs import check_target
 from .parsing import Parser, add_common_options
 from .records import Stopwatch, command_line, hardware_words, machine, now, versions, write_record
 from .show import print_json, print_pairs, print_rows
@@ -66,9 +66,10 @@ def run(argv: Sequence[str]) -> None:
         raise ConfigError(f"--seeds is {options.seeds}; expected at least 1.")
     folder = Path(options.output)
     check_target(folder, "demo.json")
-    require_report()
     from ..data.datasets import load_digits
+    from ..report.figures import require
 
+    require("jinja2", "matplotlib")
     watch, created = Stopwatch(), now()
     digits = load_digits()
     with watch.stage("fit"):

@@ -27,8 +27,8 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from .. import __version__
-from ..errors import ConfigError, SteinmixError, Terminated
-from .parsing import one_line, suggestion
+from ..errors import ConfigError, SteinmixError, Terminated, suggestion
+from .parsing import one_line
 
 __all__ = ["VERBS", "main"]
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from .._typing import Source
-from ..errors import ConfigError
+from ..errors import ConfigError, suggestion
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, open_data
-from .outputs import check_apart, check_target, lies_in, new_folder, new_table, require_pyarrow, require_report
-from .parsing import add_common_options, listed, normalised, suggestion
+from .outputs import check_apart, check_target, lies_in, new_folder, new_table, require_pyarrow
+from .parsing import add_common_options, listed, normalised
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
     FILES,
@@ -136,7 +136,9 @@ def _check_extras(options: argparse.Namespace) -> None:
     if options.resume and options.checkpoint is None:
         raise ConfigError("--resume needs the --checkpoint folder to go on from.")
     if not options.no_report:
-        require_report(", or say --no_report")
+        from ..report.figures import require
+
+        require("jinja2", "matplotlib", remedy=", or say --no_report")
 
 
 def _check_outside(folder: Path, others: Sequence[str | Path]) -> None:

@@ -18,9 +18,8 @@ import numpy as np
 from .._typing import Source
 from ..data.csv import ENDINGS as CSV
 from ..data.sources import Categories, as_source, ending
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, suggestion
 from .labels import is_label_file, read_label_column, read_label_file
-from .parsing import suggestion
 
 __all__ = ["Data", "Request", "load_published", "open_data", "open_like"]
 

@@ -27,7 +27,6 @@ __all__ = [
     "new_folder",
     "new_table",
     "require_pyarrow",
-    "require_report",
 ]
 
 
@@ -151,16 +150,6 @@ def require_pyarrow(purpose: str) -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
         raise ConfigError(f'{purpose} needs pyarrow; do: pip install "steinmix[data]"') from None
-
-
-def require_report(remedy: str = "") -> None:
-    """Raise ConfigError unless what draws the report is installed."""
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        message = f'the report needs {error.name}; do: pip install "steinmix[report]"{remedy}.'
-        raise ConfigError(message) from None
 
 
 @contextmanager

@@ -6,12 +6,11 @@ import argparse
 import csv
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import NoReturn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, suggestion
 
-__all__ = ["Parser", "add_common_options", "listed", "normalised", "one_line", "refuse_unknown", "suggestion"]
+__all__ = ["Parser", "add_common_options", "listed", "normalised", "one_line", "refuse_unknown"]
 
 _TWINS = {"--n_clusters": "--n_components", "--n_components": "--n_clusters"}
 """One thing under two names: that of clusterers, and that of densities and detectors."""
@@ -39,13 +38,6 @@ def listed(text: str | None) -> tuple[str, ...]:
         return tuple(names) if names == [""] and text else tuple(filter(None, names))
     except csv.Error:
         raise ConfigError(f"got the columns {text!r}; expected names on one line, with commas between.") from None
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean X?" for the nearest of the `known` words, or nothing."""
-    lower = {name.lower().lstrip("-"): name for name in known}
-    near = get_close_matches(word.lower().lstrip("-"), list(lower), n=1, cutoff=0.6)
-    return f"; did you mean {lower[near[0]]!r}?" if near else ""
 
 
 def normalised(argv: Sequence[str]) -> list[str]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, suggestion
 from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
+from ..experiments.arguments import seeds as parsed_seeds
 from ..experiments.records import Key, RunRecord
 from ..experiments.runner import NO_RUNNER, Cell, complete, missing, records_of, unavailable, why_not
 from ..experiments.tables import by_row, lines, records_of_row
-from .parsing import Parser, add_common_options, suggestion
+from .parsing import Parser, add_common_options
 from .records import command_line
 from .show import print_json, print_pairs, print_rows
 
@@ -54,7 +54,7 @@ def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
     experiment = find(options.table)
     rows = chosen_rows(experiment, options.row or ())
     metrics = _metrics(options.metric or ())
-    seeds = _seeds(options.seeds) if options.seeds else range(experiment.seeds)
+    seeds = parsed_seeds(options.seeds) if options.seeds else range(experiment.seeds)
     reasons = {} if options.show else _run(options, experiment, rows, seeds, folder)
     records = records_of(experiment, folder)
     reasons = _unrun(experiment, rows, records) | reasons
@@ -234,23 +234,6 @@ def _drawn(experiment: Experiment, records: Mapping[Key, RunRecord], rows: Seque
     from ..report.pictures import draw_pictures
 
     return draw_curves(experiment, records, rows) | draw_pictures(experiment, records, rows)
-
-
-def _seeds(text: str) -> list[int]:
-    """Return the seeds meant by "0-9", "3" or "0,2,5-7".
-
-    Examples
-    --------
-    >>> _seeds("0,2,5-7")
-    [0, 2, 5, 6, 7]
-    """
-    found: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise ConfigError(f"--seeds: got {text!r}; expected numbers and ranges such as 0-9 or 0,2,5-7.")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return list(dict.fromkeys(found))
 
 
 def _metrics(names: Sequence[str]) -> Sequence[str]:

@@ -14,21 +14,10 @@ from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
-from ..errors import ConfigError
-from .parsing import one_line, refuse_unknown, suggestion
+from ..errors import ConfigError, suggestion
+from .parsing import one_line, refuse_unknown
 
 __all__ = ["Schema", "method_names", "read_config", "taken"]
-
-_CONFIGURATIONS = (
-    "diversify",
-    "diversify.released",
-    "estimator.pretraining",
-    "nn.likelihoods",
-    "training.annealing",
-    "training.config",
-    "training.schedules",
-)
-"""Modules whose public classes may be named as values of options."""
 
 _NOT_FROM_CONFIG = {"config", "data", "print_config"}
 _WORDS = {"Sequence": "a list such as [500,500]", "NoneType": "null"}
@@ -89,12 +78,27 @@ class Schema:
             self._refuse(str(error))
 
     def arguments(self, options: Any) -> dict[str, Any]:
-        """Return the constructor's arguments, as objects."""
-        chosen = self._parser.instantiate(options)
+        """Return the constructor's arguments, as objects.
+
+        Raises
+        ------
+        ConfigError
+            If an object cannot be made of its values.
+        """
+        chosen = self._instantiated(options)
         # Where text is allowed as well, jsonargparse leaves the name of a class as text.
         paths = {self._path(name): kind for name, kind in self._classes.items()}
         values = {name: chosen[name] for name in self.names}
         return {n: paths[v]() if isinstance(v, str) and v in paths else v for n, v in values.items()}
+
+    def _instantiated(self, options: Any) -> Any:
+        try:
+            return self._parser.instantiate(options)
+        except ValueError as error:  # jsonargparse hides what the object said in a report of its own
+            own: BaseException | None = error
+            while own is not None and not isinstance(own, ConfigError):
+                own = own.__cause__
+            raise (own or error) from None
 
     def dump(self, options: Any, extra: Mapping[str, Any]) -> str:
         """Return the method's options as the text of a configuration file, with `extra` before them."""
@@ -203,9 +207,10 @@ def _implements(kind: type, protocol: type) -> bool:
 
 
 def _named_classes() -> dict[str, type]:
-    modules = [import_module(f"steinmix.{name}") for name in _CONFIGURATIONS]
-    found = {n: getattr(m, n) for m in modules for n in m.__all__}
-    return {n: c for n, c in found.items() if isinstance(c, type) and not getattr(c, "_is_protocol", False)}
+    """Return the classes that may be named as values of options: those of a saved file, but for callbacks."""
+    from ..estimator.persistence import CONFIGURATIONS, configurations
+
+    return configurations(name for name in CONFIGURATIONS if name != "training.callbacks")
 
 
 def _new_parser(prog: str, description: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor
 from .._params import Configuration
 from ..errors import ConfigError
 
-__all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha"]
+__all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha", "check_part"]
 
 
 NUMBERS = (float, int, np.number)
+
+EXAMPLES = {"kernel": "RBF()", "prior": "NormalPrior() or None"}
 
 
 @runtime_checkable
@@ -63,7 +65,21 @@ def check_alpha(alpha: float | Tensor, name: str = "alpha") -> None:
     elif torch.compiler.is_compiling():  # a compiled program cannot ask a tensor
         return
     else:
-        values = torch.as_tensor(alpha)
-        sound = bool((torch.isfinite(values) & (values >= 0)).all())
+        sound = _is_sound(alpha)
     if not sound:
-        raise ConfigError(f"{name} is {alpha}; expected a finite number >= 0 (0 switches the repulsion off).")
+        raise ConfigError(f"{name} is {alpha!r}; expected a finite number >= 0 (0 switches the repulsion off).")
+
+
+def _is_sound(alpha: Any) -> bool:
+    try:
+        values = torch.as_tensor(alpha)
+        return bool((torch.isfinite(values) & (values >= 0)).all())
+    except (TypeError, ValueError, RuntimeError):  # a text, None, a ragged list, complex numbers
+        return False
+
+
+def check_part(name: str, value: Any, method: str) -> None:
+    """Raise ConfigError unless `value`, called `name`, is an object with `method`; a prior may be None."""
+    absent = value is None and name == "prior"
+    if not absent and (isinstance(value, type) or not callable(getattr(value, method, None))):
+        raise ConfigError(f"{name} is {value!r}; expected an object such as {EXAMPLES[name]}.")

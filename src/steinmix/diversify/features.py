@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from .._params import Configuration
 from ..errors import ConfigError
 from ..numerics.kernels import about_first
+from .base import check_part
 from .kernels import RBF, Kernel, in_float32
 
 __all__ = ["MeansOnly", "OnFeatures", "Standardised", "Wasserstein"]
@@ -51,6 +52,9 @@ class _OfFamily(Configuration, ABC):
 
     kernel: Kernel = field(default_factory=RBF)
     family: str = "diag"
+
+    def __post_init__(self) -> None:
+        check_part("kernel", self.kernel, "direction")
 
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Refuse: no W gives the gradient with respect to theta."""

@@ -35,14 +35,11 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from .._params import Configuration
-from ..errors import ConfigError
-from .base import alpha_factor, check_alpha
+from .base import alpha_factor, check_alpha, check_part
 from .kernels import RBF, Kernel
 from .priors import Prior
 
 __all__ = ["NSVGD"]
-
-EXAMPLES = {"kernel": "RBF()", "prior": "NormalPrior() or None"}
 
 
 @dataclass
@@ -78,11 +75,9 @@ class NSVGD(Configuration):
     row_normalised: bool = False
 
     def __post_init__(self) -> None:
-        for name, method in (("kernel", "direction"), ("prior", "score")):
-            value = getattr(self, name)
-            absent = value is None and name == "prior"
-            if not absent and (isinstance(value, type) or not callable(getattr(value, method, None))):
-                raise ConfigError(f"{name} is {value!r}; expected an object such as {EXAMPLES[name]}.")
+        check_alpha(self.alpha)
+        check_part("kernel", self.kernel, "direction")
+        check_part("prior", self.prior, "score")
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return phi ``(*r, m, p)`` for particles `theta` ``(*r, m, p)`` and gradient `ascent` ``(*r, m, p)`` of F.

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .._params import Configuration
-from .base import alpha_factor, check_alpha
+from .._params import Configuration, check_at_least
+from .base import alpha_factor, check_alpha, check_part
 from .kernels import RBF, Kernel
 
 __all__ = ["LogDet", "Pairwise"]
@@ -34,6 +34,10 @@ class Pairwise(Configuration):
 
     alpha: float | Tensor = 1.0
     kernel: Kernel = field(default_factory=RBF)
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+        check_part("kernel", self.kernel, "direction")
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return the gradient of the penalised objective, ``(*r, m, p)``."""
@@ -62,6 +66,11 @@ class LogDet(Configuration):
     alpha: float | Tensor = 1.0
     kernel: Kernel = field(default_factory=RBF)
     jitter: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_alpha(self.alpha)
+        check_part("kernel", self.kernel, "matrices")
+        check_at_least("jitter", self.jitter, 0.0)
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return the gradient of the penalised objective, ``(*r, m, p)``."""

@@ -36,6 +36,9 @@ class ReleasedNSVGD(Configuration):
 
     temperature: float | Tensor = 0.5
 
+    def __post_init__(self) -> None:
+        check_alpha(self.temperature, "temperature")
+
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return the direction (*r, m, p) for particles `theta` (*r, m, p) and gradient `ascent` (*r, m, p) of F.
 

@@ -1,7 +1,8 @@
 """The shell: scikit-learn's face of a method."""
 
+from .._params import check_at_least
 from .base import DeepEstimator, FitContext, epochs_for_steps, map_chunks
-from .checks import check_at_least, check_choice, check_count, check_family, check_width, check_widths
+from .checks import check_choice, check_count, check_family, check_width, check_widths
 from .clusterer import MixtureShell, empty_labels, held_at_start
 from .codes import CodesMixin
 from .collapse import check_posterior

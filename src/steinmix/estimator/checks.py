@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
+from .._params import check_at_least, is_number
 from ..errors import ConfigError, DataError
 
-__all__ = ["check_at_least", "check_choice", "check_count", "check_family", "check_width", "check_widths"]
+__all__ = ["check_choice", "check_count", "check_family", "check_width", "check_widths"]
 
 
 def check_count(name: str, value: Any, n_rows: int) -> int:
@@ -65,7 +63,7 @@ def check_width(name: str, value: Any) -> int:
     value : object
         What was given.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+    if not is_number(value, whole=True) or value < 1:
         raise ConfigError(f"{name} has the width {value!r}; expected whole numbers >= 1.")
     return int(value)
 
@@ -83,24 +81,6 @@ def check_widths(name: str, values: Any) -> list[int]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ConfigError(f"{name} is {values!r}; expected widths such as (128, 64).")
     return [check_width(name, value) for value in values]
-
-
-def check_at_least(name: str, value: Any, least: float) -> None:
-    """Raise ConfigError unless `value` is a number from `least` up, and a whole one if `least` is.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    least : int or float
-        The smallest value that will do.
-    """
-    whole = isinstance(least, int)
-    kinds = int | np.integer if whole else int | float | np.number
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
-        raise ConfigError(f"{name} is {value!r}; expected a {'whole ' if whole else ''}number >= {least}.")
 
 
 def check_family(diversifier: Any, family: str) -> None:

@@ -12,13 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
+from .._params import check_at_least, is_number
 from ..errors import ConfigError
 from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixture
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator, FitContext, evaluating, in_chunks, map_chunks
-from .checks import check_at_least, check_choice
+from .checks import check_choice
 from .collapse import COLLAPSE, check_start
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
@@ -235,7 +236,7 @@ class MixtureShell(DeepEstimator):
 
     def _check_component(self, name: str, component: int) -> None:
         m = self.module_.mixture.n_components
-        if isinstance(component, bool) or not isinstance(component, int | np.integer) or not 0 <= component < m:
+        if not is_number(component, whole=True) or not 0 <= component < m:
             raise ConfigError(f"{name} is {component!r}; expected a whole number from 0 to {m - 1}.")
 
     def _generated(self, points: Tensor) -> np.ndarray:

@@ -17,6 +17,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from .._params import check_at_least
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, in_function_space
@@ -32,7 +33,7 @@ from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
 from .base import FitContext, epochs_for_steps, evaluating
-from .checks import check_at_least, check_choice, check_count, check_family
+from .checks import check_choice, check_count, check_family
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan
@@ -312,10 +313,8 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         for name, least in (("w_dim", 1), ("n_samples", 1)):
             check_at_least(name, getattr(self, name), least)
         for name in ("warm_up", "anchor_epochs"):
-            if getattr(self, name) is not None:
-                check_at_least(name, getattr(self, name), 0)
-        if self.free_bits is not None:
-            check_at_least("free_bits", self.free_bits, 0.0)
+            check_at_least(name, getattr(self, name), 0, optional=True)
+        check_at_least("free_bits", self.free_bits, 0.0, optional=True)
         unbounded = "learnt_gaussian" if self.image_shape is None else "gaussian"  # one number per pixel
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, unbounded)
         chosen = None if self.training is None else self.training.epochs

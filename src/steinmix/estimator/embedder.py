@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from .._params import check_at_least
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
 from .base import epochs_for_steps, in_chunks
-from .checks import check_at_least, check_choice, check_width, check_widths
+from .checks import check_choice, check_width, check_widths
 from .codes import CodesMixin
 
 __all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout", "network_sizes"]

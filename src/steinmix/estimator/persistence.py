@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,11 @@ import torch
 from torch import Tensor
 
 from .._files import read_folder, write_folder
+from .._machine import versions
 from ..errors import ConfigError, ModelFileError
 from ..training.distributed import is_main
 
-__all__ = ["load", "plain_params", "save_estimator"]
+__all__ = ["CONFIGURATIONS", "configurations", "load", "plain_params", "save_estimator"]
 
 SCHEMA = 1
 STEM = "model"
@@ -49,7 +48,7 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
         "fitted": plain,
     }
     if is_main():
-        write_folder(Path(path), STEM, meta | {"versions": _versions()}, tensors)
+        write_folder(Path(path), STEM, meta | {"versions": versions(("steinmix", "torch", "numpy"))}, tensors)
 
 
 def load(path: str | Path) -> Any:
@@ -136,7 +135,7 @@ def _to_plain(name: str, value: Any, strict: bool) -> Any:
         return {"$tuple": [_to_plain(name, v, strict) for v in value]}
     if isinstance(value, Mapping):
         return {str(k): _to_plain(name, v, strict) for k, v in value.items()}
-    if type(value).__name__ in _configurations() and hasattr(value, "get_params"):
+    if configurations().get(type(value).__name__) is type(value) and hasattr(value, "get_params"):
         params = {k: _to_plain(f"{name}.{k}", v, strict) for k, v in value.get_params(deep=False).items()}
         return {"$class": type(value).__name__, "params": params}
     if strict:
@@ -155,20 +154,18 @@ def _from_plain(value: Any) -> Any:
         array = np.asarray(value["$array"], dtype=value.get("dtype"))  # files written before name no type
         return torch.as_tensor(array) if value["tensor"] else array
     if "$class" in value:
-        return _configurations()[value["$class"]](**{k: _from_plain(v) for k, v in value["params"].items()})
+        return configurations()[value["$class"]](**{k: _from_plain(v) for k, v in value["params"].items()})
     return {k: _from_plain(v) for k, v in value.items()}
 
 
-def _configurations() -> dict[str, type]:
-    """Return the only classes a file may name, apart from the methods."""
-    modules = [import_module(f"steinmix.{name}") for name in CONFIGURATIONS]
-    return {n: getattr(m, n) for m in modules for n in m.__all__ if isinstance(getattr(m, n), type)}
+def configurations(modules: Iterable[str] = CONFIGURATIONS) -> dict[str, type]:
+    """Return the public classes of some modules by name: the only ones a file may name, apart from the methods.
 
-
-def _versions() -> dict[str, str]:
-    return {
-        "steinmix": version("steinmix"),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+    Parameters
+    ----------
+    modules : iterable of str
+        Their names in this package.
+    """
+    homes = [import_module(f"steinmix.{name}") for name in modules]
+    found = {name: getattr(home, name) for home in homes for name in home.__all__}
+    return {n: c for n, c in found.items() if isinstance(c, type) and not getattr(c, "_is_protocol", False)}

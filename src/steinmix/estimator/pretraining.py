@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .._params import Configuration
+from .._params import Configuration, check_at_least, is_number
 from ..errors import ConfigError
 from ..nn import Coder, masked
 from ..objective import Batch, Objective, Phase, Term
@@ -37,11 +37,9 @@ class Pretraining(Configuration):
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot work."""
-        for name in ("epochs", "layer_epochs"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 0):
-                raise ConfigError(f"pretraining.{name} is {value!r}; expected a whole number >= 0.")
-        if not 0 <= self.noise < 1:
+        check_at_least("pretraining.epochs", self.epochs, 0, optional=True)
+        check_at_least("pretraining.layer_epochs", self.layer_epochs, 0)
+        if not is_number(self.noise) or not 0 <= self.noise < 1:
             raise ConfigError(f"pretraining.noise is {self.noise!r}; expected a share in [0, 1).")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .._params import check_at_least, is_number
 from ..errors import ConfigError, DivergedError
 from ..metrics.agreement import cluster_stability, consensus_labels, pairwise_agreement, row_stability
 
@@ -88,12 +89,10 @@ SELECTIONS: dict[str, Rule] = {
 
 def check_restarts(estimator: Any) -> None:
     """Raise ConfigError for a number of restarts, of processes, or a rule that cannot work."""
-    for name, optional in (("n_init", False), ("n_jobs", True)):
-        value = getattr(estimator, name)
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not (whole and (value >= 1 or (optional and value != 0))) and not (optional and value is None):
-            expected = "a whole number other than 0, or None" if optional else "a whole number >= 1"
-            raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+    check_at_least("n_init", estimator.n_init, 1)
+    n_jobs = estimator.n_jobs
+    if n_jobs is not None and not (is_number(n_jobs, whole=True) and n_jobs != 0):
+        raise ConfigError(f"n_jobs is {n_jobs!r}; expected a whole number other than 0, or None.")
     if estimator.selection not in estimator._selections:
         known = ", ".join(sorted(estimator._selections))
         raise ConfigError(f"selection is {estimator.selection!r}; expected one of {known}.")

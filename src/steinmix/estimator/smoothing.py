@@ -28,10 +28,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._params import check_at_least
 from ..data import as_source
-from ..errors import ConfigError
 from ..nn import linear
-from ..numerics.adversarial import adversarial_step, kl_between
+from ..numerics.adversarial import adversarial_step
+from ..numerics.densities import categorical_kl
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Cosine, Loader, Training, run
@@ -119,7 +120,7 @@ class Smoother(nn.Module):
         log_p = self(x)
         fixed, length = log_p.detach(), self.radius[..., None, None]
         step = adversarial_step(self, x, fixed, length, streams.normal_like(x, "adversarial"))
-        terms = {"smoothness": Term(kl_between(fixed, self(x + step)).mean(-1))}
+        terms = {"smoothness": Term(categorical_kl(fixed, self(x + step)).mean(-1))}
         if labels is not None:
             index = labels.gather(-1, batch.index).unsqueeze(-1)
             return terms | {"labels": Term(-log_p.gather(-1, index).squeeze(-1).mean(-1))}
@@ -148,13 +149,12 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | 
     ConfigError
         If `wanted` is no whole number >= 0.
     """
+    check_at_least("smoothing_epochs", wanted, 0, optional=True)
     if wanted is None:
         if start != "graph" or n_rows < FEWEST_ROWS:
             return 0
         return epochs_for_steps(STEPS, n_rows, most=60) if chosen is None else chosen
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
-        raise ConfigError(f"smoothing_epochs is {wanted!r}; expected a whole number >= 0 or None.")
-    return wanted
+    return int(wanted)
 
 
 def without_smoother(module: nn.Module) -> list[nn.Parameter]:

@@ -7,11 +7,10 @@ A new table is an `Experiment` in the file of its paper. A new row needs one fun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from importlib import import_module
 
-from ..errors import ConfigError
+from ..errors import ConfigError, suggestion
 from .spec import METRICS, Claim, Curve, Experiment, Metric, Row, Study, Sweep
 
 __all__ = [
@@ -47,7 +46,7 @@ def find(name: str) -> Experiment:
     """
     known = available()
     if name not in known:
-        raise ConfigError(f"no experiment {name!r}{_near(name, known)} expected one of {', '.join(known)}.")
+        raise ConfigError(f"no experiment {name!r}{suggestion(name, known) or ';'} expected one of {', '.join(known)}.")
     return known[name]
 
 
@@ -62,11 +61,6 @@ def chosen_rows(experiment: Experiment, patterns: Sequence[str]) -> list[Row]:
     names = [row.name for row in experiment.rows]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            near = _near(pattern, names)
+            near = suggestion(pattern, names) or ";"
             raise ConfigError(f"no row {pattern!r} in {experiment.id}{near} `--list {experiment.id}` shows its rows.")
     return [row for row in experiment.rows if not patterns or any(fnmatchcase(row.name, p) for p in patterns)]
-
-
-def _near(word: str, known: Sequence[str] | dict[str, Experiment]) -> str:
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ";"

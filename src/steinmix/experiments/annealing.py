@@ -22,6 +22,7 @@ A fifth of the paper's steps is enough. Each competitor gets the same number of 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -49,7 +50,8 @@ from ..mixtures import DiagonalMixture, start_mixture
 from ..random import Streams
 from ..training.schedules import Constant, Cosine, Fade
 from ..training.study import Arm, Fitted, Problem, Study
-from .toy import Data, Point, append, command, draw, read, scored
+from .records import append_lines
+from .toy import Data, Point, command, draw, read, scored
 
 __all__ = ["PARTS", "RECIPES", "Recipe", "run_recipe"]
 
@@ -191,7 +193,7 @@ def _work(point: Point, name: str, trials: int, steps: int, compiled: bool, outp
     start = time.perf_counter()
     made = record(point, name, trials, steps, compiled)
     seconds = round(time.perf_counter() - start, 1)
-    append(output, [made | {"wall_seconds": seconds, "torch": torch.__version__}])
+    append_lines(output, [json.dumps(made | {"wall_seconds": seconds, "torch": torch.__version__})])
     figures = [round(float(np.mean(made[metric])), 3) for metric in ("mode_error", "variance_ratio")]
     sys.stderr.write(f"{tuple(point)}, {name}: error {figures[0]}, ratio {figures[1]}, {seconds} s\n")
 

@@ -31,7 +31,7 @@ from .gmvae import PAPER
 from .runner import complete, missing
 from .spec import Curve, Experiment, Row
 
-__all__ = ["ARCS", "DEGENERATE", "EPOCHS", "ROWS", "load", "main", "run", "trained"]
+__all__ = ["ARCS", "EPOCHS", "ROWS", "load", "main", "run", "trained"]
 
 N_CLUSTERS = 8
 EPOCHS = 60
@@ -79,9 +79,6 @@ ROWS: Mapping[str, tuple[type, dict[str, Any]]] = {
     "gmvae+nsvgd-weights": (GMVAE, PAPER | STEIN_ON_WEIGHTS),
 }
 """Name -> estimator and settings; the numbers of the first version are eta and alpha."""
-
-DEGENERATE = ("gmvae-cv-1-0", "gmvae")
-"""The settings in which, by the papers, all components become one."""
 
 
 class Points(NamedTuple):
@@ -164,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the rows and seeds that are asked for and not yet in the records."""
     parser = argparse.ArgumentParser(prog="python -m steinmix.experiments.arcs")
     parser.add_argument("--row", action="append", choices=ROWS, help="a row; all if left out; may be repeated")
-    parser.add_argument("--seeds", type=seeds, default=[], help="such as 3, or 0-9")
+    parser.add_argument("--seeds", type=seeds, default=[0], help="such as 3, or 0-9; 0 if left out")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
     options = parser.parse_args(arguments)

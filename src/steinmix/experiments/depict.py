@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from .. import __version__
 from ..data.fetch import cache_folder
 from ..diversify import NSVGD, RBF, Pairwise
 from ..diversify.released import ReleasedNSVGD
@@ -127,19 +128,22 @@ def _training(epochs: int, callbacks: tuple[Any, ...] = ()) -> Training:
 
 def pretrained(task: Task, seed: int) -> dict[str, torch.Tensor]:
     """Return the weights of the autoencoder of this seed, trained now or kept from an earlier row."""
-    epochs = _pretraining_epochs(task)
-    folder = _folder(task, seed, {"pretraining": epochs})
+    model = DEPICT(N_CLUSTERS, **FROM_KMEANS, collapse="ignore", random_state=seed, training=_training(0))
+    model.set_params(pretraining=Pretraining(epochs=_pretraining_epochs(task), noise=0.1))
+    folder = _folder(task, seed, {"pretraining": _plain(model)})
     if not (folder / "model").exists():
-        model = DEPICT(N_CLUSTERS, **FROM_KMEANS, collapse="ignore", random_state=seed, training=_training(0))
-        model.set_params(pretraining=Pretraining(epochs=epochs, noise=0.1))
         model.fit(task.x, checkpoint=folder / "checkpoint", resume=True).save(folder / "model")
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     return load(folder / "model").module_.ladder.state_dict()
 
 
+def _plain(model: DEPICT) -> dict[str, Any]:
+    return plain_params(model.get_params(deep=False), strict=False)
+
+
 def _folder(task: Task, seed: int, settings: dict[str, Any]) -> Path:
-    """Return the folder of what is kept of a seed with these settings."""
-    text = json.dumps(settings | {"data": task.name, "seed": seed}, sort_keys=True)
+    """Return the folder of what this version of the library keeps of a seed with these settings."""
+    text = json.dumps(settings | {"data": task.name, "seed": seed, "version": __version__}, sort_keys=True)
     return task.cache / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -148,7 +152,7 @@ def run_row(row: str, seed: int, task: Task) -> tuple[np.ndarray, dict[str, Any]
     model, labels = fitted(row, seed, task)
     last = model.history_[-1] if model.history_ else {}
     told = {
-        "parameters": plain_params(model.get_params(deep=False), strict=False),
+        "parameters": _plain(model),
         "pretraining_epochs": _pretraining_epochs(task),
         "epochs": len(model.history_),
         "start_labels": model.initial_labels_,
@@ -164,7 +168,7 @@ def fitted(row: str, seed: int, task: Task) -> tuple[DEPICT, np.ndarray]:
     epochs = settings.pop("training__epochs")
     weights = pretrained(task, seed)
     model = DEPICT(N_CLUSTERS, random_state=seed, training=_training(epochs, (_Pretrained(weights),)), **settings)
-    folder = _folder(task, seed, {"row": row, "parameters": plain_params(model.get_params(deep=False), strict=False)})
+    folder = _folder(task, seed, {"row": row, "parameters": _plain(model)})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnboundedWarning)
         model.fit(task.x, checkpoint=folder, resume=True)

@@ -230,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--version", type=int, action="append", choices=[1, 2], help="both if left out")
     parser.add_argument("--k", type=int, action="append", choices=[10, 16, 30], help="all if left out")
     parser.add_argument("--m", type=int, action="append", choices=[1, 10], help="both if left out")
-    parser.add_argument("--seeds", type=seeds, default=[0], help="such as 3, or 0-9")
+    parser.add_argument("--seeds", type=seeds, default=[0], help="such as 3, or 0-9; 0 if left out")
     parser.add_argument("--network", choices=NETWORKS, default="dense")
     parser.add_argument("--variant", choices=VARIANTS, default="", help="see the top of this module")
     parser.add_argument("--epochs", type=int, help="instead of the network's own")

@@ -8,16 +8,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from .._machine import finite, hardware, now, versions
 from ..errors import ModelFileError
 
-__all__ = ["Key", "RunRecord", "append", "by_key", "read"]
+__all__ = ["Key", "RunRecord", "append", "append_lines", "by_key", "read", "read_lines"]
+
+T = TypeVar("T")
 
 FORMAT, SCHEMA = "steinmix-record", 1
 
@@ -71,12 +73,19 @@ class RunRecord:
 
 
 def append(path: str | Path, record: RunRecord) -> None:
-    """Add a record to a file, whole and on disk when this returns.
+    """Add a record to a file, as `append_lines` does."""
+    append_lines(path, [record.line()])
+
+
+def append_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Add lines to a file, whole and on disk when this returns.
 
     Parameters
     ----------
     path : path
         A ``.jsonl`` file; it and its folder are made if missing. Other processes may append to it at the same time.
+    lines : iterable of str
+        JSON, without the lines' ends.
 
     Raises
     ------
@@ -89,7 +98,7 @@ def append(path: str | Path, record: RunRecord) -> None:
         with path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             _mend(file)
-            file.write(record.line().encode() + b"\n")
+            file.write("".join(f"{line}\n" for line in lines).encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -117,10 +126,11 @@ def read(paths: Iterable[str | Path]) -> list[RunRecord]:
     ModelFileError
         If a file cannot be read, or a line other than a torn last one is no record.
     """
-    return [record for path in paths for record in _read(Path(path))]
+    return [record for path in paths for record in read_lines(Path(path), _parsed)]
 
 
-def _read(path: Path) -> list[RunRecord]:
+def read_lines(path: Path, parsed: Callable[[Any], T]) -> list[T]:
+    """Return what the lines of a file of JSON hold, each as `parsed` gives it; see `read`."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError as error:
@@ -129,7 +139,7 @@ def _read(path: Path) -> list[RunRecord]:
     for number, line in enumerate(lines, start=1):
         try:
             if line.strip():
-                found.append(_parsed(json.loads(line)))
+                found.append(parsed(json.loads(line)))
         except (ValueError, TypeError) as error:
             if number == len(lines):  # no line's end behind it: a crash cut it off
                 break

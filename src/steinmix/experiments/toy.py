@@ -32,7 +32,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +47,7 @@ from ..metrics import mode_recovering_error, variance_ratio
 from ..numerics.densities import diagonal_log_prob
 from ..random import Streams
 from ..training.study import Arm, Fitted, Problem, Study
+from .records import append_lines, read_lines
 
 __all__ = ["ALPHAS", "METHODS", "OPTIMIZERS", "PARTS", "Point", "choose", "problems", "run_point"]
 
@@ -197,22 +197,9 @@ def key(record: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
-    """Return the records of a file, of repeated ones the last; a line that a crash cut off is passed over."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for line in Path(path).read_text().splitlines() if Path(path).exists() else []:
-        with suppress(ValueError):
-            record = json.loads(line)
-            found[key(record)] = record
-    return list(found.values())
-
-
-def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
-    """Add records to a file, in one write, so that processes may share it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    with path.open("a") as file:
-        file.write("\n" * torn + "".join(json.dumps(record) + "\n" for record in records))
+    """Return the records of a file, if there is one; of repeated ones the last."""
+    records = read_lines(Path(path), dict) if Path(path).exists() else []
+    return list({key(record): record for record in records}.values())
 
 
 def missing(points: Sequence[Point], path: str | Path, trials: int, steps: int) -> list[tuple[Point, str]]:
@@ -227,7 +214,8 @@ def _work(point: Point, optimizer: str, trials: int, steps: int, compiled: bool,
     start = time.perf_counter()
     records = run_point(point, optimizer, trials, steps, compiled)
     seconds = round(time.perf_counter() - start, 1)
-    append(output, [record | {"wall_seconds": seconds, "torch": torch.__version__} for record in records])
+    cost = {"wall_seconds": seconds, "torch": torch.__version__}
+    append_lines(output, (json.dumps(record | cost) for record in records))
     sys.stderr.write(f"{point}, {optimizer}: {len(records)} records, {seconds} s\n")
 
 

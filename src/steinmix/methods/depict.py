@@ -311,8 +311,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         check_family(self.diversifier, "unit")
         for name, least in (("hidden_weight", 0.0), ("diversify_from", 0), ("tol", 0.0)):
             check_at_least(name, getattr(self, name), least)
-        if self.anchor_epochs is not None:
-            check_at_least("anchor_epochs", self.anchor_epochs, 0)
+        check_at_least("anchor_epochs", self.anchor_epochs, 0, optional=True)
         if self.force == "likelihood" and self.head != "gaussian":
             raise ConfigError("force='likelihood' needs a density of codes; use head='gaussian'.")
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)

@@ -53,7 +53,7 @@ from ..estimator import (
     held_at_start,
 )
 from ..nn import Likelihood, linear
-from ..numerics.adversarial import kl_between
+from ..numerics.densities import categorical_kl
 from ..numerics.precision import widened
 from ..objective import Batch, Phase, Term
 from ..random import Streams
@@ -105,7 +105,7 @@ class GMVAECVModule(ConditionalModule):
         weights = {"z_prior": eta, "violation": alpha}
         bound |= {"violation": self.violation(draws)}
         terms = self.weighted(bound, free_bits, weights, given if shared else None)
-        return terms | {"head": Term(kl_between(given, log_q).mean(-1))} if anchored else terms
+        return terms | {"head": Term(categorical_kl(given, log_q).mean(-1))} if anchored else terms
 
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""

@@ -76,8 +76,7 @@ from ..estimator import (
 )
 from ..mixtures import STARTS, DiagonalMixture
 from ..nn import Coder, Likelihood
-from ..numerics.adversarial import kl_between
-from ..numerics.densities import normal_entropy, normal_kl
+from ..numerics.densities import categorical_kl, normal_entropy, normal_kl
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Training
@@ -156,7 +155,7 @@ class VaDEModule(WarmedUp, Coder):
         if guidance and self.smoother is not None:
             with torch.no_grad():
                 guide = batch.expand(self.smoother(batch.x))
-            terms["guidance"] = Term(kl_between(guide, log_p_c).mean(-1), guidance)
+            terms["guidance"] = Term(categorical_kl(guide, log_p_c).mean(-1), guidance)
         if neighbour_weight and neighbours is not None:
             other = self.encode_normal(neighbours(batch))
             terms["neighbours"] = Term(self.divergence((mean, log_var), other).mean(-1), neighbour_weight)
@@ -165,7 +164,7 @@ class VaDEModule(WarmedUp, Coder):
     def divergence(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
         """Return a quarter of KL(p||q) + KL(q||p), (b,), of p = q(z|x) p(c|mean) at two rows, each as mean, log-var."""
         log_p, log_q = (self.mixture.log_responsibilities(mean) for mean, _ in (first, second))
-        clusters = kl_between(log_p, log_q) + kl_between(log_q, log_p)
+        clusters = categorical_kl(log_p, log_q) + categorical_kl(log_q, log_p)
         return 0.25 * (normal_kl(*first, *second) + normal_kl(*second, *first) + clusters)
 
     def score(self, x: Tensor) -> Tensor:
@@ -301,8 +300,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         check_family(self.diversifier, "diag")
         for name, least in (("warm_up_epochs", 0), ("guidance", 0.0), ("neighbour_weight", 0.0)):
             check_at_least(name, getattr(self, name), least)
-        if self.anchor_epochs is not None:
-            check_at_least("anchor_epochs", self.anchor_epochs, 0)
+        check_at_least("anchor_epochs", self.anchor_epochs, 0, optional=True)
         if self.neighbour_weight and not (source.random_access and source.n_rows > 1):
             raise ConfigError("neighbour_weight needs two rows or more that can be taken singly; use 0 or a .npy file.")
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)

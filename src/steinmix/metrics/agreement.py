@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import DataError
+from ._check import to_numpy
 from .clustering import _assignment, adjusted_rand_index
 
 __all__ = ["align_labels", "cluster_stability", "consensus_labels", "pairwise_agreement", "row_stability"]
@@ -21,6 +22,11 @@ def pairwise_agreement(partitions: np.ndarray) -> np.ndarray:
     ----------
     partitions : ndarray of int (R, n)
         One partition of the n rows in each line.
+
+    Raises
+    ------
+    DataError
+        If labels are not whole numbers from 0, or there are none.
 
     Examples
     --------
@@ -46,12 +52,19 @@ def align_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
     reference : ndarray of int (n,)
         The partition whose names the others take.
 
+    Raises
+    ------
+    DataError
+        If labels are not whole numbers from 0, there are none, or `reference` has another number of rows.
+
     Examples
     --------
     >>> align_labels(np.array([[1, 1, 0, 0, 2]]), np.array([0, 0, 1, 1, 1])).tolist()
     [[0, 0, 1, 1, -1]]
     """
-    partitions, aligned = _checked(partitions), np.empty_like(partitions)
+    reference = _labels(reference)
+    partitions = _compared(partitions, reference)
+    aligned = np.empty_like(partitions)
     for partition, out in zip(partitions, aligned, strict=True):
         table = _table(reference, partition)
         names = np.full(table.shape[1], -1, partitions.dtype)
@@ -71,18 +84,23 @@ def consensus_labels(partitions: np.ndarray, reference: np.ndarray) -> np.ndarra
     reference : ndarray of int (n,)
         The partition whose names the vote has.
 
+    Raises
+    ------
+    DataError
+        As `align_labels`.
+
     Examples
     --------
     >>> consensus_labels(np.array([[0, 0, 1], [1, 0, 0], [0, 1, 1]]), np.array([0, 0, 1])).tolist()
     [0, 1, 1]
     """
-    aligned = align_labels(partitions, reference)
+    aligned, reference = align_labels(partitions, reference), _labels(reference)
     votes, rows = np.zeros((len(reference), int(reference.max()) + 1)), np.arange(len(reference))
     votes[rows, reference] = 0.5  # less than one vote: it decides among equals
     for labels in aligned:
         voting = labels >= 0
         votes[rows[voting], labels[voting]] += 1
-    return votes.argmax(1).astype(reference.dtype)
+    return votes.argmax(1)
 
 
 def row_stability(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -96,10 +114,15 @@ def row_stability(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
         One partition of the n rows in each line.
     reference : ndarray of int (n,)
         The partition that the others are compared with.
+
+    Raises
+    ------
+    DataError
+        As `align_labels`.
     """
     if not len(partitions):
-        return np.full(len(reference), np.nan)
-    return (align_labels(partitions, reference) == reference).mean(0)
+        return np.full(len(_labels(reference)), np.nan)
+    return (align_labels(partitions, reference) == _labels(reference)).mean(0)
 
 
 def cluster_stability(partitions: np.ndarray, reference: np.ndarray, n_clusters: int) -> np.ndarray:
@@ -118,6 +141,11 @@ def cluster_stability(partitions: np.ndarray, reference: np.ndarray, n_clusters:
     n_clusters : int
         Number of clusters, empty ones among them.
 
+    Raises
+    ------
+    DataError
+        As `align_labels`; also if `reference` has more clusters than that.
+
     References
     ----------
     C. Hennig, *Cluster-wise assessment of cluster stability*, Computational Statistics & Data Analysis, 2007.
@@ -127,8 +155,11 @@ def cluster_stability(partitions: np.ndarray, reference: np.ndarray, n_clusters:
     >>> cluster_stability(np.array([[1, 1, 0, 0], [0, 1, 1, 1]]), np.array([0, 0, 1, 1]), 3).round(3).tolist()
     [0.75, 0.833, nan]
     """
+    reference = _labels(reference)
+    if reference.max() >= n_clusters:
+        raise DataError(f"reference has the label {reference.max()}; expected labels below n_clusters={n_clusters}.")
     found = []
-    for partition in _checked(partitions) if len(partitions) else ():
+    for partition in _compared(partitions, reference) if len(partitions) else ():
         both = _table(reference, partition, n_clusters)
         either = both.sum(1, keepdims=True) + both.sum(0, keepdims=True) - both
         found.append((both / np.maximum(either, 1)).max(1))
@@ -142,11 +173,25 @@ def _table(a: np.ndarray, b: np.ndarray, n_rows: int = 0) -> np.ndarray:
     return np.bincount(a * shape[1] + b, minlength=shape[0] * shape[1]).reshape(shape)
 
 
-def _checked(partitions: np.ndarray) -> np.ndarray:
-    partitions = np.asarray(partitions)
-    if partitions.ndim != 2 or not partitions.size or partitions.dtype.kind not in "iu" or partitions.min() < 0:
-        raise DataError(
-            f"partitions have shape {partitions.shape} and type {partitions.dtype}; expected a matrix (R, n) of whole "
-            "numbers >= 0, one partition in each row."
-        )
+def _compared(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the partitions after checking them and that `reference` has their rows."""
+    partitions = _checked(partitions)
+    if len(reference) != partitions.shape[1]:
+        raise DataError(f"reference has {len(reference)} rows; expected {partitions.shape[1]}, as the partitions have.")
     return partitions
+
+
+def _checked(partitions: np.ndarray) -> np.ndarray:
+    return _whole(partitions, "partitions", 2, "a matrix (R, n) of whole numbers >= 0, one partition in each row")
+
+
+def _labels(reference: np.ndarray) -> np.ndarray:
+    return _whole(reference, "reference", 1, "whole numbers >= 0, one for each row, (n,)")
+
+
+def _whole(labels: np.ndarray, name: str, ndim: int, expected: str) -> np.ndarray:
+    """Return labels as int64: codes of pairs, and -1, do not fit narrower types."""
+    labels = to_numpy(labels)
+    if labels.ndim != ndim or not labels.size or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise DataError(f"{name}: got shape {labels.shape} and type {labels.dtype}; expected {expected}.")
+    return labels.astype(np.int64, copy=False)

@@ -13,14 +13,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["adversarial_step", "kl_between"]
+from .densities import categorical_kl
+
+__all__ = ["adversarial_step"]
 
 TINY = 1e-12
-
-
-def kl_between(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Return KL(p || q), (*r, b), of log-probabilities (*r, b, m)."""
-    return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
 def adversarial_step(
@@ -42,7 +39,7 @@ def adversarial_step(
     """
     probe = (_unit(noise) * length).requires_grad_()
     with torch.enable_grad():
-        divergence = kl_between(log_p, log_prob(x + probe)).sum()
+        divergence = categorical_kl(log_p, log_prob(x + probe)).sum()
     (slope,) = torch.autograd.grad(divergence, probe)
     return _unit(slope) * length
 

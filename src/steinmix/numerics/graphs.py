@@ -10,7 +10,7 @@ information of the labels at the two ends of a random walk of t steps [3]_; for 
 .. math:: I_t = \sum_{ab} p_{ab} \log\frac{p_{ab}}{p_a p_b},
           \qquad p_{ab} = \sum_{ij} d_i (P^t)_{ij} [l_i = a, l_j = b] \Big/ \sum_i d_i, \qquad P = D^{-1} W.
 
-The normalised cut alone prefers to cut off small groups; :math:`I` also asks for a large entropy of the sizes.
+A normalised cut alone prefers to cut off small groups; :math:`I` also asks for a large entropy of the sizes.
 
 References
 ----------
@@ -40,7 +40,6 @@ __all__ = [
     "joined",
     "knn_graph",
     "long_walk",
-    "normalized_cut",
     "spectral_embedding",
 ]
 
@@ -150,16 +149,6 @@ def spectral_embedding(graph: Any, n_components: int, rng: np.random.Generator) 
     largest = np.abs(vectors).argmax(axis=0)
     signs = np.where(vectors[largest, np.arange(n_components)] < 0, -1.0, 1.0)
     return vectors * signs, values
-
-
-def normalized_cut(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Return cut / volume of every cluster (n_clusters,): the chance that a random step leaves it.
-
-    An empty cluster has 1, the worst.
-    """
-    joint = cluster_weights(graph, labels, n_clusters)
-    volume = joint.sum(axis=1)
-    return 1 - np.diag(joint) / np.where(volume > 0, volume, 1)
 
 
 def edge_information(graph: Any, labels: np.ndarray, n_clusters: int, steps: int = 1) -> float:

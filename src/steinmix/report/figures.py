@@ -56,14 +56,14 @@ GAP = 1
 """Pixels between the images of a strip."""
 
 
-def require(*packages: str) -> None:
-    """Raise ConfigError unless the packages of the extra ``report`` are there."""
+def require(*packages: str, remedy: str = "") -> None:
+    """Raise ConfigError, with another `remedy` if there is one, unless packages of the extra ``report`` are there."""
     from importlib.util import find_spec
 
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         names = " and ".join(missing)
-        raise ConfigError(f'A report needs {names}, which is not installed; do: pip install "steinmix[report]"')
+        raise ConfigError(f'a report needs {names}; do: pip install "steinmix[report]"{remedy}.')
 
 
 def mark(component: int) -> tuple[str, str]:

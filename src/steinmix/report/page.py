@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from .._files import write_text
+from .._machine import versions
 from ..metrics import clustering_accuracy
 from ..random import Streams
 from .anomalies import unusual_rows
@@ -367,10 +366,5 @@ def _versions(record: dict[str, Any]) -> dict[str, str]:
     """Return the versions the record names, else those of this process."""
     if isinstance(record.get("versions"), Mapping):
         return {str(k): str(v) for k, v in record["versions"].items()}
-    found = {"Python": platform.python_version()}
-    for package in ("steinmix", "torch", "numpy", "scikit-learn"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = versions(("steinmix", "torch", "numpy", "scikit-learn"))
+    return {"Python": found.pop("python"), **found}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._params import Configuration
+from .._params import Configuration, check_at_least
 from ..errors import DivergedError
 from .distributed import is_main
 
@@ -86,6 +86,9 @@ class EarlyStopping(Configuration, Callback):
 
     patience: int = 10
     tol: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_at_least("patience", self.patience, 1)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return its name and settings."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._params import Configuration
+from .._params import Configuration, check_at_least, is_number
 from ..errors import ConfigError
 from .callbacks import Callback
 from .distributed import local_rank
@@ -94,16 +94,15 @@ class Training(Configuration):
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot work."""
-        _at_least("epochs", self.epochs, 0)
-        _at_least("batch_size", self.batch_size, 1)
-        _at_least("accumulate", self.accumulate, 1)
-        _at_least("resident_bytes", self.resident_bytes, 0)
+        check_at_least("training.epochs", self.epochs, 0, optional=True)
+        for name, least in (("batch_size", 1), ("accumulate", 1), ("resident_bytes", 0.0)):  # 4e9 is a size as well
+            check_at_least(f"training.{name}", getattr(self, name), least)
         self._check_parts()
         for name in ("lr", "clip_norm"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (is_number(value) and value > 0):
                 raise ConfigError(f"training.{name} is {value!r}; expected a number > 0 or None.")
-        if self.ema is not None and not 0 < self.ema < 1:
+        if self.ema is not None and not (is_number(self.ema) and 0 < self.ema < 1):
             raise ConfigError(f"training.ema is {self.ema!r}; expected a number between 0 and 1, or None.")
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("precision", self.precision, PRECISIONS)
@@ -174,11 +173,6 @@ def has_fast_bf16(device: torch.device) -> bool:
     # torch has no public name for these; where a version lacks one the answer is no, which costs speed only.
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return device.type == "cpu" and any(getattr(torch.cpu, check, bool)() for check in checks)
-
-
-def _at_least(name: str, value: int | None, low: int) -> None:
-    if value is not None and (isinstance(value, bool) or not float(value).is_integer() or value < low):
-        raise ConfigError(f"training.{name} is {value!r}; expected a whole number >= {low}.")
 
 
 def _one_of(name: str, value: Any, known: dict[str, Any]) -> None:

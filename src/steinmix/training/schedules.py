@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from .._params import Configuration
+from .._params import Configuration, check_at_least
 
 __all__ = ["Constant", "Cosine", "Fade", "Schedule", "StepDecay"]
 
@@ -46,6 +46,11 @@ class StepDecay(Configuration):
     rate: float = 0.9
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_at_least("every", self.every, 1)
+        check_at_least("rate", self.rate, 0.0)
+        check_at_least("floor", self.floor, 0.0)
+
     def __call__(self, epoch: int, epochs: int) -> float:
         """Return max(floor, rate ** (epoch // every))."""
         return max(self.floor, self.rate ** (epoch // self.every))
@@ -63,6 +68,9 @@ class Cosine(Configuration):
 
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_at_least("floor", self.floor, 0.0)
+
     def __call__(self, epoch: int, epochs: int) -> float:
         """Return the factor."""
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * epoch / max(epochs, 1)))
@@ -79,6 +87,9 @@ class Fade(Configuration):
     """
 
     until: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_at_least("until", self.until, 0.0)
 
     def __call__(self, epoch: int, epochs: int) -> float:
         """Return max(0, 1 - epoch / (until * epochs))."""

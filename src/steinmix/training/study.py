@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._params import Configuration
+from .._params import Configuration, check_at_least
 from ..diversify.base import Diversifier, NoDiversity, check_alpha
 from ..errors import ConfigError, DataError
 from ..numerics.ascent import mixture_ascent
@@ -137,10 +137,10 @@ class Study(Configuration):
             return Fitted(ascent.theta[..., 0].clone(), ascent.theta[..., 1].clone())
 
     def _check(self, problems: Sequence[Problem]) -> None:
-        if not self.arms or self.steps < 0 or self.batch_size < 1:
-            raise ConfigError(
-                f"Got {len(self.arms)} arms, {self.steps} steps of {self.batch_size} rows; expected some."
-            )
+        if not self.arms:
+            raise ConfigError("arms is empty; give one or more.")
+        check_at_least("steps", self.steps, 0)
+        check_at_least("batch_size", self.batch_size, 1)
         for arm in self.arms:
             arm.check()
         shapes = {(p.x.shape, p.means.shape, p.log_vars.shape) for p in problems}
