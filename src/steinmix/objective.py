@@ -114,6 +114,9 @@ class Phase:
         Called after each optimiser step, for projections.
     schedule : callable, optional
         (epoch of the phase, its epochs) -> factor on the learning rate, in place of the training configuration's.
+    goes_on : bool
+        Step with the optimisers of the phase before, whose objectives have the same parameters. The first steps of a new
+        Adam move every parameter by the whole rate, whatever the gradients: networks that have settled are thrown back.
     """
 
     name: str
@@ -123,3 +126,4 @@ class Phase:
     before_epoch: Callable[[int], None] | None = None
     after_step: Callable[[], None] | None = None
     schedule: Callable[[int, int], float] | None = None
+    goes_on: bool = False

@@ -167,6 +167,14 @@ def test_before_may_set_parameters_and_optimisers_are_built_after_it(line, go):
     assert steps.gradients[0][0].abs().min() > 1
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_phase_that_goes_on_takes_the_steps_of_one_long_phase(line, go, goes_on):
+    other = deepcopy(line)
+    go(line, [Phase("a", 3, [line.objective()]), Phase("b", 2, [line.objective()], goes_on=goes_on)], optimizer="adam")
+    go(other, Phase("a", 5, [other.objective()]), optimizer="adam")
+    assert torch.equal(line.weight, other.weight) == goes_on
+
+
 def test_after_step_projects_what_the_next_step_sees(go):
     module = nn.Module()
     module.w = nn.Parameter(torch.zeros(1))

@@ -363,6 +363,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         anchor_epochs = (context.epochs + 4) // 5 if self.anchor_epochs is None else self.anchor_epochs
         phases = [phase("anchor", anchor_epochs, None, anchored=True)] if anchor_epochs else []
         phases.append(phase("mixture", context.epochs, None, self.warm_up or 0))
+        phases[-1].goes_on = len(phases) > 1  # thrown back, components that were anchored apart may merge
         phases[0].before = start
         settings = self.pretraining or Pretraining()
         pretraining = pretraining_phases(module, settings, context.pretraining_epochs, context.streams)

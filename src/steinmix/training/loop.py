@@ -161,7 +161,8 @@ def _run_phase(
         if phase.before is not None:
             phase.before()
             align_(state.module, state.streams)
-        state.optimizers = build_optimizers(phase, training, lr)
+        if not phase.goes_on:
+            state.optimizers = build_optimizers(phase, training, lr)
     if training.ema is not None and state.phase == len(state.phases) - 1:
         state.average = state.average or Average(state.module, training.ema)
         phase = state.average.follow(phase)
