@@ -114,6 +114,8 @@ class Phase:
         Called after each optimiser step, for projections.
     schedule : callable, optional
         (epoch of the phase, its epochs) -> factor on the learning rate, in place of the training configuration's.
+    after : callable, optional
+        Called once when the epochs are done, of the last phase with the averages of weights in place if there are some.
     """
 
     name: str
@@ -123,3 +125,4 @@ class Phase:
     before_epoch: Callable[[int], None] | None = None
     after_step: Callable[[], None] | None = None
     schedule: Callable[[int, int], float] | None = None
+    after: Callable[[], None] | None = None

@@ -152,9 +152,8 @@ def _run(
     try:
         while state.phase < len(phases):
             _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
+            _end_phase(state)
             state.phase, state.epoch, inside = state.phase + 1, 0, False
-        if state.average is not None:
-            state.average.give_()
     finally:
         for callback in callbacks:
             callback.on_run_end(state)
@@ -205,6 +204,15 @@ def _run_phase(
             state.epoch = phase.epochs
         if checkpoint is not None:
             checkpoint.write(state)
+
+
+def _end_phase(state: RunState) -> None:
+    if state.average is not None:
+        state.average.give_()
+    after = state.phases[state.phase].after
+    if after is not None:
+        after()
+        align_(state.module, state.streams)
 
 
 def base_rates(optimizers: list[torch.optim.Optimizer]) -> list[list[float]]:
