@@ -8,7 +8,7 @@ in every direction. So gradients are turned into these coordinates before an opt
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -44,8 +44,8 @@ class _OwnUnits:
         means, raw = self.mixture.means, self.mixture.raw_tril
         self.factor, self.slope = self.mixture.scale_tril(), _slope(raw)
         self.means, self.raw = means.clone(), raw.clone()
-        means.grad = _times(self.factor.mT, means.grad)
-        raw.grad = (self.factor.mT @ (self.slope * raw.grad).tril()).tril()
+        means.grad = _times(self.factor.mT, cast(Tensor, means.grad))
+        raw.grad = (self.factor.mT @ (self.slope * cast(Tensor, raw.grad)).tril()).tril()
 
     @torch.no_grad()
     def turn_steps_(self, *_: Any) -> None:
