@@ -32,7 +32,7 @@ from torch.optim import Optimizer
 
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
-from ..diversify import Diversifier, NoDiversity
+from ..diversify import Diversifier, is_neutral
 from ..errors import ScaleWarning, StartKeptWarning
 from ..estimator import FitContext, MixtureShell, check_choice, check_count, empty_labels, epochs_for_steps, map_chunks
 from ..mixtures import COVARIANCES, STARTS, AbstractMixture, CholeskyMixture, step_in_own_units
@@ -183,7 +183,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
             "n_rows": source.n_rows,
             "covariance_type": check_choice("covariance_type", self.covariance_type, COVARIANCES),
             "learn_weights": self.learn_weights,
-            "keeps_start": isinstance(self.diversifier, NoDiversity | None),
+            "keeps_start": is_neutral(self.diversifier),
             "epochs": epochs_for_steps(1000, source.n_rows, most=100),
         }
 
