@@ -108,7 +108,7 @@ def test_full_covariances_of_dependent_columns_are_learnt(name):
 @pytest.mark.parametrize("settings", [{}, {"n_init": 2, "n_jobs": 1}, {"ema": 0.9}])
 @pytest.mark.parametrize("family", ["diag", "full"])
 def test_a_start_that_training_would_spoil_is_kept(table, family, settings):
-    fast = Training(epochs=5, batch_size=64, lr=1.0, progress=False, ema=settings.pop("ema", None))
+    fast = Training(epochs=5, batch_size=64, lr=3.0, progress=False, ema=settings.pop("ema", None))
     with pytest.warns(StartKeptWarning, match="from -.* at the start to -.*; expected no less, and the start is kept"):
         model = mixture(covariance_type=family, training=fast, collapse="ignore", **settings).fit(table)
     seed = model.restarts_[model.best_restart_]["seed"] if settings else 0

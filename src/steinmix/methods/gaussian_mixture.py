@@ -46,8 +46,8 @@ SCALES = 0.05, 148.0
 """Standard deviations of columns that the mixture can follow: its steps are made for about 1, and its components have
 some from 0.007 to 148 (`DiagonalMixture.log_var_range`) and are up to several times narrower than the data."""
 
-NOISE = 0.01
-"""Nats per row that minibatches may cost about a maximum without a word."""
+NOISE = 1.0
+"""Nats per row that training may lose without a word: a few epochs lose tenths in narrow columns before they gain."""
 
 
 class _Density(nn.Module):
@@ -93,7 +93,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     start : {"em", "kmeans", "graph", "linkage", "random"}, default="em"
         Where components begin: "em" and "kmeans" by those two, "graph" by spectral clusters of a neighbour graph,
         "linkage" by Ward's tree, "random" with means uniform in the box of the rows. Without a diversifier the start is
-        kept where training ends at a lower likelihood, with a `StartKeptWarning` if that is by more than noise.
+        kept where training ends at a lower likelihood, with a `StartKeptWarning` if that is by more than a nat per row.
     learn_weights : bool, default=True
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional
