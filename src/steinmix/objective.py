@@ -115,8 +115,10 @@ class Phase:
     schedule : callable, optional
         (epoch of the phase, its epochs) -> factor on the learning rate, in place of the training configuration's.
     goes_on : bool
-        Step with the optimisers of the phase before, whose objectives have the same parameters. The first steps of a new
-        Adam move every parameter by the whole rate, whatever the gradients: networks that have settled are thrown back.
+        Step with the optimisers of the phase before, whose objectives have the same parameters. The first steps of a
+        new Adam move every parameter by the whole rate, whatever the gradients: settled networks are thrown back.
+    after : callable, optional
+        Called once when the epochs are done, of the last phase with the averages of weights in place if there are some.
     """
 
     name: str
@@ -127,3 +129,4 @@ class Phase:
     after_step: Callable[[], None] | None = None
     schedule: Callable[[int, int], float] | None = None
     goes_on: bool = False
+    after: Callable[[], None] | None = None

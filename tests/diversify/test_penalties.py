@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from oracles.kernels import KERNELS
-from steinmix import IMQ, RBF, LogDet, Pairwise
+from steinmix import IMQ, NSVGD, RBF, LogDet, NoDiversity, Pairwise
+from steinmix.diversify import is_neutral
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
 
@@ -59,3 +60,13 @@ def test_logdet_stays_finite_where_particles_meet():
     assert found.dtype == torch.float32
     assert bool(torch.isfinite(found).all())
     assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("diversifier", [None, NoDiversity(), Pairwise(0.0), LogDet(torch.zeros(3))])
+def test_what_changes_nothing_is_neutral(diversifier):
+    assert is_neutral(diversifier)
+
+
+@pytest.mark.parametrize("diversifier", [NSVGD(0.0), Pairwise(0.1), LogDet(torch.tensor([0.0, 0.1])), lambda *a: a[1]])
+def test_what_may_change_something_is_not(diversifier):
+    assert not is_neutral(diversifier)

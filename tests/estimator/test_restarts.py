@@ -265,6 +265,7 @@ def test_what_diverges_is_dropped_with_a_warning(X, monkeypatch, limit):
     assert model.best_restart_ != 0
     assert model.restarts_[0]["objective"] is None
     assert "phase 'mixture' at step 4" in model.restarts_[0]["error"]
+    assert [record["epoch"] for record in model.restarts_[0]["history"]] == [0]
     assert (model.restart_labels_[0] == -1).all()
     assert np.isnan(model.agreement_[0]).all()
     assert np.isfinite(model.agreement_[1:, 1:]).all()
@@ -275,22 +276,27 @@ def test_what_diverges_is_dropped_with_a_warning(X, monkeypatch, limit):
 
 
 class Blind(Callback):
-    """Makes a mixture say nothing finite though its parameters are, after the first epoch of one restart."""
+    """Makes a mixture say nothing finite though its parameters are, after some epoch of one restart."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
 
     def on_epoch_end(self, state):
-        if state.streams.seed == 4 and state.epochs_done == 1:
+        if state.streams.seed == 4 and state.epochs_done == self.epoch:
             state.module.mixture.means.data.fill_(3e38)
 
 
+@pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize("limit", [0, 100_000])
-def test_diagnostics_that_are_not_finite_drop_a_restart(X, monkeypatch, limit):
+def test_diagnostics_that_are_not_finite_drop_a_restart(X, monkeypatch, limit, epoch):
     monkeypatch.setattr(sm.GaussianMixture, "_stack_limit", limit)
     watchers = sm.GaussianMixture._watchers
-    monkeypatch.setattr(sm.GaussianMixture, "_watchers", lambda *a: [Blind(), *watchers(*a)])
+    monkeypatch.setattr(sm.GaussianMixture, "_watchers", lambda *a: [Blind(epoch), *watchers(*a)])
     with pytest.warns(sm.DivergedWarning, match="restart 0 of 3 was dropped: term 'responsibilities'"):
         model = build(n_jobs=1).fit(X)
     assert model.best_restart_ != 0
-    assert model.restarts_[0]["history"] == []  # the record of the epoch that spoilt it is dropped too
+    epochs = [record["epoch"] for record in model.restarts_[0]["history"]]
+    assert epochs == list(range(epoch - 1))  # the record of the epoch that spoilt it is dropped too
     with pytest.raises(sm.DivergedError, match="responsibilities"):
         model.set_params(n_init=1).fit(X)
     assert bool((model.module_.mixture.means.abs() < 1e6).all())

@@ -98,16 +98,6 @@ def test_the_clustering_term_is_taken_at_noisy_codes_and_the_errors_against_clea
     torch.testing.assert_close(terms["hidden_2"].value, (hidden[1] - rebuilt[2]).square().mean())
 
 
-def test_distinct_rows_are_expanded(generator):
-    """Each row has noise of its own, so what is exact is the expansion."""
-    module, x = module_of("softmax"), torch.rand(3, 5, generator=generator)
-    module.targets = torch.softmax(torch.randn(6, 3, generator=generator), -1)
-    inverse, index = torch.tensor([0, 2, 2, 1]), torch.tensor([0, 1, 3, 5])
-    short = module.terms(Batch(x, index, inverse), path(0.3), True)
-    full = module.terms(Batch(x[inverse], index), path(0.3), True)
-    torch.testing.assert_close(weighted(short), weighted(full))
-
-
 def test_the_energy_moves_the_head_only(generator):
     module, x = module_of("gaussian"), torch.rand(6, 5, generator=generator)
     (term,) = module.energy(Batch(x, torch.arange(6)), path()).values()

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.mixture import GaussianMixture as Peer
 
 from steinmix import (
@@ -15,6 +16,7 @@ from steinmix import (
     NormalPrior,
     Pairwise,
     ScaleWarning,
+    StartKeptWarning,
     Training,
     UnboundedWarning,
 )
@@ -45,6 +47,7 @@ def peer_of(model, covariance_type="full"):
     return peer
 
 
+@pytest.mark.filterwarnings("ignore::steinmix.StartKeptWarning")  # columns in [0, 1] are narrow for these steps
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("scaling", ["standard", "none", "range"])
 def test_scores_and_probabilities_equal_scikit_learns_on_the_same_parameters(table, family, scaling):
@@ -68,6 +71,57 @@ def test_training_does_not_fall_from_the_likelihood_of_the_start(table):
     before, after = mixture(epochs=0).fit(table), mixture(epochs=20).fit(table)
     assert after.score(table) > before.score(table) - 0.01
     assert before.history_ == []
+
+
+def dependent(name):
+    """Tables with directions in which there is next to nothing, in the data or within groups."""
+    rng, iris = np.random.default_rng(0), load_iris()
+    return {
+        "cancer": lambda: load_breast_cancer().data,
+        "one-hot": lambda: np.c_[iris.data, np.eye(3)[iris.target]],
+        "rank 2": lambda: rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)),
+        "sum": lambda: np.c_[iris.data, iris.data.sum(1)],
+    }[name]()
+
+
+@pytest.mark.filterwarnings("ignore::steinmix.CollapseWarning", "ignore::steinmix.StartKeptWarning")
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["cancer", "one-hot", "rank 2", "sum"])
+def test_dependent_columns_cost_no_likelihood_of_the_start(name, family, seed):
+    x = dependent(name)
+    before, after = (mixture(covariance_type=family, epochs=e, random_state=seed).fit(x).score(x) for e in (0, 40))
+    assert after > before - 1e-4
+
+
+@pytest.mark.parametrize("name", ["one-hot", "sum"])
+def test_full_covariances_of_dependent_columns_are_learnt(name):
+    """The steps themselves do not lose the start: nothing is put back, and they find more."""
+    x = dependent(name)
+    begun = mixture(covariance_type="full", epochs=0).fit(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", StartKeptWarning)
+        learnt = mixture(covariance_type="full", epochs=100).fit(x)
+    assert learnt.score(x) > begun.score(x) + 0.02
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_init": 2, "n_jobs": 1}, {"ema": 0.9}])
+@pytest.mark.parametrize("family", ["diag", "full"])
+def test_a_start_that_training_would_spoil_is_kept(table, family, settings):
+    fast = Training(epochs=5, batch_size=64, lr=3.0, progress=False, ema=settings.pop("ema", None))
+    with pytest.warns(StartKeptWarning, match="from -.* at the start to -.*; expected no less, and the start is kept"):
+        model = mixture(covariance_type=family, training=fast, collapse="ignore", **settings).fit(table)
+    seed = model.restarts_[model.best_restart_]["seed"] if settings else 0
+    begun = mixture(covariance_type=family, epochs=0, random_state=seed).fit(table)
+    np.testing.assert_allclose(model.means_, begun.means_, rtol=1e-5)
+    assert model.score(table) == pytest.approx(begun.score(table), abs=1e-4)
+    assert np.array_equal(model.labels_, model.predict(table))
+
+
+def test_a_diversifier_may_leave_the_likelihood_of_the_start(table):
+    prior = NormalPrior(0.0, 3.0)
+    model = mixture(epochs=20, diversifier=NSVGD(2.0, prior=prior), collapse="ignore").fit(table)
+    assert model.score(table) < mixture(epochs=0).fit(table).score(table) - 0.1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -156,6 +210,7 @@ def test_entropy_without_a_prior_is_warned_of(table):
         mixture(diversifier=NSVGD(0.1)).fit(table)
 
 
+@pytest.mark.filterwarnings("ignore::steinmix.StartKeptWarning")
 @pytest.mark.parametrize("policy", ["warn", "raise", "ignore"])
 def test_an_empty_component_is_answered_as_asked(policy):
     x = np.repeat([[0.0, 0.0], [1.0, 1.0]], 20, axis=0)
@@ -192,4 +247,5 @@ def test_columns_in_other_units_are_told_where_they_are_not_scaled(unit, told):
         warnings.simplefilter("always")
         GaussianMixture(2, scaling="none", training=Training(epochs=1), random_state=0).fit(rows)
         GaussianMixture(2, training=Training(epochs=1), random_state=0).fit(rows)
-    assert [w.category for w in caught if w.category is not CollapseWarning] == [ScaleWarning] * told
+    others = CollapseWarning, StartKeptWarning
+    assert [w.category for w in caught if w.category not in others] == [ScaleWarning] * told

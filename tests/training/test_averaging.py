@@ -74,3 +74,15 @@ def test_a_resumed_run_has_the_same_average(train, tmp_path, epochs):
     assert again == history
     finished, _ = train((), Checkpoint(tmp_path, {}, True), ema=0.9)
     assert torch.equal(finished.w, whole.w)
+
+
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_what_follows_the_last_phase_finds_the_result_in_place(loader_of, rows, decay):
+    module, streams, seen = Pulled(), Streams(5), []
+    phases = module.phases()
+    for phase in phases:
+        phase.after = lambda: seen.append(module.w.detach().clone())
+    settings = Training(batch_size=8, progress=False, ema=decay)
+    run(module, phases, loader_of(rows, 8, streams), settings, streams, 0.1)
+    assert len(seen) == len(phases)
+    assert torch.equal(seen[-1], module.w)

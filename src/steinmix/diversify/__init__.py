@@ -6,7 +6,7 @@ from .features import MeansOnly, Standardised, Wasserstein
 from .function_space import FunctionSpace, in_function_space
 from .kernels import IMQ, RBF, Identity
 from .nsvgd import NSVGD
-from .penalties import LogDet, Pairwise
+from .penalties import LogDet, Pairwise, is_neutral
 from .priors import NormalPrior
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "Standardised",
     "Wasserstein",
     "in_function_space",
+    "is_neutral",
 ]

@@ -6,15 +6,16 @@ Both add the gradient of a penalty to the gradient of F; unlike NSVGD they do no
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._params import Configuration, check_at_least
-from .base import alpha_factor, check_alpha, check_part
+from .base import NoDiversity, alpha_factor, check_alpha, check_part
 from .kernels import RBF, Kernel
 
-__all__ = ["LogDet", "Pairwise"]
+__all__ = ["LogDet", "Pairwise", "is_neutral"]
 
 
 @dataclass
@@ -81,3 +82,16 @@ class LogDet(Configuration):
         pull = torch.linalg.inv(k + self.jitter * eye) * w
         gradient = -2 * (pull.sum(-1, keepdim=True) * wide - pull @ wide)
         return ascent + alpha_factor(self.alpha, theta) * gradient.to(theta.dtype)
+
+
+def is_neutral(diversifier: Any) -> bool:
+    """Whether a diversifier leaves every direction as it is: none, `NoDiversity`, or a penalty of strength 0.
+
+    Parameters
+    ----------
+    diversifier : Diversifier or None
+        NSVGD is never neutral: without entropy it still smooths gradients over components.
+    """
+    if isinstance(diversifier, Pairwise | LogDet):
+        return not torch.as_tensor(diversifier.alpha).any()
+    return isinstance(diversifier, NoDiversity | None)

@@ -1,14 +1,15 @@
 """The shell: scikit-learn's face of a method."""
 
 from .._params import check_at_least
-from .base import DeepEstimator, FitContext, epochs_for_steps, map_chunks
+from .base import DeepEstimator, FitContext, map_chunks
 from .checks import check_choice, check_count, check_family, check_width, check_widths
-from .clusterer import MixtureShell, empty_labels, held_at_start
+from .clusterer import MixtureShell, empty_labels, held_at_start, start_points
 from .codes import CodesMixin
 from .collapse import check_posterior
 from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior
 from .detector import DetectorShell
 from .embedder import EmbedderShell, coder_arguments, coder_plan, image_layout
+from .job import epochs_for_steps
 from .neighbourhood import Neighbourhood
 from .persistence import load
 from .preparation import Preparation
@@ -49,5 +50,6 @@ __all__ = [
     "map_chunks",
     "pretraining_phases",
     "smoothing_epochs",
+    "start_points",
     "without_smoother",
 ]

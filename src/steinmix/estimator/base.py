@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,16 +37,10 @@ from .selection import RESTART_ATTRIBUTES, SELECTIONS, Outcome, Rule, check_rest
 __all__ = [
     "DeepEstimator",
     "FitContext",
-    "epochs_for_steps",
     "evaluating",
     "in_chunks",
     "map_chunks",
 ]
-
-FEWEST_STEPS = 500
-"""Steps of a phase however few the rows: after 60 Adam steps on 180 rows the networks had hardly moved, codes and
-mixture did not yet agree, and the free phase merged well separated groups on half of the seeds."""
-
 
 FARTHEST = 1e15
 """Where a prepared value ends when rows are only read: float32 has no sum of squares of farther ones over small
@@ -237,6 +230,22 @@ class DeepEstimator(BaseEstimator, ABC):
         """Put what restarts have learnt into the empty module."""
         module.load_state_dict(outcomes[best].state)
 
+    @abstractmethod
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Return how well each row fits the model, (n,). High is normal."""
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean of `score_samples`.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        y : Ignored
+            There for scikit-learn.
+        """
+        return float(self.score_samples(X).mean())
+
     def save(self, path: str | Path) -> None:
         """Write the fitted model to a folder of two files, ``model.safetensors`` and ``model.json``.
 
@@ -387,21 +396,3 @@ def evaluating(module: Any) -> Iterator[None]:
         yield
     finally:
         module.train(training)
-
-
-def epochs_for_steps(steps: int, n_rows: int, most: int, batch_size: int = 256) -> int:
-    """Return the epochs of about `steps` steps on `n_rows` rows: at most `most`, or what makes `FEWEST_STEPS`.
-
-    Parameters
-    ----------
-    steps : int
-        Steps that are wanted.
-    n_rows : int
-        Rows of the data.
-    most : int
-        Epochs at most.
-    batch_size : int, default=256
-        Rows of a step.
-    """
-    steps_per_epoch = max(1, n_rows / batch_size)
-    return max(1, min(most, round(steps / steps_per_epoch)), math.ceil(FEWEST_STEPS / steps_per_epoch))

@@ -24,7 +24,7 @@ from .collapse import COLLAPSE, check_start
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
 
-__all__ = ["MixtureModule", "MixtureShell", "empty_labels"]
+__all__ = ["MixtureModule", "MixtureShell", "empty_labels", "start_points"]
 
 START_BYTES = 2**23
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
@@ -60,6 +60,22 @@ def held_at_start(module: Any, index: Tensor) -> Tensor:
     """
     one_hot = F.one_hot(module.start_labels.gather(-1, index), module.mixture.n_components).float()
     return one_hot.clamp(min=torch.finfo(torch.float32).tiny).log()  # finite, so that 0 log 0 is 0
+
+
+def start_points(embed: Callable[[Tensor], Tensor], mixture: AbstractMixture, loader: Loader) -> tuple[Tensor, Tensor]:
+    """Return numbers (k,) and points (k, d) of all rows, or of as many random ones as memory is given to.
+
+    Parameters
+    ----------
+    embed : callable
+        Prepared rows (b, f) -> points (b, d).
+    mixture : AbstractMixture
+        What is started from the points.
+    loader : Loader
+        Gives the rows.
+    """
+    index = loader.sample_index(START_BYTES // (4 * mixture.n_features))
+    return index, torch.from_numpy(map_chunks(embed, loader, index)).to(mixture.logits)
 
 
 class MixtureModule(Protocol):
@@ -142,18 +158,6 @@ class MixtureShell(DeepEstimator):
             Rows in the units and columns of the training data.
         """
         return self._map(lambda x: self.module_.score(x).double(), X) + self._log_unit()
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`.
-
-        Parameters
-        ----------
-        X : as in `fit`, of shape (n, f)
-            Rows in the units and columns of the training data.
-        y : Ignored
-            There for scikit-learn.
-        """
-        return float(self.score_samples(X).mean())
 
     def sample(
         self,
@@ -297,9 +301,7 @@ class MixtureShell(DeepEstimator):
         return phases, settle
 
     def _start_points(self, module: MixtureModule, loader: Loader) -> tuple[Tensor, Tensor]:
-        """Return numbers and points of all rows, or of as many as memory is given to."""
-        index = loader.sample_index(START_BYTES // (4 * module.mixture.n_features))
-        return index, torch.from_numpy(map_chunks(module.embed, loader, index)).to(module.mixture.logits)
+        return start_points(module.embed, module.mixture, loader)
 
     def _start(self, name: str, module: MixtureModule, context: FitContext) -> None:
         """Start the mixture from points, and note the labels of all rows."""

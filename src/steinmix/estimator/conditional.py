@@ -32,11 +32,12 @@ from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
-from .base import FitContext, epochs_for_steps, evaluating
+from .base import FitContext, evaluating
 from .checks import check_choice, check_count, check_family
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
-from .embedder import coder_arguments, coder_plan
+from .embedder import coder_arguments, coder_plan, given_layout
+from .job import epochs_for_steps
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp
@@ -379,10 +380,8 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
 def _image_shape(shape: Sequence[int] | None, n_features: int, likelihood: Likelihood) -> list[int] | None:
     if shape is None:
         return None
-    full = [*shape, 1] if len(shape) == 2 else list(shape)
-    if len(full) != 3 or math.prod(full) != n_features:
-        raise ConfigError(f"image_shape is {shape!r}; expected (height, width[, channels]) of {n_features} features.")
+    full = given_layout(shape, n_features)
     if outputs_per_feature(likelihood) != 1:
         raise ConfigError("convolutions give one number per pixel; use likelihood='bernoulli' or 'gaussian'.")
     recogniser_layers((full[0], full[1], full[2]))
-    return [int(side) for side in full]
+    return full

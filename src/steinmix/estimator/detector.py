@@ -26,9 +26,6 @@ from .watching import diagnosing
 
 __all__ = ["DetectorShell"]
 
-START_BYTES = 2**24
-"""Memory for the points a mixture is started from; of more rows a random part is taken."""
-
 
 @dataclass(frozen=True)
 class _Rows:
@@ -103,18 +100,6 @@ class DetectorShell(OutlierMixin, CodesMixin):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`.
-
-        Parameters
-        ----------
-        X : as in `fit`, of shape (n, f)
-            Rows in the units and columns of the training data.
-        y : Ignored
-            There for scikit-learn.
-        """
-        return float(self.score_samples(X).mean())
-
     def set_threshold(self, offset: float | None = None, *, X: Any = None, contamination: float | None = None) -> Self:
         """Move the threshold of `predict`.
 
@@ -184,12 +169,6 @@ class DetectorShell(OutlierMixin, CodesMixin):
 
     def _labels_of(self, module: DetectorModule, loader: Loader) -> np.ndarray:
         return map_chunks(lambda x: module.groups(x)[0].argmax(-1), loader)
-
-    def _points(self, module: DetectorModule, loader: Loader) -> Tensor:
-        """Return the points of all rows, or of as many random ones as memory is given to."""
-        width = module.embed(next(iter(loader.chunks())).x).shape[-1]
-        index = loader.sample_index(START_BYTES // (8 * width))
-        return torch.from_numpy(map_chunks(module.embed, loader, index)).to(loader.device)
 
     def _empty_module(self) -> nn.Module:
         """Return the empty module of one restart, or of all that did not diverge, if they score together."""

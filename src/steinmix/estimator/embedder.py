@@ -16,11 +16,12 @@ from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import epochs_for_steps, in_chunks
+from .base import in_chunks
 from .checks import check_choice, check_width, check_widths
 from .codes import CodesMixin
+from .job import epochs_for_steps
 
-__all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "image_layout", "network_sizes"]
+__all__ = ["EmbedderShell", "coder_arguments", "coder_plan", "given_layout", "image_layout", "network_sizes"]
 
 PAPER_HIDDEN = (500, 500, 2000)
 """The layout of DEC and VaDE, made for 60,000 images; a net for a few thousand rows must be smaller."""
@@ -134,11 +135,29 @@ def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | Non
         check_choice("image_shape", wanted, ["auto"])
         side = isqrt(n_features)
         return [side, side, 1] if bounded and side >= SMALLEST_IMAGE and side * side == n_features else None
-    shape = [int(side) for side in wanted]
+    return given_layout(wanted, n_features)
+
+
+def given_layout(wanted: Any, n_features: int) -> list[int]:
+    """Return [h, w, c] of the image in a row, as the user gave them.
+
+    Parameters
+    ----------
+    wanted : sequence of int
+        Height and width, perhaps channels.
+    n_features : int
+        Columns of a row.
+
+    Raises
+    ------
+    ConfigError
+        If `wanted` is no shape of `n_features` numbers.
+    """
+    shape = [] if isinstance(wanted, str) else [int(side) for side in wanted]
     shape += [1] * (len(shape) == 2)
     if len(shape) != 3 or min(shape) < 1 or prod(shape) != n_features:
         raise ConfigError(
-            f"image_shape is {tuple(wanted)}; expected (height, width) or (height, width, channels) whose product is "
+            f"image_shape is {wanted!r}; expected (height, width) or (height, width, channels) whose product is "
             f"the number of features, {n_features}."
         )
     return shape
@@ -175,18 +194,6 @@ class EmbedderShell(CodesMixin):
             Rows in the units and columns of the training data.
         """
         return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return the mean of `score_samples`.
-
-        Parameters
-        ----------
-        X : as in `fit`, of shape (n, f)
-            Rows in the units and columns of the training data.
-        y : Ignored
-            There for scikit-learn.
-        """
-        return float(self.score_samples(X).mean())
 
     def _decoded(self, z: torch.Tensor) -> np.ndarray:
         def rows(z: torch.Tensor) -> torch.Tensor:

@@ -19,12 +19,12 @@ from torch import nn
 
 from ..errors import DivergedError, DivergedWarning
 from ..random import StackedStreams, Streams, restart_seed
-from ..training import Progress, run
+from ..training import Progress
 from ..training.checkpoint import Checkpoint
 from ..training.config import OPTIMIZERS
 from ..training.distributed import world_size
 from ..training.loader import StackedLoader
-from ..training.loop import RunState
+from ..training.loop import RunState, run_state
 from ..training.stack import Restart, Stack, run_stack
 from .job import FitContext, Job, Launch
 from .selection import Outcome
@@ -157,16 +157,14 @@ def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _run_alone(estimator: DeepEstimator, job: Job, seed: int, store: Checkpoint | None) -> Outcome:
-    launch, error, history = estimator._launch(job, seed), None, []
-    context = launch.context
+    launch, error = estimator._launch(job, seed), None
+    state = RunState(launch.module, launch.phases, launch.context.streams)
     watchers = [*launch.callbacks, Progress(job.training.progress)]
     try:
-        history = run(
-            launch.module, launch.phases, context.loader, job.training, context.streams, estimator._lr, watchers, store
-        )
+        run_state(state, launch.context.loader, job.training, estimator._lr, watchers, store)
     except DivergedError as caught:
         error = caught
-    return _outcome(estimator, launch, seed, history, error)
+    return _outcome(estimator, launch, seed, state.history, error)
 
 
 def _outcome(

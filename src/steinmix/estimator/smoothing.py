@@ -37,9 +37,9 @@ from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Cosine, Loader, Training, run
 from ..training.distributed import log_shares
-from .base import epochs_for_steps, map_chunks
+from .base import map_chunks
 from .embedder import network_sizes
-from .job import FitContext
+from .job import FitContext, epochs_for_steps
 
 __all__ = ["Smoother", "smoothing_epochs", "smoothing_phases", "trial", "without_smoother"]
 

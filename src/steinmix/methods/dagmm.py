@@ -59,6 +59,7 @@ from ..estimator import (
     check_width,
     check_widths,
     epochs_for_steps,
+    start_points,
 )
 from ..mixtures import STARTS, CholeskyMixture, SignedCholeskyMixture, start_mixture
 from ..nn import Coder, EstimationNetwork, Gaussian, Tanh
@@ -369,8 +370,8 @@ class DAGMM(DetectorShell):
 
     def _begin(self, module: DAGMMModule, context: FitContext) -> None:
         """Start free particles from the codes."""
-        points = self._points(module, context.loader)
-        start_mixture(self.start, module.density.mixture, points.double(), context.streams)
+        _, points = start_points(module.embed, module.density.mixture, context.loader)
+        start_mixture(self.start, module.density.mixture, points, context.streams)
 
 
 def _checked(weights: Any) -> list[float]:

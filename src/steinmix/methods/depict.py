@@ -129,7 +129,7 @@ class DEPICTModule(nn.Module):
 
     def terms(self, batch: Batch, path: Path, clustering: bool) -> dict[str, Term]:
         """Reconstructions of every layer from noisy codes, and the cross-entropy of q and the noisy c."""
-        x = self.ladder.centred(batch.expand(batch.x))
+        x = self.ladder.centred(batch.x)
         hidden, z = self.ladder.encode_layers(x)[0], path.noisy_codes(self.ladder, x)
         errors = [(a - b).float().square().mean() for a, b in zip(self.ladder.decode_layers(z), [x, *hidden])]
         terms = {"reconstruction": Term(errors[0])}
@@ -142,7 +142,7 @@ class DEPICTModule(nn.Module):
     def energy(self, batch: Batch, path: Path) -> dict[str, Term]:
         """Minus the mixture's log-likelihood at noisy codes; the network is not moved."""
         with torch.no_grad():
-            z = path.noisy_codes(self.ladder, self.ladder.centred(batch.expand(batch.x)))
+            z = path.noisy_codes(self.ladder, self.ladder.centred(batch.x))
         return {"energy": Term(-self.mixture.log_prob(z).mean())}
 
 

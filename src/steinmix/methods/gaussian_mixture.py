@@ -14,7 +14,8 @@ paper                                 here
 GMM, GMM-PT, GMM-LogDet, NSVGD        `diversifier` None, Pairwise, LogDet, NSVGD
 ====================================  ================================================
 
-Deviations: weights are learnt unless ``learn_weights=False``; the start is EM unless ``start="random"``.
+Deviations: weights are learnt unless ``learn_weights=False``; the start is EM unless ``start="random"``, and without a
+diversifier it is kept where training ends at a lower likelihood; full covariances are stepped in their own units.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import DensityMixin
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
-from ..diversify import Diversifier
-from ..errors import ScaleWarning
+from ..diversify import Diversifier, is_neutral
+from ..errors import ScaleWarning, StartKeptWarning
 from ..estimator import (
     FitContext,
     MixtureShell,
@@ -40,11 +42,12 @@ from ..estimator import (
     check_family,
     empty_labels,
     epochs_for_steps,
+    map_chunks,
 )
-from ..mixtures import COVARIANCES, STARTS, AbstractMixture
+from ..mixtures import COVARIANCES, STARTS, AbstractMixture, CholeskyMixture, step_in_own_units
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
-from ..training import Training
+from ..training import Loader, Training
 
 __all__ = ["GaussianMixture"]
 
@@ -52,16 +55,26 @@ SCALES = 0.05, 148.0
 """Standard deviations of columns that the mixture can follow: its steps are made for about 1, and its components have
 some from 0.007 to 148 (`DiagonalMixture.log_var_range`) and are up to several times narrower than the data."""
 
+NOISE = 1.0
+"""Nats per row that training may lose without a word: a few epochs lose tenths in narrow columns before they gain."""
+
 
 class _Density(nn.Module):
     """A mixture in the space of the prepared data."""
 
     start_labels: Tensor
 
-    def __init__(self, mixture: AbstractMixture, n_rows: int) -> None:
+    def __init__(self, mixture: AbstractMixture, n_rows: int, keeps_start: bool) -> None:
         super().__init__()
-        self.mixture = mixture
+        self.mixture, self.keeps_start = mixture, keeps_start
         self.register_buffer("start_labels", empty_labels(n_rows))
+        if keeps_start:  # in buffers, as a checkpoint has to keep it too
+            for name, value in mixture.state_dict().items():
+                self.register_buffer(f"start_{name}", value.clone())
+
+    def begun(self) -> dict[str, Tensor]:
+        """Return the state that the mixture was started from."""
+        return {name: getattr(self, f"start_{name}") for name in self.mixture.state_dict()}
 
     def embed(self, x: Tensor) -> Tensor:
         return x
@@ -88,7 +101,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
         Diagonal, full by Cholesky factors, or the identity in the units of the scaled data.
     start : {"em", "kmeans", "graph", "linkage", "random"}, default="em"
         Where components begin: "em" and "kmeans" by those two, "graph" by spectral clusters of a neighbour graph,
-        "linkage" by Ward's tree, "random" with means uniform in the box of the rows.
+        "linkage" by Ward's tree, "random" with means uniform in the box of the rows. Without a diversifier the start is
+        kept where training ends at a lower likelihood, with a `StartKeptWarning` if that is by more than a nat per row.
     learn_weights : bool, default=True
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional
@@ -180,19 +194,46 @@ class GaussianMixture(DensityMixin, MixtureShell):
             "n_rows": source.n_rows,
             "covariance_type": covariance_type,
             "learn_weights": self.learn_weights,
+            "keeps_start": is_neutral(self.diversifier),
             "epochs": epochs_for_steps(1000, source.n_rows, most=100),
         }
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> _Density:
         family = COVARIANCES[plan.get("covariance_type", self.covariance_type)]  # models saved before have none
         learn_weights = plan.get("learn_weights", self.learn_weights)
-        return _Density(family(plan["n_components"], plan["n_features"], learn_weights), plan["n_rows"])
+        mixture = family(plan["n_components"], plan["n_features"], learn_weights)
+        return _Density(mixture, plan["n_rows"], plan.get("keeps_start", False))
 
     def _phases(self, module: _Density, context: FitContext) -> list[Phase]:
         mixture = module.mixture
-        objective = Objective(module.terms, list(mixture.parameters()), mixture.particles(), self.diversifier)
+        params, optimizer = list(mixture.parameters()), partial(self._optimizer, mixture, context.training)
+        objective = Objective(module.terms, params, mixture.particles(), self.diversifier, optimizer)
         start = partial(self._start, self.start, module, context)
-        return [Phase("mixture", context.epochs, [objective], before=start, after_step=mixture.project_)]
+        end = partial(self._end, module, context.loader) if module.keeps_start else None
+        return [Phase("mixture", context.epochs, [objective], before=start, after_step=mixture.project_, after=end)]
+
+    def _start(self, name: str, module: _Density, context: FitContext) -> None:
+        super()._start(name, module, context)
+        if module.keeps_start:
+            for name, value in module.begun().items():
+                value.copy_(module.mixture.state_dict()[name])
+
+    def _end(self, module: _Density, loader: Loader) -> None:
+        """Go back to the start where training has lost: steps end somewhere about the maximum that EM stands on."""
+        trained = {name: value.clone() for name, value in module.mixture.state_dict().items()}
+        after = _mean_score(module, loader)
+        module.mixture.load_state_dict(module.begun())
+        before = _mean_score(module, loader)
+        if after >= before:
+            module.mixture.load_state_dict(trained)
+        elif not after >= before - NOISE:
+            _warn_of_fall(before, after)
+
+    def _optimizer(self, mixture: AbstractMixture, training: Training, params: list[nn.Parameter]) -> Optimizer:
+        optimizer = training.build_optimizer(params, self._lr if training.lr is None else training.lr)
+        if isinstance(mixture, CholeskyMixture):
+            step_in_own_units(optimizer, mixture)
+        return optimizer
 
     @property
     def means_(self) -> np.ndarray:
@@ -205,6 +246,19 @@ class GaussianMixture(DensityMixin, MixtureShell):
         """Covariance matrices of the components in the units of the data, (m, f, f)."""
         scale = self.preparation_.scale.cpu().numpy()
         return super().covariances_ * scale * scale[:, None]
+
+
+def _mean_score(module: _Density, loader: Loader) -> float:
+    return float(map_chunks(module.score, loader).mean(dtype=np.float64))
+
+
+def _warn_of_fall(before: float, after: float) -> None:
+    warnings.warn(
+        f"training took the mean log-likelihood of the scaled rows from {before:.4g} at the start to {after:.4g}; "
+        "expected no less, and the start is kept. Lower the learning rate (training__lr).",
+        StartKeptWarning,
+        stacklevel=5,
+    )
 
 
 def _warn_of_scales(prepared: ColumnStatistics) -> None:

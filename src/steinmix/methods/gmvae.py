@@ -76,10 +76,10 @@ class GMVAEModule(ConditionalModule):
 
         `anchored` holds p(z|x, w) at the start's labels.
         """
-        q = Posterior(*map(batch.expand, self.posterior(self.encoder(batch.x))))
+        q = self.posterior(self.encoder(batch.x))
         draws = self.draw(q, n_samples, streams)
         log_gamma = held_at_start(self, batch.index) if anchored else self.log_gamma(draws)
-        bound = self.bound_terms(batch.expand(batch.x), q, draws, log_gamma)
+        bound = self.bound_terms(batch.x, q, draws, log_gamma)
         return self.weighted(bound, free_bits, shares_of=log_gamma if shared else None)
 
     def score(self, x: Tensor) -> Tensor:

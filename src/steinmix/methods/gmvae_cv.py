@@ -97,11 +97,11 @@ class GMVAECVModule(ConditionalModule):
 
         `anchored` holds q(z|y) at the start's labels, which the head learns.
         """
-        trunk = batch.expand(self.encoder(batch.x))
+        trunk = self.encoder(batch.x)
         q, log_q = self.posterior(trunk), self.log_q(trunk)
         given = held_at_start(self, batch.index) if anchored else log_q
         draws = self.draw(q, n_samples, streams)
-        bound = self.bound_terms(batch.expand(batch.x), q, draws, given)
+        bound = self.bound_terms(batch.x, q, draws, given)
         weights = {"z_prior": eta, "violation": alpha}
         bound |= {"violation": self.violation(draws)}
         terms = self.weighted(bound, free_bits, weights, given if shared else None)

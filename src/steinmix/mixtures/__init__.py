@@ -5,6 +5,7 @@ from .conditional import Components, ConditionalMixture
 from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, SignedCholeskyMixture, UnitMixture
 from .initialise import STARTS, Backing, Start, start_from_labels, start_mixture
 from .softmax import SoftmaxMixture
+from .units import step_in_own_units
 
 __all__ = [
     "COVARIANCES",
@@ -21,4 +22,5 @@ __all__ = [
     "UnitMixture",
     "start_from_labels",
     "start_mixture",
+    "step_in_own_units",
 ]

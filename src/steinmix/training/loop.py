@@ -21,7 +21,7 @@ from .distributed import align_, any_process, connect
 from .loader import Loader
 from .stepper import Stepper
 
-__all__ = ["RunState", "base_rates", "build_optimizers", "epoch_record", "run", "set_rates"]
+__all__ = ["RunState", "base_rates", "build_optimizers", "epoch_record", "run", "run_state", "set_rates"]
 
 
 @dataclass
@@ -109,9 +109,31 @@ def run(
     Terminated
         If SIGTERM came while checkpoints were kept; the last finished epoch is in the newest one.
     """
+    state = RunState(module, phases, streams)
+    run_state(state, loader, training, lr, callbacks, checkpoint)
+    return state.history
+
+
+def run_state(
+    state: RunState,
+    loader: Loader,
+    training: Training,
+    lr: float,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
+) -> None:
+    """Run a state that the caller keeps: where the run diverges, it still holds the history up to there.
+
+    Parameters
+    ----------
+    state : RunState
+        Before its first epoch.
+    loader, training, lr, callbacks, checkpoint
+        As for `run`.
+    """
     connect(loader.device)
     with checkpoint.guard() if checkpoint is not None else contextlib.nullcontext():
-        return _run(RunState(module, phases, streams), loader, training, lr, callbacks, checkpoint)
+        _run(state, loader, training, lr, callbacks, checkpoint)
 
 
 def _run(
@@ -121,7 +143,7 @@ def _run(
     lr: float,
     callbacks: Sequence[Callback],
     checkpoint: Checkpoint | None,
-) -> list[dict[str, Any]]:
+) -> None:
     phases, lr = state.phases, lr if training.lr is None else training.lr
     inside = checkpoint is not None and checkpoint.restore(state, lambda phase: build_optimizers(phase, training, lr))
     align_(state.module, state.streams)
@@ -130,13 +152,11 @@ def _run(
     try:
         while state.phase < len(phases):
             _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
+            _end_phase(state)
             state.phase, state.epoch, inside = state.phase + 1, 0, False
-        if state.average is not None:
-            state.average.give_()
     finally:
         for callback in callbacks:
             callback.on_run_end(state)
-    return state.history
 
 
 def build_optimizers(phase: Phase, training: Training, lr: float) -> list[torch.optim.Optimizer]:
@@ -179,11 +199,21 @@ def _run_phase(
             stop = [bool(callback.on_epoch_end(state)) for callback in callbacks]
         except DivergedError:
             state.module.load_state_dict(good)
+            state.history.pop()
             raise
         if any_process(any(stop)):
             state.epoch = phase.epochs
         if checkpoint is not None:
             checkpoint.write(state)
+
+
+def _end_phase(state: RunState) -> None:
+    if state.average is not None:
+        state.average.give_()
+    after = state.phases[state.phase].after
+    if after is not None:
+        after()
+        align_(state.module, state.streams)
 
 
 def base_rates(optimizers: list[torch.optim.Optimizer]) -> list[list[float]]:

@@ -243,7 +243,11 @@ class _StackedRun:
             set_rates(journal.optimizers, bases, schedule(journal.epoch, phase.epochs))
             stepper.anneal(journal.epoch)
             self._epoch(stepper)
-        self._living()
+        for r in self._living():
+            state = self.restarts[r].state
+            hook = state.phases[state.phase].after
+            if hook is not None:
+                hook()
 
     def _begin(self) -> None:
         """Start a phase: the hooks of every living restart, then the stack, then its optimisers."""
