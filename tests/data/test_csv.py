@@ -209,10 +209,22 @@ def test_damaged_files(text, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_text_late_in_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "_BLOCK_BYTES", 64)
-    (tmp_path / "x.csv").write_text("a\n" + "1\n" * 1000 + "x\n")
-    with pytest.raises(DataError, match=r"cannot be read.*'x'"):
+@pytest.mark.parametrize("block", [64, 2**20])
+@pytest.mark.parametrize("cell", ["oops", "-", "Total"])
+def test_the_one_cell_that_is_no_number_is_named(tmp_path, monkeypatch, block, cell):
+    monkeypatch.setattr(csv, "_BLOCK_BYTES", block)
+    (tmp_path / "x.csv").write_text("age,income\n" + "1,1\n2,2.5\n" * 500 + f"3,{cell}\n4,x\n5,NA\n")
+    with pytest.raises(DataError, match=rf"row 1000, column 'income', but '{cell}'; expected a number") as caught:
+        as_source(tmp_path / "x.csv")
+    assert "categories" not in str(caught.value)
+    (tmp_path / "x.csv").write_text(f"1.5,2\n3,4\n{cell},6\n")
+    with pytest.raises(DataError, match=rf"row 2, column 0, but '{cell}'.*exclude=\[0\]"):
+        as_source(tmp_path / "x.csv")
+
+
+def test_columns_that_are_mostly_text_are_named_alone(tmp_path):
+    (tmp_path / "x.csv").write_text("kind,age\na,\n2,oops\nb,3\n")
+    with pytest.raises(DataError, match=r"columns that are not numbers: 'kind' \(string\); expected"):
         as_source(tmp_path / "x.csv")
 
 

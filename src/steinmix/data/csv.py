@@ -120,13 +120,33 @@ class CsvSource(StreamedSource):
             schema = reader.schema
             wrong = [f for f in schema if not _is_numeric(f.type)]
             if wrong:
-                self._refuse_commas(reader.read_next_batch())
-                raise not_numeric([self._called(f.name) for f in wrong], [f.type for f in wrong], str(path))
+                self._refuse_text(wrong, reader.read_next_batch())
         return {f.name: f.type if pa.types.is_boolean(f.type) else pa.float64() for f in schema}
 
     def _called(self, name: str) -> Any:
         """Return what the caller knows a column by that pyarrow calls `name`."""
         return name if self._format.header else int(name[1:])
+
+    def _refuse_text(self, wrong: list[Any], batch: Any) -> None:
+        """Raise for columns `wrong` of text: name the columns, or the one cell at fault in a column of numbers."""
+        self._refuse_commas(batch)
+        if text := [f for f in wrong if not _mostly_numbers(batch.column(f.name).to_pylist())]:
+            raise not_numeric([self._called(f.name) for f in text], [f.type for f in text], str(self._format.path))
+        self._refuse_cell([f.name for f in wrong])
+
+    def _refuse_cell(self, columns: list[str]) -> None:
+        """Raise for the first cell of `columns` that is neither a number nor missing."""
+        import pyarrow as pa
+        import pyarrow.csv as pc
+
+        start, types = 0, dict.fromkeys(columns, pa.binary())
+        with self._format.opened(pc.open_csv, columns, types, strings_can_be_null=True) as reader:
+            for batch in reader:
+                for row, cells in enumerate(zip(*(column.to_pylist() for column in batch.columns)), start):
+                    for name, cell in zip(columns, map(_decoded, cells)):
+                        if cell is not None and not is_number(cell):
+                            raise _no_number(self._format.path, row, self._called(name), cell)
+                start += batch.num_rows
 
     def _refuse_commas(self, batch: Any) -> None:
         """Raise if a column would be one of numbers but for the commas in them."""
@@ -147,12 +167,22 @@ class CsvSource(StreamedSource):
     def _pieces(self, rng: np.random.Generator | None, wanted: np.ndarray | None) -> Iterator[tuple[int, np.ndarray]]:
         start = 0
         with reading(self.path, _EXPECTED), self._open(self._types) as reader:
-            for batch in reader:
+            for batch in self._batches(reader):
                 if wanted is not None and start > wanted[-1:].max(initial=-1):
                     return
                 names = [self._called(name) for name in batch.schema.names]
                 yield start, stack_scalars(batch, self.dtype, start, self.path, names)
                 start += batch.num_rows
+
+    def _batches(self, reader: Any) -> Iterator[Any]:
+        """Yield what `reader` does; a cell below its first block that is no number is named."""
+        import pyarrow as pa
+
+        try:
+            yield from reader
+        except pa.ArrowInvalid:
+            self._refuse_cell([name for name, kind in self._types.items() if pa.types.is_floating(kind)])
+            raise
 
 
 def from_csv(path: Path, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> CsvSource:
@@ -270,6 +300,26 @@ def is_number(text: str) -> bool:
     except ValueError:
         return False
     return "_" not in text  # 1_1 is a number in Python's source only
+
+
+def _decoded(cell: Any) -> Any:
+    return cell.decode(errors="replace") if isinstance(cell, bytes) else cell
+
+
+def _mostly_numbers(cells: list[Any]) -> bool:
+    """Whether at least half of the cells of a column of text are numbers or missing, and some are numbers."""
+    import pyarrow.csv as pc
+
+    missing = {None, *pc.ConvertOptions().null_values}
+    numbers = [is_number(str(cell)) for cell in map(_decoded, cells) if cell not in missing]
+    return any(numbers) and 2 * numbers.count(False) <= len(cells)
+
+
+def _no_number(path: Path, row: int, name: Any, cell: str) -> DataError:
+    return DataError(
+        f"{path} has no number in row {row}, column {name!r}, but {cell[:40]!r}; expected a number. Correct the row or "
+        f"drop it (a line of totals, say), or leave the column out with {both_forms('exclude', [name])}."
+    )
 
 
 def _is_numeric(arrow_type: Any) -> bool:
