@@ -65,9 +65,9 @@ def test_what_is_a_header(tmp_path, table, check_source, header):
     check_source(as_source(write(tmp_path / "x.csv", table, header=header)), table)
 
 
-@pytest.mark.parametrize("header", ["0,1,2", "1,2,3"])
-def test_a_count_of_the_columns_is_a_header_and_told(tmp_path, table, check_source, header):
-    with pytest.warns(NamesWarning, match=f"numbers such as '{header[0]}' in its first line") as caught:
+@pytest.mark.parametrize("header", ["0,1,2", "1,2,3", "2019,2020,2021", "400,410,420", "3,2,1", "-5,0,5"])
+def test_numbers_that_count_or_go_in_equal_steps_are_a_header_and_told(tmp_path, table, check_source, header):
+    with pytest.warns(NamesWarning, match=f"numbers such as '{header.split(',')[0]}' in its first line") as caught:
         source = as_source(write(tmp_path / "x.csv", table, header=header))
     check_source(source, table)
     assert caught[0].filename == __file__
@@ -144,8 +144,19 @@ def test_fields_of_any_length(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("row", ["5,5,5", "2,4,8", "1.5,2,2.5", "2,4,"])
+def test_numbers_in_other_steps_are_a_row(tmp_path, row):
+    (tmp_path / "x.csv").write_text(f"{row}\n1,0,7\n")
+    assert as_source(tmp_path / "x.csv", exclude=[2]).n_rows == 2
+
+
+def test_years_beside_the_index_of_pandas_are_names(tmp_path):
+    (tmp_path / "x.csv").write_text(",2019,2020,2021\n0,4,1,7\n1,5,2,9\n")
+    assert as_source(tmp_path / "x.csv", exclude=[""]).feature_names == ["2019", "2020", "2021"]
+
+
 def test_other_counts_are_a_row(tmp_path):
-    for name, text in {"two.csv": "2,3\n4,5\n", "one.csv": "1\n2\n"}.items():
+    for name, text in {"two.csv": "2,3\n4,5\n", "one.csv": "1\n2\n", "steps.csv": "2,4,6\n3,5,7\n"}.items():
         (tmp_path / name).write_text(text)
         source = as_source(tmp_path / name)
         assert (source.n_rows, source.feature_names) == (2, None)

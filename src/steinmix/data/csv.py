@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import dropwhile, islice
+from itertools import dropwhile, islice, pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,8 @@ _BLOCK_BYTES = 4 * 2**20
 _SEPARATORS = ",;\t|"
 _HEAD_LINES = 20
 _COMMA_NUMBER = re.compile(r"\s*[-+]?\d*,\d+(,\d+)*(\.\d*)?(e[-+]?\d+)?\s*", re.IGNORECASE)
+
+_WHOLE = re.compile(r"\s*-?\d{1,18}\s*")
 
 
 class CsvFormat(NamedTuple):
@@ -76,7 +78,8 @@ class CsvSource(StreamedSource):
     block. With `rng`, `blocks` shuffles only inside about 4 MiB of text: a CSV file has no index. Write a
     sorted file as Parquet, or shuffle its lines. The first line holds the names, unless all its fields are
     numbers or missing: then the file has no header. The numbers of the columns, 0, 1, 2, ... as pandas writes them or
-    1, 2, ... (of two columns or more), are names nevertheless.
+    1, 2, ... (of two columns or more), are names nevertheless, and so are three or more whole numbers in equal steps
+    (years, wavelengths) above a line that is not so.
 
     Parameters
     ----------
@@ -96,7 +99,7 @@ class CsvSource(StreamedSource):
     Warns
     -----
     NamesWarning
-        If numbers that are not whole stand among the names, or numbers that count the columns: they may be a row.
+        If numbers that are not whole stand among the names, or all of them are numbers: they may be a row.
     """
 
     def __init__(self, path: Path, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> None:
@@ -208,7 +211,7 @@ def csv_format(path: Path) -> CsvFormat:
         first = next(csv.reader(lines, delimiter=separator), None)
     if not first:
         raise DataError(f"{path} is empty; expected {_EXPECTED}. Check that it was written completely.")
-    return CsvFormat(path, first, _are_names(first), separator)
+    return CsvFormat(path, first, _are_names(*_records(lines, separator)), separator)
 
 
 def refuse_gaps(form: CsvFormat) -> None:
@@ -267,15 +270,24 @@ def _is_gzip(path: Path) -> bool:
     return ending(path).endswith(".gz")
 
 
-def _are_names(first: list[str]) -> bool:
-    """Whether fields are no row: one of numbers and missing values, unless the numbers count the columns."""
-    counts = _count_columns(first[1:] if first[0] == "" else first)  # pandas leaves a row index without a name
-    return counts or not any(first) or not all(text == "" or is_number(text) for text in first)
+def _are_names(first: list[str], second: Sequence[str] = ()) -> bool:
+    """Whether the first line is no row: one of numbers and missing values, unless they count or go in equal steps."""
+    fields, below = ((line[1:] if first[0] == "" else line) for line in (first, second))  # pandas' index has no name
+    steps = len(below) > 0 and _in_equal_steps(fields) and not _in_equal_steps(below)
+    return steps or _count_columns(fields) or not any(first) or not all(text == "" or is_number(text) for text in first)
 
 
-def _count_columns(names: list[str]) -> bool:
+def _in_equal_steps(fields: Sequence[str]) -> bool:
+    """Whether fields are three or more whole numbers as far from each other, such as years."""
+    if len(fields) < 3 or not all(map(_WHOLE.fullmatch, fields)):
+        return False
+    steps = {int(after) - int(before) for before, after in pairwise(fields)}
+    return len(steps) == 1 and steps != {0}
+
+
+def _count_columns(names: Sequence[str]) -> bool:
     n = len(names)
-    return names in [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
+    return list(names) in [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
 
 
 def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
@@ -288,7 +300,7 @@ def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
             f"Leave it out with {both_forms('exclude', [''])}, or name it."
         )
     odd = [name for name in names if is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
-    if numbers := odd or (names if _count_columns(names) else []):
+    if numbers := odd or (names if all(map(is_number, names)) else []):
         text = f"{path} has numbers such as {numbers[0]!r} in its first line, which was read as names; if it is a row,"
         warnings.warn(f"{text} write a line of names above it.", NamesWarning, stacklevel=6)  # whoever calls as_source
 
