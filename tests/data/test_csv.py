@@ -207,7 +207,8 @@ def test_bool_becomes_number(tmp_path, check_source):
         ("a,b\n1,2\n3\n", "cannot be read"),
         ("a,b\n1,x\n", r"'b' \(string\).*exclude=\['b'\]"),
         ("a,b\n1,2\n,3\n", r"missing value in row 1, column 'a'"),
-        ("a,a\n1,2\n", "several columns of one name"),
+        ("a,a\n1,2\n", "several columns of one name, 'a';"),
+        ("Customers 2024,,,\nid,age,income,x\n1,2,3,4\n", r"looks like a title \('Customers 2024'\)\. Remove it"),
         (",a\n1,2\n", r"without a name.*exclude=\[''\]"),
         ("a,b\n1;2\n3;4\n", "cannot be read"),
     ],
@@ -243,6 +244,27 @@ def test_not_gzip(tmp_path):
     (tmp_path / "x.csv.gz").write_text("a\n1\n")
     with pytest.raises(DataError, match="cannot be read"):
         as_source(tmp_path / "x.csv.gz")
+
+
+@pytest.mark.parametrize("separator", list(";,\t^"))
+@pytest.mark.parametrize("names", ["x", "x;y", ""])
+def test_a_first_line_that_tells_the_separator_is_obeyed(tmp_path, separator, names):
+    rows = np.arange(12.0).reshape(6, 2)[:, : names.count(";") + 1] / 4
+    lines = [f"sep={separator}", *filter(None, [names]), *(";".join(map(str, row)) for row in rows)]
+    (tmp_path / "x.csv").write_text("\r\n".join(lines).replace(";", separator), encoding="utf-8-sig")
+    source = as_source(tmp_path / "x.csv")
+    assert source.feature_names == (names.split(";") if names else None)
+    assert source.take(np.arange(6)).tolist() == rows.tolist()
+    if names:
+        assert as_source(tmp_path / "x.csv", categories=["x"]).n_rows == 6
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize(("text", "rows"), [("größe,Ort\n", 0), ("a,Ort\n", 9), ("a,Ort\n", 9999)])
+def test_other_encodings_are_refused_in_one_line(tmp_path, encoding, text, rows):
+    (tmp_path / "x.csv").write_bytes((text + "1,Bonn\n" * rows + "2,Köln\n").encode(encoding))
+    with pytest.raises(DataError, match=r"x.csv is not UTF-8 text; expected .* Save it as UTF-8\.$"):
+        as_source(tmp_path / "x.csv", categories=["Ort"])
 
 
 def test_a_row_index_can_be_left_out(tmp_path, check_source):

@@ -23,6 +23,7 @@ __all__ = [
     "kept_dtype",
     "missing_extra",
     "not_numeric",
+    "not_utf8",
     "reading",
     "slices",
 ]
@@ -113,6 +114,11 @@ def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataEr
     )
 
 
+def not_utf8(path: Path, expected: str) -> DataError:
+    """Return the error for text in another encoding."""
+    return DataError(f"{path} is not UTF-8 text; expected {expected}. Save it as UTF-8.")
+
+
 @contextmanager
 def reading(path: Path, expected: str) -> Iterator[None]:
     """Turn what a reader raises for a missing or damaged file into one clear line."""
@@ -122,7 +128,11 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise DataError(f"There is no file {path}; expected {expected}. Check the path.") from None
+    except UnicodeDecodeError as err:
+        raise not_utf8(path, expected) from err
     except (csv.Error, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as err:
+        if "invalid UTF8" in str(err):  # pyarrow's words
+            raise not_utf8(path, expected) from err
         first_line = (str(err).splitlines() or [type(err).__name__])[0]
         raise DataError(
             f"{path} cannot be read ({first_line}); expected {expected}. Check the file, or write it again."

@@ -6,6 +6,7 @@ import csv
 import gzip
 import re
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import dropwhile, islice, pairwise
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, NamesWarning
-from ._common import both_forms, ending, keep_columns, missing_extra, not_numeric, reading
+from ._common import both_forms, ending, keep_columns, missing_extra, not_numeric, not_utf8, reading
 from .streams import StreamedSource, missing_value, stack_scalars
 
 __all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv", "is_number", "refuse_gaps"]
@@ -28,6 +29,7 @@ _SEPARATORS = ",;\t|"
 _HEAD_LINES = 20
 _COMMA_NUMBER = re.compile(r"\s*[-+]?\d*,\d+(,\d+)*(\.\d*)?(e[-+]?\d+)?\s*", re.IGNORECASE)
 
+_TELLS = re.compile(r"sep=([ !#-~\t])[\r\n]*", re.IGNORECASE)
 _WHOLE = re.compile(r"\s*-?\d{1,18}\s*")
 
 
@@ -42,16 +44,21 @@ class CsvFormat(NamedTuple):
     header : bool
         Whether they are names; see `CsvSource`.
     separator : str
-        The one of comma, semicolon, tab and bar that gives both lines equally many fields.
+        The one of comma, semicolon, tab and bar that gives both lines equally many fields, or what ``sep=;`` says.
+    skipped : int
+        Lines above those two: 1 where ``sep=;`` stands there, as Excel writes it.
     """
 
     path: Path
     first: list[str]
     header: bool
     separator: str
+    skipped: int = 0
 
     def arrow_names(self, columns: Sequence[Any] | None, exclude: Collection[Any] = ()) -> list[str]:
         """Return what pyarrow calls the columns to keep: their names, or f0, f1, ... where the file has none."""
+        if self.header:
+            _refuse_doubled(self.first, self.path)
         kept = keep_columns(len(self.first), self.first if self.header else None, columns, exclude)
         positions = range(len(self.first)) if kept is None else kept
         return [self.first[i] if self.header else f"f{i}" for i in positions]
@@ -65,7 +72,9 @@ class CsvFormat(NamedTuple):
         stream = pa.input_stream(str(self.path), compression="gzip" if _is_gzip(self.path) else None)
         return reader(
             stream,
-            read_options=pc.ReadOptions(block_size=_BLOCK_BYTES, autogenerate_column_names=not self.header),
+            read_options=pc.ReadOptions(
+                block_size=_BLOCK_BYTES, skip_rows=self.skipped, autogenerate_column_names=not self.header
+            ),
             parse_options=pc.ParseOptions(delimiter=self.separator, ignore_empty_lines=not empty_lines),
             convert_options=pc.ConvertOptions(include_columns=columns, column_types=types, **convert),
         )
@@ -207,11 +216,15 @@ def csv_format(path: Path) -> CsvFormat:
     """
     with reading(path, _EXPECTED), _text(path) as file:
         lines = list(islice(file, _HEAD_LINES))
-        separator = _separator(lines, ending(path).startswith(".tsv"))
+        told = _TELLS.fullmatch(lines[0]) if lines else None
+        lines = lines[1:] if told else lines
+        separator = told[1] if told else _separator(lines, ending(path).startswith(".tsv"))
         first = next(csv.reader(lines, delimiter=separator), None)
     if not first:
         raise DataError(f"{path} is empty; expected {_EXPECTED}. Check that it was written completely.")
-    return CsvFormat(path, first, _are_names(*_records(lines, separator)), separator)
+    if any("\0" in line for line in lines):  # text of two bytes a letter that does not say so
+        raise not_utf8(path, _EXPECTED)
+    return CsvFormat(path, first, _are_names(*_records(lines, separator)), separator, int(told is not None))
 
 
 def refuse_gaps(form: CsvFormat) -> None:
@@ -226,6 +239,7 @@ def refuse_gaps(form: CsvFormat) -> None:
         return
     gap = None
     with reading(form.path, _EXPECTED), _text(form.path) as file:
+        file = islice(file, form.skipped, None)
         for row, record in enumerate(csv.reader(file), -1 if form.header else 0):
             if gap is not None and record:
                 raise missing_value(form.path, gap, form.first[0] if form.header else 0)
@@ -290,10 +304,19 @@ def _count_columns(names: Sequence[str]) -> bool:
     return list(names) in [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
 
 
-def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
-    if len(set(names)) < len(names):
+def _refuse_doubled(names: list[str], path: Path) -> None:
+    doubled = [name for name, times in Counter(names).items() if times > 1]
+    if doubled == [""]:
+        raise DataError(
+            f"{path} has several columns without a name; expected names in its first line, which looks like a title "
+            f"({', '.join(filter(None, names))[:40]!r}). Remove it if it is one, or name every column."
+        )
+    if doubled:
         text = "expected unique names in its first line. Rename them, or put names above the rows if there are none"
-        raise DataError(f"{path} has several columns of one name; {text}.")
+        raise DataError(f"{path} has several columns of one name, {', '.join(map(repr, doubled[:5]))}; {text}.")
+
+
+def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
     if "" in chosen and len(chosen) > 1:
         raise DataError(
             f"{path} has a column without a name, often a row index; expected a name for each column. "
