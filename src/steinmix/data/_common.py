@@ -17,6 +17,7 @@ from ..errors import ConfigError, DataError
 
 __all__ = [
     "NothingKept",
+    "UnknownColumns",
     "both_forms",
     "ending",
     "keep_columns",
@@ -36,6 +37,22 @@ def ending(path: Path) -> str:
     return f"{inner}.gz" if name.endswith(".gz") else inner
 
 
+class UnknownColumns(ConfigError):
+    """Columns to leave out are not there.
+
+    Attributes
+    ----------
+    unknown : list
+    known : str
+        Those there are, in words.
+    """
+
+    def __init__(self, unknown: list[Any], known: str) -> None:
+        text = f"expected some of {known}. Correct `exclude` or `categories`."
+        super().__init__(f"Got unknown columns {unknown[:10]}; {text}")
+        self.unknown, self.known = unknown, known
+
+
 class NothingKept(ConfigError):
     """No column is left."""
 
@@ -53,7 +70,7 @@ def keep_columns(
     Raises
     ------
     ConfigError
-        If a column is unknown; `NothingKept` if none is left.
+        If a column is unknown, `UnknownColumns` where it is to be left out; `NothingKept` if none is left.
     """
     if columns is None and not len(exclude):
         return None
@@ -65,9 +82,7 @@ def keep_columns(
             f"fitted on; there are {known}. Give data that have it, or name another."
         )
     if unknown := [c for c in exclude if c not in position]:
-        raise ConfigError(
-            f"Got unknown columns {unknown[:10]}; expected some of {known}. Correct `exclude` or `categories`."
-        )
+        raise UnknownColumns(unknown, known)
     kept = [position[c] for c in (position if columns is None else columns) if c not in exclude]
     if not kept:
         raise NothingKept
