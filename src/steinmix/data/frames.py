@@ -83,7 +83,7 @@ def _sparse_fills(values: Any) -> list[Any]:
     return [kind.fill_value for kind in types] if all(hasattr(kind, "fill_value") for kind in types) else []
 
 
-def _narwhals(X: Any, columns: Sequence[str] | None, exclude: Collection[str]) -> tuple[list[str], np.ndarray]:
+def _narwhals(X: Any, columns: Sequence[str] | None, exclude: Collection[str]) -> tuple[list[str], Any]:
     frame = _eager(X)
     import narwhals.stable.v1 as nw
 
