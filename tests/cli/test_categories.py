@@ -32,7 +32,7 @@ def test_raw_rows_in_and_raw_new_rows(cli, fit, write, tmp_path, blobs, name):
     strange = write(name, x[:5], ["new"] * 5, tmp_path / "later")
     code, _, err = cli("predict", run, strange, "-o", tmp_path / "strange.npy")
     assert code == 0
-    assert "5 of the rows have a value of 'kind' that is not known ('class new')" in err
+    assert "none of the 5 rows has a known value of 'kind': got for example 'class new'" in err
 
 
 def test_the_report_is_made_again_from_the_raw_file(cli, fit, write):

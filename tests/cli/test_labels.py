@@ -48,7 +48,11 @@ def test_missing_labels(refused, tmp_path):
 
 
 def test_unknown_column(refused, write, tmp_path):
-    assert "'knd'" in refused("fit", write("rows.csv"), "--labels", "knd", "-o", tmp_path / "run")
+    for data, word in [("rows.csv", "knd"), ("rows.parquet", "absent.npy"), ("rows.npy", "7"), ("rows.npy", "kind")]:
+        text = refused("fit", write(data), "--labels", word, "-o", tmp_path / "run")
+        assert f"--labels: got '{word}', which is no column of {data} and no file; expected some of" in text
+        assert "Correct --labels." in text
+    assert "['x']" in refused("fit", write("rows.csv"), "--labels", "kind", "--exclude", "x", "-o", tmp_path / "run")
 
 
 def test_numbers_as_labels(fit, tmp_path, blobs):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steinmix.cli import entry
+from steinmix.cli import entry, predictions
 
 FAST = ("--method", "gaussian-mixture", "--training.epochs", "1", "--no-report")
 
@@ -126,6 +126,17 @@ def test_unexpected_errors_are_not_blamed_on_the_user(refused, cli, write, tmp_p
     assert "Traceback" in err
 
 
+@pytest.mark.parametrize("name", ["bad.csv", "bad.parquet"])
+def test_what_is_not_finite_is_named_by_row_and_column(refused, fit, write, tmp_path, blobs, monkeypatch, name):
+    monkeypatch.setattr(predictions, "block_rows", lambda _: 32)
+    run, _ = fit(write("rows.csv"), "--exclude", "kind")
+    bad = blobs[0].copy()
+    bad[70, 1] = np.inf
+    for verb in ("predict", "score"):
+        text = refused(verb, run, write(name, bad), "-o", tmp_path / "new.parquet")
+        assert "contains infinity: inf in row 70, column 1 ('b')" in text
+
+
 def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
     data = write("rows.npy")
     run, _ = fit(data)
@@ -135,7 +146,7 @@ def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
     assert "expecting 3 features" in refused("predict", run, write("two.npy", blobs[0][:, :2]), "-o", output)
     bad = blobs[0].copy()
     bad[-1, 0] = np.inf
-    assert "infinity" in refused("predict", run, write("bad.npy", bad), "-o", output)
+    assert "inf in row 89, column 0;" in refused("predict", run, write("bad.npy", bad), "-o", output)
     assert "required" in refused("predict", run, data)
     assert "component is 9" in refused("sample", run, "--component", "9", "-o", tmp_path / "new.npy")
     assert "n_samples" in refused("sample", run, "-n", "0", "-o", tmp_path / "new.npy")

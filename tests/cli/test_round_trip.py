@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import steinmix as sm
+from steinmix.cli.fit import effective_words
 from steinmix.cli.records import hardware_words
 from steinmix.metrics import clustering_accuracy
 
@@ -160,6 +161,18 @@ def test_clusters_by_probability_and_by_label_have_different_names(cli, write, t
     assert re.search(r"effective components +3\.00 of 3, by probability", out)
     assert "effective_clusters" in out
     assert "effective_components" not in out
+
+
+@pytest.mark.parametrize(
+    ("hard", "text"),
+    [
+        ([0.5, 0.5, 0, 0], "4.00 of 4, by probability; 2.00 by rows"),
+        ([0.25, 0.25, 0.3, 0.2], "4.00 of 4, by probability"),
+    ],
+)
+def test_components_without_rows_are_told(hard, text):
+    metrics = {"effective_components": 4.0, "occupancy": [0.25] * 4, "hard_occupancy": hard}
+    assert effective_words(metrics) == text
 
 
 @pytest.mark.parametrize(("n", "text"), [(1, "cpu, 1 thread, Linux"), (2, "cpu, 2 threads, Linux")])

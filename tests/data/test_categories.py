@@ -88,6 +88,16 @@ def test_values_not_seen_before_are_told_and_nought(frame):
     assert rows[1, 2:].tolist() == [float(value == "udp") for value in first.categories["kind"]]
 
 
+def test_a_column_of_which_no_value_is_known_has_probably_changed(frame):
+    first = as_source(frame, categories=["kind"], exclude=["size"])
+    known = first.categories["kind"][0]
+    text = f"got for example '6', expected for example '{known}'. The type or the coding of the column .*say little"
+    with pytest.warns(sm.UnknownCategoryWarning, match=f"none of the 60 rows has a known value of 'kind': {text}"):
+        as_source(frame.assign(kind=6), categories=first.categories, exclude=["size"])
+    with pytest.warns(sm.UnknownCategoryWarning, match=r"1 of the rows .*their scores say little"):
+        as_source(frame[:1].assign(kind=6), categories=first.categories, exclude=["size"])
+
+
 def test_what_is_missing_is_a_value_of_its_own():
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "kind": ["a", None, float("nan")]})
     for found in (frame, pa.Table.from_pandas(frame)):

@@ -65,9 +65,9 @@ def test_what_is_a_header(tmp_path, table, check_source, header):
     check_source(as_source(write(tmp_path / "x.csv", table, header=header)), table)
 
 
-@pytest.mark.parametrize("header", ["0,1,2", "1,2,3"])
-def test_a_count_of_the_columns_is_a_header_and_told(tmp_path, table, check_source, header):
-    with pytest.warns(NamesWarning, match=f"numbers such as '{header[0]}' in its first line") as caught:
+@pytest.mark.parametrize("header", ["0,1,2", "1,2,3", "2019,2020,2021", "400,410,420", "3,2,1", "-5,0,5"])
+def test_numbers_that_count_or_go_in_equal_steps_are_a_header_and_told(tmp_path, table, check_source, header):
+    with pytest.warns(NamesWarning, match=f"numbers such as '{header.split(',')[0]}' in its first line") as caught:
         source = as_source(write(tmp_path / "x.csv", table, header=header))
     check_source(source, table)
     assert caught[0].filename == __file__
@@ -144,8 +144,19 @@ def test_fields_of_any_length(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("row", ["5,5,5", "2,4,8", "1.5,2,2.5", "2,4,"])
+def test_numbers_in_other_steps_are_a_row(tmp_path, row):
+    (tmp_path / "x.csv").write_text(f"{row}\n1,0,7\n")
+    assert as_source(tmp_path / "x.csv", exclude=[2]).n_rows == 2
+
+
+def test_years_beside_the_index_of_pandas_are_names(tmp_path):
+    (tmp_path / "x.csv").write_text(",2019,2020,2021\n0,4,1,7\n1,5,2,9\n")
+    assert as_source(tmp_path / "x.csv", exclude=[""]).feature_names == ["2019", "2020", "2021"]
+
+
 def test_other_counts_are_a_row(tmp_path):
-    for name, text in {"two.csv": "2,3\n4,5\n", "one.csv": "1\n2\n"}.items():
+    for name, text in {"two.csv": "2,3\n4,5\n", "one.csv": "1\n2\n", "steps.csv": "2,4,6\n3,5,7\n"}.items():
         (tmp_path / name).write_text(text)
         source = as_source(tmp_path / name)
         assert (source.n_rows, source.feature_names) == (2, None)
@@ -196,7 +207,8 @@ def test_bool_becomes_number(tmp_path, check_source):
         ("a,b\n1,2\n3\n", "cannot be read"),
         ("a,b\n1,x\n", r"'b' \(string\).*exclude=\['b'\]"),
         ("a,b\n1,2\n,3\n", r"missing value in row 1, column 'a'"),
-        ("a,a\n1,2\n", "several columns of one name"),
+        ("a,a\n1,2\n", "several columns of one name, 'a';"),
+        ("Customers 2024,,,\nid,age,income,x\n1,2,3,4\n", r"looks like a title \('Customers 2024'\)\. Remove it"),
         (",a\n1,2\n", r"without a name.*exclude=\[''\]"),
         ("a,b\n1;2\n3;4\n", "cannot be read"),
     ],
@@ -209,10 +221,22 @@ def test_damaged_files(text, message, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_text_late_in_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "_BLOCK_BYTES", 64)
-    (tmp_path / "x.csv").write_text("a\n" + "1\n" * 1000 + "x\n")
-    with pytest.raises(DataError, match=r"cannot be read.*'x'"):
+@pytest.mark.parametrize("block", [64, 2**20])
+@pytest.mark.parametrize("cell", ["oops", "-", "Total"])
+def test_the_one_cell_that_is_no_number_is_named(tmp_path, monkeypatch, block, cell):
+    monkeypatch.setattr(csv, "_BLOCK_BYTES", block)
+    (tmp_path / "x.csv").write_text("age,income\n" + "1,1\n2,2.5\n" * 500 + f"3,{cell}\n4,x\n5,NA\n")
+    with pytest.raises(DataError, match=rf"row 1000, column 'income', but '{cell}'; expected a number") as caught:
+        as_source(tmp_path / "x.csv")
+    assert "categories" not in str(caught.value)
+    (tmp_path / "x.csv").write_text(f"1.5,2\n3,4\n{cell},6\n")
+    with pytest.raises(DataError, match=rf"row 2, column 0, but '{cell}'.*exclude=\[0\]"):
+        as_source(tmp_path / "x.csv")
+
+
+def test_columns_that_are_mostly_text_are_named_alone(tmp_path):
+    (tmp_path / "x.csv").write_text("kind,age\na,\n2,oops\nb,3\n")
+    with pytest.raises(DataError, match=r"columns that are not numbers: 'kind' \(string\); expected"):
         as_source(tmp_path / "x.csv")
 
 
@@ -220,6 +244,27 @@ def test_not_gzip(tmp_path):
     (tmp_path / "x.csv.gz").write_text("a\n1\n")
     with pytest.raises(DataError, match="cannot be read"):
         as_source(tmp_path / "x.csv.gz")
+
+
+@pytest.mark.parametrize("separator", list(";,\t^"))
+@pytest.mark.parametrize("names", ["x", "x;y", ""])
+def test_a_first_line_that_tells_the_separator_is_obeyed(tmp_path, separator, names):
+    rows = np.arange(12.0).reshape(6, 2)[:, : names.count(";") + 1] / 4
+    lines = [f"sep={separator}", *filter(None, [names]), *(";".join(map(str, row)) for row in rows)]
+    (tmp_path / "x.csv").write_text("\r\n".join(lines).replace(";", separator), encoding="utf-8-sig")
+    source = as_source(tmp_path / "x.csv")
+    assert source.feature_names == (names.split(";") if names else None)
+    assert source.take(np.arange(6)).tolist() == rows.tolist()
+    if names:
+        assert as_source(tmp_path / "x.csv", categories=["x"]).n_rows == 6
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1"])
+@pytest.mark.parametrize(("text", "rows"), [("größe,Ort\n", 0), ("a,Ort\n", 9), ("a,Ort\n", 9999)])
+def test_other_encodings_are_refused_in_one_line(tmp_path, encoding, text, rows):
+    (tmp_path / "x.csv").write_bytes((text + "1,Bonn\n" * rows + "2,Köln\n").encode(encoding))
+    with pytest.raises(DataError, match=r"x.csv is not UTF-8 text; expected .* Save it as UTF-8\.$"):
+        as_source(tmp_path / "x.csv", categories=["Ort"])
 
 
 def test_a_row_index_can_be_left_out(tmp_path, check_source):

@@ -3,7 +3,9 @@ import sys
 import numpy as np
 import pytest
 
+import steinmix as sm
 from steinmix.data import as_source
+from steinmix.data.arrays import SparseSource
 from steinmix.errors import ConfigError, DataError
 
 pd = pytest.importorskip("pandas")
@@ -33,6 +35,23 @@ def test_numeric_columns_and_their_names(frame, table, check_source):
 def test_text_columns_are_named(frame):
     with pytest.raises(DataError, match=r"numbers: 's' \(\w+\).*exclude=\['s'\].*ories=\['s'\]\) \(--categories s\)"):
         as_source(frame)
+
+
+@pytest.mark.parametrize("dtype", [float, bool, "uint8"])
+def test_a_frame_of_sparse_columns_stays_sparse(table, check_source, dtype):
+    dummies = pd.get_dummies(np.where(table[:, 0] > 0, "up", "down"), sparse=True, dtype=dtype)
+    source = as_source(dummies)
+    assert isinstance(source, SparseSource)
+    assert source.feature_names == ["down", "up"]
+    expected = np.column_stack([table[:, 0] <= 0, table[:, 0] > 0])
+    check_source(source, expected.astype(np.float64 if dtype is float else np.uint8))
+    model = sm.GaussianMixture(2, training=sm.Training(epochs=1, progress=False), random_state=0).fit(dummies)
+    assert model.predict(dummies).shape == (1000,)
+
+
+def test_a_frame_of_sparse_columns_may_be_full_of_other_numbers():
+    frame = pd.DataFrame({"a": pd.arrays.SparseArray([1.0, 1.0, 0.0], fill_value=1.0)})
+    assert as_source(frame).take(np.arange(3)).tolist() == [[1], [1], [0]]
 
 
 def test_unknown_columns(frame):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import steinmix as sm
 from steinmix.report import null_rows, records, tables
 
 FREE = {"effective_clusters", "smallest_share", "agreement", "silhouette"}
@@ -95,6 +96,12 @@ def test_many_rows_are_fitted_to_a_part_and_all_assigned(mixture, blobs, monkeyp
 def test_one_cluster_has_no_silhouette(mixture, blobs):
     rows = null_rows(mixture, blobs[0][:2])
     assert rows[0]["scores"]["silhouette"] is None
+
+
+def test_a_code_as_long_as_the_rows_is_not_compared_with_pca(quickly, blobs):
+    rows = by_name(null_rows(quickly(sm.VAE(latent_dim=5, hidden=(8,)), blobs[0]), blobs[0]))
+    assert list(rows) == ["VAE", "untrained network", "column means"]
+    assert "There is no row of PCA: with a code of 5 for 5 columns" in rows["column means"]["what"]
 
 
 def test_codes_are_compared_by_what_they_keep(autoencoder, digits):

@@ -41,7 +41,7 @@ from .records import (
 from .schema import Schema, method_names, read_config, taken
 from .show import print_json, print_pairs, print_rows
 
-__all__ = ["judge", "run", "train"]
+__all__ = ["effective_words", "judge", "run", "train"]
 
 DEFAULT_METHOD = "vade"
 
@@ -296,7 +296,7 @@ def _show(record: Mapping[str, Any], folder: Path, options: argparse.Namespace) 
         {
             "method": f"{record['method']}, seed {record['seed']}",
             "data": f"{record['data']['name']}, {shape[0]} rows x {shape[1]} columns",
-            "effective components": _of(metrics),
+            "effective components": effective_words(metrics),
             "mean score": metrics["mean_score"],
             "flagged": f"{metrics['flagged']:.1%}" if "flagged" in metrics else None,
             "labels": metrics.get("labels_from"),
@@ -307,10 +307,16 @@ def _show(record: Mapping[str, Any], folder: Path, options: argparse.Namespace) 
     print_rows(_comparison(record))
 
 
-def _of(metrics: Mapping[str, Any]) -> str | None:
+def effective_words(metrics: Mapping[str, Any]) -> str | None:
+    """Return how many components are in use, by probability and, where it differs by more than a tenth, by rows."""
     if "effective_components" not in metrics:
         return None
-    return f"{metrics['effective_components']:.2f} of {len(metrics['occupancy'])}, by probability"
+    from ..metrics import effective_components
+
+    soft, hard = metrics["effective_components"], effective_components([metrics["hard_occupancy"]])
+    # Components that coincide share probability, but all their rows go to one.
+    rows = f"; {hard:.2f} by rows" if abs(hard - soft) > soft / 10 else ""
+    return f"{soft:.2f} of {len(metrics['occupancy'])}, by probability{rows}"
 
 
 def _comparison(record: Mapping[str, Any]) -> list[list[Any]]:

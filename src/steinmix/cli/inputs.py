@@ -17,7 +17,7 @@ import numpy as np
 
 from .._typing import Source
 from ..data.csv import ENDINGS as CSV
-from ..data.sources import Categories, as_source, ending
+from ..data.sources import Categories, UnknownColumns, as_source, ending
 from ..errors import ConfigError, DataError, suggestion
 from .labels import is_label_file, read_label_column, read_label_file
 
@@ -239,7 +239,15 @@ def _kept(published: Any, exclude: Sequence[str]) -> Source:
 def _from_file(path: Path, request: Request, categories: Categories) -> Data:
     column = None if request.labels is None or is_label_file(request.labels) else request.labels
     exclude = [*request.exclude, *([] if column is None else [column])]
-    data = Data(path.name, _excluding(path, exclude, categories))
+    try:
+        data = Data(path.name, _excluding(path, exclude, categories))
+    except UnknownColumns as err:
+        if column is None or column not in map(str, err.unknown):
+            raise
+        raise ConfigError(
+            f"--labels: got {column!r}, which is no column of {path.name} and no file; expected some of {err.known}. "
+            "Correct --labels."
+        ) from None
     if column is None:
         return data if request.labels is None else _with_label_file(data, request.labels)
     named = ending(path) != ".npy" and (data.rows.feature_names is not None or ending(path) not in CSV)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._typing import Source
+from ..data.prepare import check_finite
 from ..errors import DataError, SteinmixWarning
 from ..training.loader import CHUNK_ROWS
 from .outputs import Table
@@ -38,8 +39,10 @@ def block_rows(row_bytes: int) -> int:
 
 
 def blocks(rows: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield row numbers (b,) and rows (b, f), in their order."""
-    return rows.blocks(block_rows(rows.n_features * rows.dtype.itemsize))
+    """Yield row numbers (b,) and rows (b, f), in their order; a model would name what is not finite by its block."""
+    for index, block in rows.blocks(block_rows(rows.n_features * rows.dtype.itemsize)):
+        check_finite(block, index, rows.feature_names)
+        yield index, block
 
 
 class Summary:

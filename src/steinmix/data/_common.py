@@ -17,12 +17,14 @@ from ..errors import ConfigError, DataError
 
 __all__ = [
     "NothingKept",
+    "UnknownColumns",
     "both_forms",
     "ending",
     "keep_columns",
     "kept_dtype",
     "missing_extra",
     "not_numeric",
+    "not_utf8",
     "reading",
     "slices",
 ]
@@ -33,6 +35,22 @@ def ending(path: Path) -> str:
     name = path.name.lower()
     inner = Path(name.removesuffix(".gz")).suffix
     return f"{inner}.gz" if name.endswith(".gz") else inner
+
+
+class UnknownColumns(ConfigError):
+    """Columns to leave out are not there.
+
+    Attributes
+    ----------
+    unknown : list
+    known : str
+        Those there are, in words.
+    """
+
+    def __init__(self, unknown: list[Any], known: str) -> None:
+        text = f"expected some of {known}. Correct `exclude` or `categories`."
+        super().__init__(f"Got unknown columns {unknown[:10]}; {text}")
+        self.unknown, self.known = unknown, known
 
 
 class NothingKept(ConfigError):
@@ -52,7 +70,7 @@ def keep_columns(
     Raises
     ------
     ConfigError
-        If a column is unknown; `NothingKept` if none is left.
+        If a column is unknown, `UnknownColumns` where it is to be left out; `NothingKept` if none is left.
     """
     if columns is None and not len(exclude):
         return None
@@ -64,9 +82,7 @@ def keep_columns(
             f"fitted on; there are {known}. Give data that have it, or name another."
         )
     if unknown := [c for c in exclude if c not in position]:
-        raise ConfigError(
-            f"Got unknown columns {unknown[:10]}; expected some of {known}. Correct `exclude` or `categories`."
-        )
+        raise UnknownColumns(unknown, known)
     kept = [position[c] for c in (position if columns is None else columns) if c not in exclude]
     if not kept:
         raise NothingKept
@@ -113,6 +129,11 @@ def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataEr
     )
 
 
+def not_utf8(path: Path, expected: str) -> DataError:
+    """Return the error for text in another encoding."""
+    return DataError(f"{path} is not UTF-8 text; expected {expected}. Save it as UTF-8.")
+
+
 @contextmanager
 def reading(path: Path, expected: str) -> Iterator[None]:
     """Turn what a reader raises for a missing or damaged file into one clear line."""
@@ -122,7 +143,11 @@ def reading(path: Path, expected: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise DataError(f"There is no file {path}; expected {expected}. Check the path.") from None
+    except UnicodeDecodeError as err:
+        raise not_utf8(path, expected) from err
     except (csv.Error, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as err:
+        if "invalid UTF8" in str(err):  # pyarrow's words
+            raise not_utf8(path, expected) from err
         first_line = (str(err).splitlines() or [type(err).__name__])[0]
         raise DataError(
             f"{path} cannot be read ({first_line}); expected {expected}. Check the file, or write it again."

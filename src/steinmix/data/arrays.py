@@ -218,11 +218,16 @@ def from_tensor(X: Tensor, columns: Sequence[int] | None = None, exclude: Collec
     return from_array((X if _numpy_knows(X) else X.float()).numpy(), columns, exclude)
 
 
-def from_sparse(X: Any, columns: Sequence[int] | None = None, exclude: Collection[int] = ()) -> SparseSource:
+def from_sparse(
+    X: Any,
+    columns: Sequence[int] | None = None,
+    exclude: Collection[int] = (),
+    feature_names: list[str] | None = None,
+) -> SparseSource:
     """Check a scipy sparse matrix (n, f) of any format and wrap it as CSR."""
     matrix = _checked(X, None)
     kept = keep_columns(matrix.shape[1], None, columns, exclude)
-    return SparseSource(matrix if kept is None else matrix[:, kept].tocsr())
+    return SparseSource(matrix if kept is None else matrix[:, kept].tocsr(), feature_names)
 
 
 def from_memmap(X: np.memmap, columns: Sequence[int] | None = None, exclude: Collection[int] = ()) -> ArraySource:

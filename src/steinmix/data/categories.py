@@ -110,12 +110,19 @@ def encoded(
         place = {canonical(value): i for i, value in enumerate(values)}
         codes[:, j] = np.array([place.get(value, UNKNOWN) for value in column.values], np.int16)[column.codes]
         categories[name] = values
-        _tell_unknown(name, sorted(set(column.values) - set(place)), int((codes[:, j] == UNKNOWN).sum()))
+        _tell_unknown(name, sorted(set(column.values) - set(place)), codes[:, j] == UNKNOWN, values)
     return EncodedSource(base, codes, categories)
 
 
-def _tell_unknown(name: str, values: Sequence[str], rows: int) -> None:
-    if values:
+def _tell_unknown(name: str, values: Sequence[str], rows: np.ndarray, known: Sequence[str]) -> None:
+    """Warn of `values` that are not `known`, in the rows (n,) that are true."""
+    if not values:
+        return
+    if known and len(rows) > 1 and rows.all():
+        what = f"none of the {len(rows)} rows has a known value of {name!r}: got for example {values[0]!r}, expected "
+        text = f"{what}for example {known[0]!r}. The type or the coding of the column has probably changed;"
+    else:
         few = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
-        text = f"{rows} of the rows have a value of {name!r} that is not known ({few}): 0 in all of its columns."
-        warnings.warn(text, UnknownCategoryWarning, stacklevel=4)
+        text = f"{int(rows.sum())} of the rows have a value of {name!r} that is not known ({few}):"
+    tail = "such rows are 0 in all of its columns, maybe nearer the mean than with any value: their scores say little."
+    warnings.warn(f"{text} {tail}", UnknownCategoryWarning, stacklevel=4)

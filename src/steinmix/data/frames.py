@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import DataError
 from ._common import keep_columns, missing_extra, not_numeric
-from .arrays import ArraySource, from_array
+from .arrays import ArraySource, SparseSource, from_array, from_sparse
 
 __all__ = ["frame_column", "from_frame", "is_frame"]
 
@@ -21,8 +21,10 @@ def is_frame(X: Any) -> bool:
     return any(hasattr(X, name) for name in ("iloc", "__dataframe__", "__arrow_c_stream__", "collect_schema"))
 
 
-def from_frame(X: Any, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> ArraySource:
-    """Check a data frame (n, f) and wrap its values as one array.
+def from_frame(
+    X: Any, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()
+) -> ArraySource | SparseSource:
+    """Check a data frame (n, f) and wrap its values as one array, or as a sparse matrix if all its columns are sparse.
 
     Raises
     ------
@@ -33,7 +35,10 @@ def from_frame(X: Any, columns: Sequence[Any] | None = None, exclude: Collection
     """
     labels, values = (_pandas if hasattr(X, "iloc") else _narwhals)(X, columns, exclude)
     names = labels if all(isinstance(label, str) for label in labels) else None
-    return from_array(values, feature_names=names, kind="frame")
+    fills = _sparse_fills(values)
+    if fills and not any(fills):
+        return from_sparse(values.sparse.to_coo(), feature_names=names)
+    return from_array(values.sparse.to_dense() if fills else values, feature_names=names, kind="frame")
 
 
 def frame_column(X: Any, column: str) -> list[Any]:
@@ -72,7 +77,13 @@ def _pandas_numeric(column: Any) -> bool:
     return getattr(column.dtype, "kind", "O") in "buifc"
 
 
-def _narwhals(X: Any, columns: Sequence[str] | None, exclude: Collection[str]) -> tuple[list[str], np.ndarray]:
+def _sparse_fills(values: Any) -> list[Any]:
+    """Return what stands for all that is not stored in each column of a frame of pandas; [] if one is not sparse."""
+    types = list(getattr(values, "dtypes", ()))
+    return [kind.fill_value for kind in types] if all(hasattr(kind, "fill_value") for kind in types) else []
+
+
+def _narwhals(X: Any, columns: Sequence[str] | None, exclude: Collection[str]) -> tuple[list[str], Any]:
     frame = _eager(X)
     import narwhals.stable.v1 as nw
 

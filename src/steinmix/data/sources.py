@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._typing import Source
 from ..errors import ConfigError, DataError
-from ._common import NothingKept, ending, keep_columns
+from ._common import NothingKept, UnknownColumns, ending, keep_columns
 from .arrays import ArraySource, NpySource, from_array, from_memmap, from_sparse, from_tensor
 from .categories import EncodedSource, encoded
 from .columnar import files_of
@@ -26,7 +26,7 @@ from .parquet import ENDINGS as PARQUET_ENDINGS
 from .parquet import from_parquet
 from .texts import coded_columns
 
-__all__ = ["Categories", "as_source", "ending"]
+__all__ = ["Categories", "UnknownColumns", "as_source", "ending"]
 
 
 Categories = Sequence[str] | Mapping[str, Sequence[str]]

@@ -194,9 +194,13 @@ def _rebuilt(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str, st
     yield type(model).__name__, "The fitted model itself.", model._map(model.module_.reconstruct, held)
     module = untrained_module(model, streams)
     yield "untrained network", "The same network with random weights.", model._map(module.reconstruct, held)
-    what = f"The best linear code of the same length, {d}: what needs no network."
-    yield "PCA", what, _principal(rows.prepared, d, streams)
+    n_columns = rows.prepared.shape[1]
+    if d < n_columns:
+        what = f"The best linear code of the same length, {d}: what needs no network."
+        yield "PCA", what, _principal(rows.prepared, d, streams)
     what = "Every row replaced by the column means: what needs no code at all."
+    if d >= n_columns:
+        what += f" There is no row of PCA: with a code of {d} for {n_columns} columns it would give back the rows."
     yield "column means", what, np.broadcast_to(rows.prepared.mean(0, dtype=np.float64), rows.prepared.shape)
 
 
