@@ -253,6 +253,12 @@ def test_resume_ends_with_the_same_bits(make, X, tmp_path):
     assert whole.history_ == resumed.history_
 
 
+def test_a_fit_on_other_rows_is_not_gone_on_with(make, X, tmp_path):
+    make().fit(X, checkpoint=tmp_path)
+    with pytest.raises(sm.ConfigError, match=r"of another run: data\.checksum was"):
+        make().fit(X[::-1], checkpoint=tmp_path, resume=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

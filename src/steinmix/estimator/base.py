@@ -198,7 +198,7 @@ class DeepEstimator(BaseEstimator, ABC):
         stats = column_statistics(source)
         scaling = choose_scaling(stats, self.scaling, source.dtype)
         plan = self._plan(source, stats, scaling.statistics(stats))
-        return Job(source, scaling, plan, training, stats.range_digest())
+        return Job(source, scaling, plan, training, stats.checksum)
 
     def _launch(self, job: Job, seed: int, sibling: Loader | None = None) -> Launch:
         """Build what one restart needs from its seed; the rows of a `sibling` loader are shared."""
@@ -322,7 +322,7 @@ class DeepEstimator(BaseEstimator, ABC):
             "class": type(self).__name__,
             "params": params,
             "seed": str(self.seed_),
-            "data": job.source.describe() | {"range": job.data_digest},
+            "data": job.source.describe() | {"checksum": job.checksum},
             "callbacks": [rule for c in job.training.callbacks if (rule := c.fingerprint()) is not None],
         }
 
