@@ -33,6 +33,19 @@ def test_same_seed_same_bits_other_seed_other_result(make, X):
     assert not same(answers(first, X), answers(other, X))
 
 
+@pytest.mark.parametrize(
+    "off", [torch.no_grad, torch.inference_mode, lambda: torch.set_grad_enabled(False)], ids=["no", "inference", "set"]
+)
+def test_a_fit_trains_where_gradients_are_off_and_leaves_them_off(make, X, off):
+    whole = make().fit(X)
+    with off():
+        model = make().fit(X)
+        assert not torch.is_grad_enabled()
+    assert same(parameters(whole), parameters(model))
+    assert model.history_ == whole.history_
+    assert not any(value.is_inference() for value in model.module_.state_dict().values())
+
+
 def test_labels_never_reach_training(make, X):
     y = np.repeat([0, 1, 2], 40)
     plain, labelled, permuted = make().fit(X), make().fit(X, y), make().fit(X, y[::-1])

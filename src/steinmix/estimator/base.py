@@ -163,20 +163,21 @@ class DeepEstimator(BaseEstimator, ABC):
         check_restarts(self)
         for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
             self.__dict__.pop(name, None)
-        source = self._source(X, reset=True)
-        connect(training.torch_device())
-        job, self.seed_ = self._job(source, training), from_main(lambda: seed_of(self.random_state))
-        self._warn_unbounded()
-        self.plan_, self.preparation_ = job.plan, job.preparation()
-        fingerprint = self._fingerprint(job)
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has turned off
+            source = self._source(X, reset=True)
+            connect(training.torch_device())
+            job, self.seed_ = self._job(source, training), from_main(lambda: seed_of(self.random_state))
+            self._warn_unbounded()
+            self.plan_, self.preparation_ = job.plan, job.preparation()
+            fingerprint = self._fingerprint(job)
 
-        def store(folder: Path, seed: int) -> Checkpoint | None:
-            named = fingerprint | {"seed": str(seed)}
-            return None if checkpoint is None else Checkpoint(Path(checkpoint) / folder, named, resume)
+            def store(folder: Path, seed: int) -> Checkpoint | None:
+                named = fingerprint | {"seed": str(seed)}
+                return None if checkpoint is None else Checkpoint(Path(checkpoint) / folder, named, resume)
 
-        loader = self._run(job, store) if self.n_init == 1 else self._run_restarts(job, store)
-        self.module_.eval()
-        self._finish(loader)
+            loader = self._run(job, store) if self.n_init == 1 else self._run_restarts(job, store)
+            self.module_.eval()
+            self._finish(loader)
         return self
 
     def _check_kinds(self) -> None:
