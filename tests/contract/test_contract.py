@@ -325,6 +325,25 @@ def test_a_failed_refit_leaves_no_half_fitted_model(make, X):
         model.score(X)
 
 
+def test_a_fit_that_fails_at_its_end_leaves_no_fitted_model(make, X, monkeypatch):
+    model = make().fit(X)
+    finish = type(model)._finish
+
+    def fail(self, loader):
+        finish(self, loader)
+        raise sm.DataError("at the end")
+
+    monkeypatch.setattr(type(model), "_finish", fail)
+    for failing in (make(), model):
+        with pytest.raises(sm.DataError, match="at the end"):
+            failing.fit(X)
+        with pytest.raises(NotFittedError):
+            failing.score_samples(X)
+        assert hasattr(failing, "module_")
+        left = {"labels_", "initial_labels_", "offset_", "diagnostics_", "n_active_", "history_"} & vars(failing).keys()
+        assert not left
+
+
 def test_the_names_of_columns_in_files_are_kept_and_compared(make, X, tmp_path):
     names = list("abcde")
     lines = [",".join(names), *(",".join(map(repr, row)) for row in X.tolist())]

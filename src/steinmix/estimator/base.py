@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -31,9 +31,9 @@ from ..training.checkpoint import Checkpoint
 from ..training.distributed import connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .job import FitContext, Job, Launch
-from .persistence import plain_params, save_estimator
+from .persistence import fitted_names, plain_params, save_estimator
 from .restarts import Store, fit_restarts
-from .selection import RESTART_ATTRIBUTES, SELECTIONS, Outcome, Rule, check_restarts, compare, select
+from .selection import SELECTIONS, Outcome, Rule, check_restarts, compare, select
 
 __all__ = [
     "DeepEstimator",
@@ -52,6 +52,10 @@ mixture did not yet agree, and the free phase merged well separated groups on ha
 FARTHEST = 1e15
 """Where a prepared value ends when rows are only read: float32 has no sum of squares of farther ones over small
 variances, and nothing could be said of such a row."""
+
+
+UNFINISHED = ("module_", "plan_", "preparation_", "seed_", "n_features_in_", "feature_names_in_")
+"""What a fit that fails leaves: its last finite state, and what that is of."""
 
 
 class DeepEstimator(BaseEstimator, ABC):
@@ -161,9 +165,7 @@ class DeepEstimator(BaseEstimator, ABC):
         training = _own(self.training)
         training.check()
         check_restarts(self)
-        for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
-            self.__dict__.pop(name, None)
-        with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has turned off
+        with self._fitting():
             source = self._source(X, reset=True)
             connect(training.torch_device())
             job, self.seed_ = self._job(source, training), from_main(lambda: seed_of(self.random_state))
@@ -179,6 +181,23 @@ class DeepEstimator(BaseEstimator, ABC):
             self.module_.eval()
             self._finish(loader)
         return self
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """Let a fit train whatever the caller has turned off, and count as fitted only if it comes to its end."""
+        self._forget()
+        with torch.inference_mode(False), torch.enable_grad():
+            try:
+                yield
+            except BaseException:
+                self._forget(kept=UNFINISHED)
+                raise
+
+    def _forget(self, kept: Collection[str] = ()) -> None:
+        """Drop the fitted attributes, those of an earlier fit too."""
+        for name in fitted_names(self):
+            if name not in kept:
+                delattr(self, name)
 
     def _check_kinds(self) -> None:
         """Refuse objects of another kind where settings or a diversifier are expected, before anything is done."""

@@ -17,7 +17,7 @@ from .._files import read_folder, write_folder
 from ..errors import ConfigError, ModelFileError
 from ..training.distributed import is_main
 
-__all__ = ["load", "plain_params", "save_estimator"]
+__all__ = ["fitted_names", "load", "plain_params", "save_estimator"]
 
 SCHEMA = 1
 STEM = "model"
@@ -100,10 +100,14 @@ def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor
     return estimator
 
 
+def fitted_names(estimator: Any) -> list[str]:
+    """Return the names of what a fit has set."""
+    return [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]
+
+
 def _fitted(estimator: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split the fitted attributes into tensors and plain values."""
-    names = [n for n in vars(estimator) if n.endswith("_") and not n.startswith("_")]
-    values = {n: getattr(estimator, n) for n in names if n not in ("module_", "preparation_")}
+    values = {n: getattr(estimator, n) for n in fitted_names(estimator) if n not in ("module_", "preparation_")}
     arrays = {n: v for n, v in values.items() if isinstance(v, np.ndarray) and v.dtype.kind in "biuf"}
     plain = {n: _to_plain(n, v, strict=True) for n, v in values.items() if n not in arrays}
     return {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in arrays.items()}, plain
