@@ -230,6 +230,24 @@ def test_pipeline_and_grid_search_reach_the_training(make, X):
     assert search.best_params_[f"{last}__training__lr"] in (1e-3, 1e-2)
 
 
+def test_settings_are_made_where_there_are_none(make, X):
+    model = make(training=None)
+    search = GridSearchCV(model, {"training__lr": [1e-3, 1e-2], "training__epochs": [1]}, cv=2, error_score="raise")
+    assert search.fit(X).best_params_["training__epochs"] == 1
+    assert model.training is None
+    if "pretraining" in model.get_params():
+        copy = clone(model).set_params(pretraining__epochs=2, training__lr=0.5)
+        assert (copy.pretraining.epochs, copy.training.lr, model.pretraining) == (2, 0.5, None)
+        assert clone(copy).pretraining == copy.pretraining
+        assert copy.pretraining.noise == (0.1 if isinstance(model, sm.DEPICT) else 0.2)  # as where it is left out
+        assert copy.set_params(pretraining=None, pretraining__epochs=3).pretraining.epochs == 3
+    if "diversifier" in model.get_params():
+        with pytest.raises(sm.ConfigError, match=r"diversifier is None .*pass diversifier=NSVGD\(\.\.\.\)"):
+            model.set_params(diversifier__alpha=0.5)
+    with pytest.raises(ValueError, match="nonsense"):
+        model.set_params(nonsense__lr=1)
+
+
 def test_every_trainable_parameter_is_reached(make, X):
     model = make()
     start = {}

@@ -18,6 +18,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from .._params import with_settings
 from .._typing import Source
 from ..data.arrays import held
 from ..data.prepare import ColumnStatistics, check_finite, choose_scaling, column_statistics
@@ -32,6 +33,7 @@ from ..training.distributed import connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .job import FitContext, Job, Launch
 from .persistence import fitted_names, plain_params, save_estimator
+from .pretraining import Pretraining
 from .restarts import Store, fit_restarts
 from .selection import SELECTIONS, Outcome, Rule, check_restarts, compare, select
 
@@ -96,6 +98,9 @@ class DeepEstimator(BaseEstimator, ABC):
     _selections: ClassVar[Mapping[str, Rule]] = SELECTIONS
     """Name -> which restart is chosen."""
 
+    _made: ClassVar[Mapping[str, Callable[[], Any]]] = {"training": Training, "pretraining": Pretraining}
+    """Parameter -> what None stands for, once a setting of it is set."""
+
     _knows_distinct_rows = False
     """Whether the terms are of batches that hold each distinct row once too, by way of `Batch.expand`."""
 
@@ -132,6 +137,35 @@ class DeepEstimator(BaseEstimator, ABC):
     def _watchers(self, module: Any, context: FitContext) -> list[Callback]:
         """Return callbacks of the method's own."""
         return []
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; one of `training` or `pretraining` makes these settings where they are None.
+
+        Parameters
+        ----------
+        **params : object
+            Such as ``scaling="none"`` or ``training__lr=1e-4``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ConfigError
+            If a nested parameter is of something that has none.
+        """
+        known = self.get_params(deep=False)
+        for key in list(params):
+            name, _, rest = key.partition("__")
+            if rest and name in known:
+                params[name] = self._with_settings(name, params.get(name, known[name]), rest)
+        return super().set_params(**params)
+
+    def _with_settings(self, name: str, value: Any, setting: str) -> Any:
+        if value is None and name in self._made:
+            return self._made[name]()
+        return with_settings(name, value, setting, example="NSVGD(...)" if name == "diversifier" else "...")
 
     @final
     def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None, resume: bool = False) -> Self:
