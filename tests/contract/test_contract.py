@@ -267,7 +267,8 @@ def test_terms_are_finite_and_named(make, X):
         assert all(np.isfinite(v) for k, v in record.items() if isinstance(v, float))
 
 
-def test_resume_ends_with_the_same_bits(make, X, tmp_path):
+@pytest.mark.parametrize("seed", [0, None])
+def test_resume_ends_with_the_same_bits(make, X, tmp_path, seed):
     class Stop(Exception):
         pass
 
@@ -276,12 +277,18 @@ def test_resume_ends_with_the_same_bits(make, X, tmp_path):
             if state.epochs_done == 2:
                 raise Stop
 
-    whole = make(training=sm.Training(epochs=3)).fit(X)
+    settings = sm.Training(epochs=3)
     with pytest.raises(Stop):
-        make(training=sm.Training(epochs=3, callbacks=(Interrupt(),))).fit(X, checkpoint=tmp_path)
-    resumed = make(training=sm.Training(epochs=3)).fit(X, checkpoint=tmp_path, resume=True)
+        make(training=sm.Training(epochs=3, callbacks=(Interrupt(),)), random_state=seed).fit(X, checkpoint=tmp_path)
+    resumed = make(training=settings, random_state=seed).fit(X, checkpoint=tmp_path, resume=True)
+    whole = make(training=settings, random_state=resumed.seed_).fit(X)
     assert same(parameters(whole), parameters(resumed))
     assert whole.history_ == resumed.history_
+
+
+def test_resume_needs_a_checkpoint(make, X):
+    with pytest.raises(sm.ConfigError, match="checkpoint is None"):
+        make().fit(X, resume=True)
 
 
 def test_a_fit_on_other_rows_is_not_gone_on_with(make, X, tmp_path):

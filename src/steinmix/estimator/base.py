@@ -28,7 +28,7 @@ from ..errors import ConfigError, DataError, UnboundedWarning
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
-from ..training.checkpoint import Checkpoint
+from ..training.checkpoint import Checkpoint, root_seed
 from ..training.distributed import connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .job import FitContext, Job, Launch
@@ -180,7 +180,8 @@ class DeepEstimator(BaseEstimator, ABC):
         checkpoint : path, optional
             Folder for a checkpoint after every epoch.
         resume : bool, default=False
-            Go on from the newest sound checkpoint there, to the same bits as an uninterrupted run on this device.
+            Go on from the newest sound checkpoint there, to the same bits as an uninterrupted run on this device;
+            without `random_state` by the seed of that run.
 
         Returns
         -------
@@ -199,10 +200,12 @@ class DeepEstimator(BaseEstimator, ABC):
         training = _own(self.training)
         training.check()
         check_restarts(self)
+        if resume and checkpoint is None:
+            raise ConfigError("resume is True and checkpoint is None; expected the folder to go on from, pass both.")
         with self._fitting():
             source = self._source(X, reset=True)
             connect(training.torch_device())
-            job, self.seed_ = self._job(source, training), from_main(lambda: seed_of(self.random_state))
+            job, self.seed_ = self._job(source, training), from_main(lambda: self._seed(checkpoint, resume))
             self._warn_unbounded()
             self.plan_, self.preparation_ = job.plan, job.preparation()
             fingerprint = self._fingerprint(job)
@@ -215,6 +218,11 @@ class DeepEstimator(BaseEstimator, ABC):
             self.module_.eval()
             self._finish(loader)
         return self
+
+    def _seed(self, checkpoint: str | Path | None, resume: bool) -> int:
+        """Return the root seed; where none is asked for, a run that goes on keeps its own."""
+        found = root_seed(checkpoint) if checkpoint is not None and resume and self.random_state is None else None
+        return seed_of(self.random_state) if found is None else found
 
     @contextmanager
     def _fitting(self) -> Iterator[None]:
@@ -375,7 +383,7 @@ class DeepEstimator(BaseEstimator, ABC):
         return {
             "class": type(self).__name__,
             "params": params,
-            "seed": str(self.seed_),
+            "root_seed": str(self.seed_),
             "data": job.source.describe() | {"checksum": job.checksum},
             "callbacks": [rule for c in job.training.callbacks if (rule := c.fingerprint()) is not None],
         }
