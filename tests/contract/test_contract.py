@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import steinmix as sm
 from steinmix import methods, training
+from steinmix._files import read_folder, write_folder
 
 from .conftest import PARAMETERS, answers, parameters, same
 
@@ -113,6 +114,45 @@ def test_a_damaged_model_is_refused(make, X, tmp_path, damage):
         text.write_text("{")
     with pytest.raises(sm.ModelFileError, match="model"):
         sm.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        lambda content: content.pop("class"),
+        lambda content: content.update({"class": ["VaDE"]}),
+        lambda content: content.update({"params": None}),
+        lambda content: content["fitted"].update({"seed_": {"$array": [[1], [1, 2]], "tensor": False}}),
+        lambda content: content["params"].update({"hidden": {"$array": ["a"], "tensor": False, "dtype": "<f4"}}),
+    ],
+)
+def test_sound_files_of_foreign_content_are_refused(make, X, tmp_path, altered):
+    make().fit(X).save(tmp_path / "m")
+    content, tensors = read_folder(tmp_path / "m", "model")
+    altered(content)
+    write_folder(tmp_path / "m", "model", content, tensors)
+    with pytest.raises(sm.ModelFileError):
+        sm.load(tmp_path / "m")
+
+
+def test_the_folder_of_a_run_may_be_named_too(make, X, tmp_path):
+    model = make().fit(X)
+    model.save(tmp_path / "run" / "model")
+    with pytest.raises(sm.ModelFileError, match="expected a folder made by steinmix"):
+        sm.load(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text("{}")
+    assert same(answers(model, X), answers(sm.load(tmp_path / "run"), X))
+
+
+def test_a_loaded_model_gives_what_it_was_set_to_give(make, X, tmp_path):
+    pytest.importorskip("pandas")
+    model = make().fit(X)
+    if not hasattr(model, "transform"):
+        return
+    model.set_output(transform="pandas").save(tmp_path / "m")
+    expected, found = model.transform(X), sm.load(tmp_path / "m").transform(X)
+    assert list(found.columns) == list(expected.columns)
+    assert np.array_equal(found.to_numpy(), expected.to_numpy())
 
 
 def test_saving_refuses_a_folder_of_other_files(make, X, tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._files import read_folder, write_folder
+from .._files import read_folder, standing, write_folder
 from ..errors import ConfigError, ModelFileError
 from ..training.distributed import is_main
 
@@ -47,6 +47,7 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
         "class": type(estimator).__name__,
         "params": plain_params(params),
         "fitted": plain,
+        "output": getattr(estimator, "_sklearn_output_config", {}),
     }
     if is_main():
         write_folder(Path(path), STEM, meta | {"versions": _versions()}, tensors)
@@ -58,7 +59,7 @@ def load(path: str | Path) -> Any:
     Parameters
     ----------
     path : path
-        The folder.
+        The folder, or that of a run of ``steinmix fit``, which has one inside.
 
     Returns
     -------
@@ -70,16 +71,23 @@ def load(path: str | Path) -> Any:
     ModelFileError
         If a file is missing, truncated, altered, foreign, or of a newer version.
     """
-    meta, tensors = read_folder(path, STEM)
+    meta, tensors = read_folder(_model_folder(Path(path)), STEM)
     if meta.get("schema") != SCHEMA:
         raise ModelFileError(f"{path} has schema {meta.get('schema')!r}; this version reads {SCHEMA}. Update steinmix.")
     methods = import_module("steinmix.methods")
-    if meta["class"] not in methods.__all__:
-        raise ModelFileError(f"{path} holds a {meta['class']!r}; expected one of {', '.join(methods.__all__)}.")
+    name = meta.get("class")
+    if not isinstance(name, str) or name not in methods.__all__:
+        raise ModelFileError(f"{path} holds a {name!r}; expected one of {', '.join(methods.__all__)}.")
     try:
-        return _rebuild(getattr(methods, meta["class"]), meta, tensors)
-    except (KeyError, TypeError, RuntimeError, AttributeError, ConfigError) as error:
-        raise ModelFileError(f"{path} does not fit a {meta['class']}: {error}.") from error
+        return _rebuild(getattr(methods, name), meta, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ModelFileError(f"{path} does not fit a {name}: {error}.") from error
+
+
+def _model_folder(path: Path) -> Path:
+    """Return the folder of the model: the one named, or that in the folder of a run, which has a ``run.json``."""
+    folder = standing(path)
+    return folder / "model" if (folder / "run.json").is_file() else folder
 
 
 def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
@@ -97,6 +105,8 @@ def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor
     estimator.module_ = estimator._empty_module()
     estimator.module_.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
     estimator.module_.eval()
+    if output := meta.get("output"):  # files written before have none
+        estimator.set_output(**output)
     return estimator
 
 
