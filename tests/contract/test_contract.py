@@ -47,6 +47,12 @@ def test_a_fit_trains_where_gradients_are_off_and_leaves_them_off(make, X, off):
     assert not any(value.is_inference() for value in model.module_.state_dict().values())
 
 
+def test_labels_come_from_fit_predict_too(make, X, tmp_path):
+    model = make().fit(X)
+    if hasattr(model, "labels_"):
+        assert np.array_equal(make().fit_predict(X, checkpoint=tmp_path), model.labels_)
+
+
 def test_labels_never_reach_training(make, X):
     y = np.repeat([0, 1, 2], 40)
     plain, labelled, permuted = make().fit(X), make().fit(X, y), make().fit(X, y[::-1])
