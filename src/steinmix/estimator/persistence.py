@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -119,7 +121,7 @@ def _fitted(estimator: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split the fitted attributes into tensors and plain values."""
     values = {n: getattr(estimator, n) for n in fitted_names(estimator) if n not in ("module_", "preparation_")}
     arrays = {n: v for n, v in values.items() if isinstance(v, np.ndarray) and v.dtype.kind in "biuf"}
-    plain = {n: _to_plain(n, v, strict=True) for n, v in values.items() if n not in arrays}
+    plain = {n: _to_plain(n, v, _refused) for n, v in values.items() if n not in arrays}
     return {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in arrays.items()}, plain
 
 
@@ -129,12 +131,14 @@ def plain_params(params: Mapping[str, Any], strict: bool = True) -> dict[str, An
     Raises
     ------
     ConfigError
-        If `strict` and a value has no plain form; otherwise its text stands for it.
+        If `strict` and a value has no plain form; otherwise what it is made of stands for it.
     """
-    return {name: _to_plain(name, value, strict) for name, value in params.items()}
+    other = _refused if strict else _Described()
+    return {name: _to_plain(name, value, other) for name, value in params.items()}
 
 
-def _to_plain(name: str, value: Any, strict: bool) -> Any:
+def _to_plain(name: str, value: Any, other: Callable[[str, Any], Any]) -> Any:
+    """Return a plain value; `other` answers for what has no plain form."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
@@ -145,17 +149,48 @@ def _to_plain(name: str, value: Any, strict: bool) -> Any:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         return {"$array": array.tolist(), "tensor": isinstance(value, Tensor), "dtype": array.dtype.str}
     if isinstance(value, list):
-        return [_to_plain(name, v, strict) for v in value]
+        return [_to_plain(name, v, other) for v in value]
     if isinstance(value, tuple):
-        return {"$tuple": [_to_plain(name, v, strict) for v in value]}
+        return {"$tuple": [_to_plain(name, v, other) for v in value]}
     if isinstance(value, Mapping):
-        return {str(k): _to_plain(name, v, strict) for k, v in value.items()}
+        return {str(k): _to_plain(name, v, other) for k, v in value.items()}
     if type(value).__name__ in _configurations() and hasattr(value, "get_params"):
-        params = {k: _to_plain(f"{name}.{k}", v, strict) for k, v in value.get_params(deep=False).items()}
+        params = {k: _to_plain(f"{name}.{k}", v, other) for k, v in value.get_params(deep=False).items()}
         return {"$class": type(value).__name__, "params": params}
-    if strict:
-        raise ConfigError(f"{name} is a {type(value).__name__}, which cannot be saved; set it to a plain value first.")
-    return repr(type(value))
+    return other(name, value)
+
+
+def _refused(name: str, value: Any) -> Any:
+    raise ConfigError(f"{name} is a {type(value).__name__}, which cannot be saved; set it to a plain value first.")
+
+
+class _Described:
+    """Tells what a value without a plain form is made of, for comparison only."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()  # those being described, as a value may hold itself
+
+    def __call__(self, name: str, value: Any) -> Any:
+        if hasattr(value, "__qualname__"):  # a function or a class
+            return _qualified(value)
+        parts = _parts(value)
+        if not parts or id(value) in self._open:
+            return repr(type(value))
+        self._open.add(id(value))
+        plain = {key: _to_plain(f"{name}.{key}", part, self) for key, part in parts.items()}
+        self._open.remove(id(value))
+        return {"$class": _qualified(type(value)), "params": plain}
+
+
+def _qualified(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    if isinstance(value, partial):
+        return {"function": value.func, "args": value.args, "keywords": value.keywords}
+    slots = [field.name for field in fields(value)] if is_dataclass(value) else []
+    return {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
 
 
 def _from_plain(value: Any) -> Any:
