@@ -104,7 +104,10 @@ def test_a_missing_folder_is_named(tmp_path):
         read_folder(tmp_path / "nowhere", "model")
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "3", '{"format": "other"}', "\x80", "{", "null", '"steinmix"'])
+FOREIGN = ["[]", "{}", "3", '{"format": "other"}', "\x80", "{", "null", '"steinmix"']
+
+
+@pytest.mark.parametrize("text", [*FOREIGN, pytest.param("[" * 100_000, id="deep")])
 def test_foreign_json_is_refused(model, text):
     (model / "model.json").write_text(text, encoding="latin-1")
     with pytest.raises(ModelFileError, match=r"model\.json"):
@@ -118,7 +121,8 @@ def signed(body):
 
 def test_a_sound_digest_on_incomplete_content_is_refused(model):
     digest = _files._digest((model / "model.safetensors").read_bytes())
-    for body in ({}, {"content": {}}, {"tensors_sha256": digest}):
+    foreign = [{"content": content, "tensors_sha256": digest} for content in (None, [1], "a")]
+    for body in ({}, {"content": {}}, {"tensors_sha256": digest}, *foreign):
         (model / "model.json").write_text(signed({"format": "steinmix"} | body))
         with pytest.raises(ModelFileError):
             read_folder(model, "model")

@@ -43,6 +43,12 @@ def test_an_unknown_name_is_answered_with_the_known_ones(params):
         Outer().set_params(**params)
 
 
+@pytest.mark.parametrize(("inner", "said"), [(None, "None"), (3, "3"), (Inner, "<class")])
+def test_a_field_of_what_has_none_is_named(inner, said):
+    with pytest.raises(ConfigError, match=rf"inner is {said}.* has no 'size' to set; pass inner="):
+        Outer(inner).set_params(inner__size=2)
+
+
 def test_defaults_are_not_shared():
     assert Outer().inner is not Outer().inner
     assert NSVGD().kernel is not NSVGD().kernel

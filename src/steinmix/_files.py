@@ -138,7 +138,7 @@ def _refuse_foreign(folder: Path, stem: str) -> None:
 def _is_ours(text_path: Path) -> bool:
     try:
         body = json.loads(text_path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(body, dict) and body.get("format") == FORMAT
 
@@ -225,14 +225,14 @@ def read_folder(folder: str | Path, stem: str) -> tuple[dict[str, Any], dict[str
         ) from error
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{text_path} is not JSON ({error}); it is damaged or foreign.") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise ModelFileError(f'{text_path} was not written by steinmix; expected "format": "{FORMAT}".')
     recorded = body.pop("sha256", None)
     if recorded != _digest(_canonical(body)):
         raise ModelFileError(f"{text_path} was changed after it was written (its digest does not match).")
-    if not {"content", "tensors_sha256"} <= body.keys():
+    if not isinstance(body.get("content"), dict) or "tensors_sha256" not in body:
         raise ModelFileError(f"{text_path} is incomplete; expected a file written by steinmix.")
     if body["tensors_sha256"] != _digest(data):
         raise ModelFileError(f"{data_path} is truncated or was changed (its digest does not match {text_path.name}).")

@@ -13,7 +13,26 @@ import numpy as np
 
 from .errors import ConfigError
 
-__all__ = ["Configuration", "check_at_least", "is_number"]
+__all__ = ["Configuration", "check_at_least", "is_number", "with_settings"]
+
+
+def with_settings(name: str, value: Any, setting: str, example: str = "...") -> Any:
+    """Return the value of a parameter if it has settings of its own, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    value : object
+        What it is.
+    setting : str
+        What is to be set, for the message.
+    example : str
+        A value that would do, for the message.
+    """
+    if isinstance(value, type) or not hasattr(value, "set_params"):
+        raise ConfigError(f"{name} is {value!r} and has no {setting!r} to set; pass {name}={example} first.")
+    return value
 
 
 class Configuration:
@@ -43,7 +62,7 @@ class Configuration:
         Raises
         ------
         ConfigError
-            If there is no such field, or the value cannot work.
+            If there is no such field, a value cannot work, or a nested one is of what has no fields.
         """
         known = self.get_params(deep=False)
         for key, value in params.items():
@@ -51,7 +70,7 @@ class Configuration:
             if name not in known:
                 raise ConfigError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}.")
             if rest:
-                getattr(self, name).set_params(**{rest: value})
+                with_settings(name, getattr(self, name), rest).set_params(**{rest: value})
             else:
                 setattr(self, name, value)
         self.__post_init__()

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import steinmix as sm
 from steinmix import methods, training
+from steinmix._files import read_folder, write_folder
 
 from .conftest import PARAMETERS, answers, parameters, same
 
@@ -31,6 +32,25 @@ def test_same_seed_same_bits_other_seed_other_result(make, X):
     assert same(parameters(first), parameters(again))
     assert same(answers(first, X), answers(again, X))
     assert not same(answers(first, X), answers(other, X))
+
+
+@pytest.mark.parametrize(
+    "off", [torch.no_grad, torch.inference_mode, lambda: torch.set_grad_enabled(False)], ids=["no", "inference", "set"]
+)
+def test_a_fit_trains_where_gradients_are_off_and_leaves_them_off(make, X, off):
+    whole = make().fit(X)
+    with off():
+        model = make().fit(X)
+        assert not torch.is_grad_enabled()
+    assert same(parameters(whole), parameters(model))
+    assert model.history_ == whole.history_
+    assert not any(value.is_inference() for value in model.module_.state_dict().values())
+
+
+def test_labels_come_from_fit_predict_too(make, X, tmp_path):
+    model = make().fit(X)
+    if hasattr(model, "labels_"):
+        assert np.array_equal(make().fit_predict(X, checkpoint=tmp_path), model.labels_)
 
 
 def test_labels_never_reach_training(make, X):
@@ -100,6 +120,45 @@ def test_a_damaged_model_is_refused(make, X, tmp_path, damage):
         text.write_text("{")
     with pytest.raises(sm.ModelFileError, match="model"):
         sm.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        lambda content: content.pop("class"),
+        lambda content: content.update({"class": ["VaDE"]}),
+        lambda content: content.update({"params": None}),
+        lambda content: content["fitted"].update({"seed_": {"$array": [[1], [1, 2]], "tensor": False}}),
+        lambda content: content["params"].update({"hidden": {"$array": ["a"], "tensor": False, "dtype": "<f4"}}),
+    ],
+)
+def test_sound_files_of_foreign_content_are_refused(make, X, tmp_path, altered):
+    make().fit(X).save(tmp_path / "m")
+    content, tensors = read_folder(tmp_path / "m", "model")
+    altered(content)
+    write_folder(tmp_path / "m", "model", content, tensors)
+    with pytest.raises(sm.ModelFileError):
+        sm.load(tmp_path / "m")
+
+
+def test_the_folder_of_a_run_may_be_named_too(make, X, tmp_path):
+    model = make().fit(X)
+    model.save(tmp_path / "run" / "model")
+    with pytest.raises(sm.ModelFileError, match="expected a folder made by steinmix"):
+        sm.load(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text("{}")
+    assert same(answers(model, X), answers(sm.load(tmp_path / "run"), X))
+
+
+def test_a_loaded_model_gives_what_it_was_set_to_give(make, X, tmp_path):
+    pytest.importorskip("pandas")
+    model = make().fit(X)
+    if not hasattr(model, "transform"):
+        return
+    model.set_output(transform="pandas").save(tmp_path / "m")
+    expected, found = model.transform(X), sm.load(tmp_path / "m").transform(X)
+    assert list(found.columns) == list(expected.columns)
+    assert np.array_equal(found.to_numpy(), expected.to_numpy())
 
 
 def test_saving_refuses_a_folder_of_other_files(make, X, tmp_path):
@@ -217,6 +276,24 @@ def test_pipeline_and_grid_search_reach_the_training(make, X):
     assert search.best_params_[f"{last}__training__lr"] in (1e-3, 1e-2)
 
 
+def test_settings_are_made_where_there_are_none(make, X):
+    model = make(training=None)
+    search = GridSearchCV(model, {"training__lr": [1e-3, 1e-2], "training__epochs": [1]}, cv=2, error_score="raise")
+    assert search.fit(X).best_params_["training__epochs"] == 1
+    assert model.training is None
+    if "pretraining" in model.get_params():
+        copy = clone(model).set_params(pretraining__epochs=2, training__lr=0.5)
+        assert (copy.pretraining.epochs, copy.training.lr, model.pretraining) == (2, 0.5, None)
+        assert clone(copy).pretraining == copy.pretraining
+        assert copy.pretraining.noise == (0.1 if isinstance(model, sm.DEPICT) else 0.2)  # as where it is left out
+        assert copy.set_params(pretraining=None, pretraining__epochs=3).pretraining.epochs == 3
+    if "diversifier" in model.get_params():
+        with pytest.raises(sm.ConfigError, match=r"diversifier is None .*pass diversifier=NSVGD\(\.\.\.\)"):
+            model.set_params(diversifier__alpha=0.5)
+    with pytest.raises(ValueError, match="nonsense"):
+        model.set_params(nonsense__lr=1)
+
+
 def test_every_trainable_parameter_is_reached(make, X):
     model = make()
     start = {}
@@ -236,7 +313,8 @@ def test_terms_are_finite_and_named(make, X):
         assert all(np.isfinite(v) for k, v in record.items() if isinstance(v, float))
 
 
-def test_resume_ends_with_the_same_bits(make, X, tmp_path):
+@pytest.mark.parametrize("seed", [0, None])
+def test_resume_ends_with_the_same_bits(make, X, tmp_path, seed):
     class Stop(Exception):
         pass
 
@@ -245,12 +323,24 @@ def test_resume_ends_with_the_same_bits(make, X, tmp_path):
             if state.epochs_done == 2:
                 raise Stop
 
-    whole = make(training=sm.Training(epochs=3)).fit(X)
+    settings = sm.Training(epochs=3)
     with pytest.raises(Stop):
-        make(training=sm.Training(epochs=3, callbacks=(Interrupt(),))).fit(X, checkpoint=tmp_path)
-    resumed = make(training=sm.Training(epochs=3)).fit(X, checkpoint=tmp_path, resume=True)
+        make(training=sm.Training(epochs=3, callbacks=(Interrupt(),)), random_state=seed).fit(X, checkpoint=tmp_path)
+    resumed = make(training=settings, random_state=seed).fit(X, checkpoint=tmp_path, resume=True)
+    whole = make(training=settings, random_state=resumed.seed_).fit(X)
     assert same(parameters(whole), parameters(resumed))
     assert whole.history_ == resumed.history_
+
+
+def test_resume_needs_a_checkpoint(make, X):
+    with pytest.raises(sm.ConfigError, match="checkpoint is None"):
+        make().fit(X, resume=True)
+
+
+def test_a_fit_on_other_rows_is_not_gone_on_with(make, X, tmp_path):
+    make().fit(X, checkpoint=tmp_path)
+    with pytest.raises(sm.ConfigError, match=r"of another run: data\.checksum was"):
+        make().fit(X[::-1], checkpoint=tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +394,25 @@ def test_a_failed_refit_leaves_no_half_fitted_model(make, X):
         model.fit(X)
     with pytest.raises(NotFittedError):
         model.score(X)
+
+
+def test_a_fit_that_fails_at_its_end_leaves_no_fitted_model(make, X, monkeypatch):
+    model = make().fit(X)
+    finish = type(model)._finish
+
+    def fail(self, loader):
+        finish(self, loader)
+        raise sm.DataError("at the end")
+
+    monkeypatch.setattr(type(model), "_finish", fail)
+    for failing in (make(), model):
+        with pytest.raises(sm.DataError, match="at the end"):
+            failing.fit(X)
+        with pytest.raises(NotFittedError):
+            failing.score_samples(X)
+        assert hasattr(failing, "module_")
+        left = {"labels_", "initial_labels_", "offset_", "diagnostics_", "n_active_", "history_"} & vars(failing).keys()
+        assert not left
 
 
 def test_the_names_of_columns_in_files_are_kept_and_compared(make, X, tmp_path):

@@ -32,6 +32,22 @@ def test_statistics_equal_those_of_the_whole_array(rows, wrap, dtype, table):
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, sp.csr_array])
+def test_the_checksum_is_of_the_values_in_their_order(wrap, table):
+    X = np.where(np.abs(table) > 0.5, table, 0)
+    X[:2] = [X.min(0), X.max(0)]  # which stay, so that the ranges do
+    inner = np.concatenate([X[:2], X[:1:-1]])
+    moved = np.concatenate([X[:2], np.sign(X[2:]) * np.abs(X[2:]) ** 1.01]).clip(X.min(0), X.max(0))
+    checksum = stats_of(wrap(X)).checksum
+    assert {stats_of(wrap(X), rows).checksum for rows in (1, 7, 999)} == {checksum}
+    assert len({checksum, *(stats_of(wrap(other)).checksum for other in (inner, moved))}) == 3
+
+
+def test_files_and_arrays_have_one_checksum(tmp_path, table):
+    np.save(tmp_path / "x.npy", table)
+    assert stats_of(tmp_path / "x.npy", 100).checksum == stats_of(np.asfortranarray(table)).checksum
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_array])
 def test_a_large_mean_does_not_swallow_a_small_variance(wrap, table):
     stats = stats_of(wrap(1e9 + table), 64)
     assert np.allclose(stats.variance, table.var(0), rtol=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import joblib
 import numpy as np
 import pytest
@@ -332,6 +334,18 @@ def test_resume_ends_with_the_same_bits(X, monkeypatch, limit, tmp_path):
     resumed = build(n_jobs=1, selection="agreement").fit(X, checkpoint=tmp_path, resume=True)
     assert resumed.restarts_ == whole.restarts_
     assert np.array_equal(resumed.restart_labels_, whole.restart_labels_)
+
+
+@pytest.mark.parametrize("limit", [0, 100_000])
+def test_without_a_seed_restarts_go_on_with_theirs(X, monkeypatch, limit, tmp_path):
+    monkeypatch.setattr(sm.GaussianMixture, "_stack_limit", limit)
+    before = build(n_jobs=1, random_state=None).fit(X, checkpoint=tmp_path)
+    for newest in tmp_path.glob("*/000003"):
+        shutil.rmtree(newest)
+    shutil.rmtree(tmp_path / "restart0", ignore_errors=True)  # the one whose seed is that of all
+    resumed = build(n_jobs=1, random_state=None).fit(X, checkpoint=tmp_path, resume=True)
+    assert resumed.seed_ == before.seed_
+    assert resumed.restarts_ == before.restarts_
 
 
 @pytest.mark.parametrize("way", ["plain", "large", "callable", "streamed"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from .._params import with_settings
 from .._typing import Source
 from ..data.arrays import held
 from ..data.prepare import ColumnStatistics, check_finite, choose_scaling, column_statistics
@@ -26,13 +27,14 @@ from ..errors import ConfigError, DataError, UnboundedWarning
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
-from ..training.checkpoint import Checkpoint
+from ..training.checkpoint import Checkpoint, root_seed
 from ..training.distributed import connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .job import FitContext, Job, Launch
-from .persistence import plain_params, save_estimator
+from .persistence import fitted_names, plain_params, save_estimator
+from .pretraining import Pretraining
 from .restarts import Store, fit_restarts
-from .selection import RESTART_ATTRIBUTES, SELECTIONS, Outcome, Rule, check_restarts, compare, select
+from .selection import SELECTIONS, Outcome, Rule, check_restarts, compare, select
 
 __all__ = [
     "DeepEstimator",
@@ -45,6 +47,10 @@ __all__ = [
 FARTHEST = 1e15
 """Where a prepared value ends when rows are only read: float32 has no sum of squares of farther ones over small
 variances, and nothing could be said of such a row."""
+
+
+UNFINISHED = ("module_", "plan_", "preparation_", "seed_", "n_features_in_", "feature_names_in_")
+"""What a fit that fails leaves: its last finite state, and what that is of."""
 
 
 class DeepEstimator(BaseEstimator, ABC):
@@ -85,6 +91,9 @@ class DeepEstimator(BaseEstimator, ABC):
     _selections: ClassVar[Mapping[str, Rule]] = SELECTIONS
     """Name -> which restart is chosen."""
 
+    _made: ClassVar[Mapping[str, Callable[[], Any]]] = {"training": Training, "pretraining": Pretraining}
+    """Parameter -> what None stands for, once a setting of it is set."""
+
     _knows_distinct_rows = False
     """Whether the terms are of batches that hold each distinct row once too, by way of `Batch.expand`."""
 
@@ -122,6 +131,35 @@ class DeepEstimator(BaseEstimator, ABC):
         """Return callbacks of the method's own."""
         return []
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters by name; one of `training` or `pretraining` makes these settings where they are None.
+
+        Parameters
+        ----------
+        **params : object
+            Such as ``scaling="none"`` or ``training__lr=1e-4``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ConfigError
+            If a nested parameter is of something that has none.
+        """
+        known = self.get_params(deep=False)
+        for key in list(params):
+            name, _, rest = key.partition("__")
+            if rest and name in known:
+                params[name] = self._with_settings(name, params.get(name, known[name]), rest)
+        return super().set_params(**params)
+
+    def _with_settings(self, name: str, value: Any, setting: str) -> Any:
+        if value is None and name in self._made:
+            return self._made[name]()
+        return with_settings(name, value, setting, example="NSVGD(...)" if name == "diversifier" else "...")
+
     @final
     def fit(self, X: Any, y: Any = None, *, checkpoint: str | Path | None = None, resume: bool = False) -> Self:
         """Fit the model.
@@ -135,7 +173,8 @@ class DeepEstimator(BaseEstimator, ABC):
         checkpoint : path, optional
             Folder for a checkpoint after every epoch.
         resume : bool, default=False
-            Go on from the newest sound checkpoint there, to the same bits as an uninterrupted run on this device.
+            Go on from the newest sound checkpoint there, to the same bits as an uninterrupted run on this device;
+            without `random_state` by the seed of that run.
 
         Returns
         -------
@@ -154,23 +193,46 @@ class DeepEstimator(BaseEstimator, ABC):
         training = _own(self.training)
         training.check()
         check_restarts(self)
-        for name in ("history_", *RESTART_ATTRIBUTES):  # a refit that fails must not leave the old ones
-            self.__dict__.pop(name, None)
-        source = self._source(X, reset=True)
-        connect(training.torch_device())
-        job, self.seed_ = self._job(source, training), from_main(lambda: seed_of(self.random_state))
-        self._warn_unbounded()
-        self.plan_, self.preparation_ = job.plan, job.preparation()
-        fingerprint = self._fingerprint(job)
+        if resume and checkpoint is None:
+            raise ConfigError("resume is True and checkpoint is None; expected the folder to go on from, pass both.")
+        with self._fitting():
+            source = self._source(X, reset=True)
+            connect(training.torch_device())
+            job, self.seed_ = self._job(source, training), from_main(lambda: self._seed(checkpoint, resume))
+            self._warn_unbounded()
+            self.plan_, self.preparation_ = job.plan, job.preparation()
+            fingerprint = self._fingerprint(job)
 
-        def store(folder: Path, seed: int) -> Checkpoint | None:
-            named = fingerprint | {"seed": str(seed)}
-            return None if checkpoint is None else Checkpoint(Path(checkpoint) / folder, named, resume)
+            def store(folder: Path, seed: int) -> Checkpoint | None:
+                named = fingerprint | {"seed": str(seed)}
+                return None if checkpoint is None else Checkpoint(Path(checkpoint) / folder, named, resume)
 
-        loader = self._run(job, store) if self.n_init == 1 else self._run_restarts(job, store)
-        self.module_.eval()
-        self._finish(loader)
+            loader = self._run(job, store) if self.n_init == 1 else self._run_restarts(job, store)
+            self.module_.eval()
+            self._finish(loader)
         return self
+
+    def _seed(self, checkpoint: str | Path | None, resume: bool) -> int:
+        """Return the root seed; where none is asked for, a run that goes on keeps its own."""
+        found = root_seed(checkpoint) if checkpoint is not None and resume and self.random_state is None else None
+        return seed_of(self.random_state) if found is None else found
+
+    @contextmanager
+    def _fitting(self) -> Iterator[None]:
+        """Let a fit train whatever the caller has turned off, and count as fitted only if it comes to its end."""
+        self._forget()
+        with torch.inference_mode(False), torch.enable_grad():
+            try:
+                yield
+            except BaseException:
+                self._forget(kept=UNFINISHED)
+                raise
+
+    def _forget(self, kept: Collection[str] = ()) -> None:
+        """Drop the fitted attributes, those of an earlier fit too."""
+        for name in fitted_names(self):
+            if name not in kept:
+                delattr(self, name)
 
     def _check_kinds(self) -> None:
         """Refuse objects of another kind where settings or a diversifier are expected, before anything is done."""
@@ -191,7 +253,7 @@ class DeepEstimator(BaseEstimator, ABC):
         stats = column_statistics(source)
         scaling = choose_scaling(stats, self.scaling, source.dtype)
         plan = self._plan(source, stats, scaling.statistics(stats))
-        return Job(source, scaling, plan, training, stats.range_digest())
+        return Job(source, scaling, plan, training, stats.checksum)
 
     def _launch(self, job: Job, seed: int, sibling: Loader | None = None) -> Launch:
         """Build what one restart needs from its seed; the rows of a `sibling` loader are shared."""
@@ -330,8 +392,8 @@ class DeepEstimator(BaseEstimator, ABC):
         return {
             "class": type(self).__name__,
             "params": params,
-            "seed": str(self.seed_),
-            "data": job.source.describe() | {"range": job.data_digest},
+            "root_seed": str(self.seed_),
+            "data": job.source.describe() | {"checksum": job.checksum},
             "callbacks": [rule for c in job.training.callbacks if (rule := c.fingerprint()) is not None],
         }
 

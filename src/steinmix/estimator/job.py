@@ -66,15 +66,15 @@ class Job:
     scaling : Scaling
     plan : dict
     training : Training
-    data_digest : str
-        Of the smallest and largest value of each column.
+    checksum : int
+        Of the values of `source` in their order.
     """
 
     source: Source
     scaling: Scaling
     plan: dict[str, Any]
     training: Training
-    data_digest: str
+    checksum: int
 
     @property
     def device(self) -> torch.device:

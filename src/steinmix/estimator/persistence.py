@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._files import read_folder, write_folder
+from .._files import read_folder, standing, write_folder
 from .._machine import versions
 from ..errors import ConfigError, ModelFileError
 from ..training.distributed import is_main
 
-__all__ = ["CONFIGURATIONS", "configurations", "load", "plain_params", "save_estimator"]
+__all__ = ["CONFIGURATIONS", "configurations", "fitted_names", "load", "plain_params", "save_estimator"]
 
 SCHEMA = 1
 STEM = "model"
@@ -46,6 +48,7 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
         "class": type(estimator).__name__,
         "params": plain_params(params),
         "fitted": plain,
+        "output": getattr(estimator, "_sklearn_output_config", {}),
     }
     if is_main():
         write_folder(Path(path), STEM, meta | {"versions": versions(("steinmix", "torch", "numpy"))}, tensors)
@@ -57,7 +60,7 @@ def load(path: str | Path) -> Any:
     Parameters
     ----------
     path : path
-        The folder.
+        The folder, or that of a run of ``steinmix fit``, which has one inside.
 
     Returns
     -------
@@ -69,16 +72,23 @@ def load(path: str | Path) -> Any:
     ModelFileError
         If a file is missing, truncated, altered, foreign, or of a newer version.
     """
-    meta, tensors = read_folder(path, STEM)
+    meta, tensors = read_folder(_model_folder(Path(path)), STEM)
     if meta.get("schema") != SCHEMA:
         raise ModelFileError(f"{path} has schema {meta.get('schema')!r}; this version reads {SCHEMA}. Update steinmix.")
     methods = import_module("steinmix.methods")
-    if meta["class"] not in methods.__all__:
-        raise ModelFileError(f"{path} holds a {meta['class']!r}; expected one of {', '.join(methods.__all__)}.")
+    name = meta.get("class")
+    if not isinstance(name, str) or name not in methods.__all__:
+        raise ModelFileError(f"{path} holds a {name!r}; expected one of {', '.join(methods.__all__)}.")
     try:
-        return _rebuild(getattr(methods, meta["class"]), meta, tensors)
-    except (KeyError, TypeError, RuntimeError, AttributeError, ConfigError) as error:
-        raise ModelFileError(f"{path} does not fit a {meta['class']}: {error}.") from error
+        return _rebuild(getattr(methods, name), meta, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ModelFileError(f"{path} does not fit a {name}: {error}.") from error
+
+
+def _model_folder(path: Path) -> Path:
+    """Return the folder of the model: the one named, or that in the folder of a run, which has a ``run.json``."""
+    folder = standing(path)
+    return folder / "model" if (folder / "run.json").is_file() else folder
 
 
 def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
@@ -96,15 +106,21 @@ def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor
     estimator.module_ = estimator._empty_module()
     estimator.module_.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
     estimator.module_.eval()
+    if output := meta.get("output"):  # files written before have none
+        estimator.set_output(**output)
     return estimator
+
+
+def fitted_names(estimator: Any) -> list[str]:
+    """Return the names of what a fit has set."""
+    return [name for name in vars(estimator) if name.endswith("_") and not name.startswith("_")]
 
 
 def _fitted(estimator: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split the fitted attributes into tensors and plain values."""
-    names = [n for n in vars(estimator) if n.endswith("_") and not n.startswith("_")]
-    values = {n: getattr(estimator, n) for n in names if n not in ("module_", "preparation_")}
+    values = {n: getattr(estimator, n) for n in fitted_names(estimator) if n not in ("module_", "preparation_")}
     arrays = {n: v for n, v in values.items() if isinstance(v, np.ndarray) and v.dtype.kind in "biuf"}
-    plain = {n: _to_plain(n, v, strict=True) for n, v in values.items() if n not in arrays}
+    plain = {n: _to_plain(n, v, _refused) for n, v in values.items() if n not in arrays}
     return {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in arrays.items()}, plain
 
 
@@ -114,12 +130,14 @@ def plain_params(params: Mapping[str, Any], strict: bool = True) -> dict[str, An
     Raises
     ------
     ConfigError
-        If `strict` and a value has no plain form; otherwise its text stands for it.
+        If `strict` and a value has no plain form; otherwise what it is made of stands for it.
     """
-    return {name: _to_plain(name, value, strict) for name, value in params.items()}
+    other = _refused if strict else _Described()
+    return {name: _to_plain(name, value, other) for name, value in params.items()}
 
 
-def _to_plain(name: str, value: Any, strict: bool) -> Any:
+def _to_plain(name: str, value: Any, other: Callable[[str, Any], Any]) -> Any:
+    """Return a plain value; `other` answers for what has no plain form."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
@@ -130,17 +148,48 @@ def _to_plain(name: str, value: Any, strict: bool) -> Any:
         array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         return {"$array": array.tolist(), "tensor": isinstance(value, Tensor), "dtype": array.dtype.str}
     if isinstance(value, list):
-        return [_to_plain(name, v, strict) for v in value]
+        return [_to_plain(name, v, other) for v in value]
     if isinstance(value, tuple):
-        return {"$tuple": [_to_plain(name, v, strict) for v in value]}
+        return {"$tuple": [_to_plain(name, v, other) for v in value]}
     if isinstance(value, Mapping):
-        return {str(k): _to_plain(name, v, strict) for k, v in value.items()}
+        return {str(k): _to_plain(name, v, other) for k, v in value.items()}
     if configurations().get(type(value).__name__) is type(value) and hasattr(value, "get_params"):
-        params = {k: _to_plain(f"{name}.{k}", v, strict) for k, v in value.get_params(deep=False).items()}
+        params = {k: _to_plain(f"{name}.{k}", v, other) for k, v in value.get_params(deep=False).items()}
         return {"$class": type(value).__name__, "params": params}
-    if strict:
-        raise ConfigError(f"{name} is a {type(value).__name__}, which cannot be saved; set it to a plain value first.")
-    return repr(type(value))
+    return other(name, value)
+
+
+def _refused(name: str, value: Any) -> Any:
+    raise ConfigError(f"{name} is a {type(value).__name__}, which cannot be saved; set it to a plain value first.")
+
+
+class _Described:
+    """Tells what a value without a plain form is made of, for comparison only."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()  # those being described, as a value may hold itself
+
+    def __call__(self, name: str, value: Any) -> Any:
+        if hasattr(value, "__qualname__"):  # a function or a class
+            return _qualified(value)
+        parts = _parts(value)
+        if not parts or id(value) in self._open:
+            return repr(type(value))
+        self._open.add(id(value))
+        plain = {key: _to_plain(f"{name}.{key}", part, self) for key, part in parts.items()}
+        self._open.remove(id(value))
+        return {"$class": _qualified(type(value)), "params": plain}
+
+
+def _qualified(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    if isinstance(value, partial):
+        return {"function": value.func, "args": value.args, "keywords": value.keywords}
+    slots = [field.name for field in fields(value)] if is_dataclass(value) else []
+    return {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
 
 
 def _from_plain(value: Any) -> Any:

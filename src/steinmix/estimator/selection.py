@@ -16,18 +16,7 @@ from .._params import check_at_least, is_number
 from ..errors import ConfigError, DivergedError
 from ..metrics.agreement import cluster_stability, consensus_labels, pairwise_agreement, row_stability
 
-__all__ = ["RESTART_ATTRIBUTES", "SELECTIONS", "Outcome", "Rule", "by_objective", "check_restarts", "compare", "select"]
-
-RESTART_ATTRIBUTES = (
-    "restarts_",
-    "best_restart_",
-    "restart_labels_",
-    "agreement_",
-    "stability_",
-    "row_stability_",
-    "consensus_labels_",
-)
-"""What a fit with several restarts sets beside what every fit sets."""
+__all__ = ["SELECTIONS", "Outcome", "Rule", "by_objective", "check_restarts", "compare", "select"]
 
 
 @dataclass

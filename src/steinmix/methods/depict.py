@@ -245,6 +245,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
     _mixture_phases = ("anchor", *REFINED)
     _coded = True
     _balanced = True  # KL(f || u)
+    _made = {**MixtureShell._made, "pretraining": partial(Pretraining, noise=0.1)}
 
     def __init__(
         self,
@@ -381,7 +382,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         return [*super()._watchers(module, context), _Settled(self.tol)]
 
     def _pretraining(self) -> Pretraining:
-        settings = self.pretraining or Pretraining(noise=0.1)
+        settings = self.pretraining or self._made["pretraining"]()
         settings.check()
         if settings.layer_epochs:
             raise ConfigError(f"pretraining.layer_epochs is {settings.layer_epochs}; DEPICT has no such start, use 0.")

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import DensityMixin
+from sklearn.base import ClusterMixin, DensityMixin
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -152,6 +152,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     _knows_distinct_rows = True
     module_: _Density
     score = MixtureShell.score  # DensityMixin's comes first and gives nothing
+    fit_predict = ClusterMixin.fit_predict  # scikit-learn's mixtures have it, and are no clusterers either
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ generations are kept, and a damaged newest one falls back to the one before.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ from .termination import Termination
 if TYPE_CHECKING:
     from .loop import RunState
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "root_seed"]
 
 KEPT = 2
 """Generations kept."""
@@ -188,6 +189,20 @@ class Checkpoint:
                 SteinmixWarning,
                 stacklevel=4,
             )
+
+
+def root_seed(folder: str | Path) -> int | None:
+    """Return the seed of the fit whose checkpoints lie in a folder; None without a sound one.
+
+    Parameters
+    ----------
+    folder : path
+        Of one run, or with a folder for each restart.
+    """
+    for path in sorted(Path(folder).rglob("state.json")):
+        with contextlib.suppress(ModelFileError, KeyError):  # other generations or restarts may be sound
+            return int(read_folder(path.parent, "state")[0]["fingerprint"]["root_seed"])
+    return None
 
 
 def _differences(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:

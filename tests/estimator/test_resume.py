@@ -1,0 +1,80 @@
+"""What may change between a fit and its resumption where settings are functions or objects of the user's own."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+import steinmix as sm
+
+
+def fast(params, lr):
+    return torch.optim.SGD(params, lr=lr)
+
+
+def slow(params, lr):
+    return torch.optim.SGD(params, lr=lr / 10)
+
+
+class Push:
+    """A diversifier of a user's own, which holds itself."""
+
+    def __init__(self, strength, inner=None):
+        self.strength, self.inner, self.me = strength, inner, self
+
+    def __call__(self, values, scores):
+        return self.strength * scores
+
+
+@dataclass(slots=True)
+class Slotted:
+    strength: float
+
+    def __call__(self, values, scores):
+        return self.strength * scores
+
+
+@pytest.fixture
+def fit(tmp_path, rng):
+    x = rng.normal(size=(30, 3))
+
+    def fit(optimizer="adam", diversifier=None):
+        settings = sm.Training(epochs=2, optimizer=optimizer, progress=False, device="cpu")
+        model = sm.GaussianMixture(2, diversifier=diversifier, collapse="ignore", training=settings, random_state=0)
+        resume = any(tmp_path.iterdir())
+        return model.fit(x, checkpoint=tmp_path, resume=resume)
+
+    return fit
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (partial(torch.optim.SGD, momentum=0.9), partial(torch.optim.SGD, momentum=0.1), r"keywords\.momentum was 0.9"),
+        (partial(torch.optim.SGD, momentum=0.9), partial(torch.optim.RMSprop, momentum=0.9), r"function was .*SGD"),
+        (torch.optim.SGD, torch.optim.RMSprop, r"optimizer was .*SGD"),
+        (fast, slow, r"optimizer was .*fast' and is now .*slow"),
+    ],
+)
+def test_another_optimizer_is_refused_and_named(fit, before, after, said):
+    first = fit(before)
+    assert np.array_equal(fit(before).means_, first.means_)
+    with pytest.raises(sm.ConfigError, match=said):
+        fit(after)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Push, r"diversifier\.strength was 0.5 and is now 0.7"),
+        (lambda strength: Push(1.0, Slotted(strength)), r"diversifier\.inner\.strength was 0.5"),
+        (Slotted, r"diversifier\.strength was 0.5"),
+    ],
+)
+def test_another_diversifier_of_ones_own_is_refused_and_named(fit, make, said):
+    fit(diversifier=make(0.5))
+    fit(diversifier=make(0.5))
+    with pytest.raises(sm.ConfigError, match=said):
+        fit(diversifier=make(0.7))
