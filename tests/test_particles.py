@@ -120,3 +120,9 @@ def test_a_frozen_parameter_stays():
     torch.optim.Adam([means, scales], lr=0.1).step()
     assert torch.equal(scales, before)
     assert bool(means.grad.abs().sum() > 0)
+
+
+def test_a_class_is_no_diversifier():
+    theta = torch.nn.Parameter(torch.zeros(3, 2))
+    with pytest.raises(ConfigError, match=r"diversifier is the class NSVGD; expected an object, NSVGD\(\)"):
+        Particles([theta]).diversify_(NSVGD)

@@ -19,7 +19,6 @@
     ├── DivergedWarning                   some restarts became NaN or infinite
     ├── NamesWarning                      the names of columns may be a row
     ├── ScaleWarning                      unscaled columns are too narrow or too wide for a mixture
-    ├── StartKeptWarning                  training lost what the start had
     ├── UnknownCategoryWarning            new rows have categories the model was not fitted on
     └── CollapseWarning                   clusters died during training
 
@@ -42,7 +41,6 @@ __all__ = [
     "NamesWarning",
     "NoParticlesError",
     "ScaleWarning",
-    "StartKeptWarning",
     "SteinmixError",
     "SteinmixWarning",
     "Terminated",
@@ -139,10 +137,6 @@ class NamesWarning(SteinmixWarning):
 
 class ScaleWarning(SteinmixWarning):
     """Columns that were not to be scaled are narrower or wider than a mixture can follow."""
-
-
-class StartKeptWarning(SteinmixWarning):
-    """Training ended at a lower likelihood than its start had, and the start was kept."""
 
 
 class UnknownCategoryWarning(SteinmixWarning):

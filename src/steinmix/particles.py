@@ -79,7 +79,15 @@ class Particles:
         ----------
         diversifier : callable
             (particles ``(*r, m, p)``, ascent ``(*r, m, p)``) -> direction ``(*r, m, p)``, as `steinmix.NSVGD` is one.
+
+        Raises
+        ------
+        ConfigError
+            If it is a class.
         """
+        if isinstance(diversifier, type):
+            name = diversifier.__name__
+            raise ConfigError(f"diversifier is the class {name}; expected an object, {name}().")
         gradient = self._matrix(torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters)
         # The only minus signs of the library: loss gradient -> ascent -> diversified ascent -> loss gradient.
         self._store(-diversifier(self.rows(), -gradient))

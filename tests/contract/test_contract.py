@@ -231,7 +231,7 @@ GOOD = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::steinmix.CollapseWarning", "ignore::steinmix.StartKeptWarning")
+@pytest.mark.filterwarnings("ignore::steinmix.CollapseWarning")
 @pytest.mark.parametrize("kind", GOOD)
 def test_unusual_input_gives_finite_answers(make, X, kind):
     data = GOOD[kind](X)

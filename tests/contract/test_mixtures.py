@@ -126,7 +126,6 @@ def test_an_unknown_start_names_the_known(started, X):
 
 @pytest.mark.filterwarnings("ignore:all rows are in one:steinmix.CollapseWarning")  # a start of them says so too
 @pytest.mark.filterwarnings("ignore:no latent coordinate:steinmix.CollapseWarning")
-@pytest.mark.filterwarnings("ignore::steinmix.StartKeptWarning")
 def test_collapse_policies(mixture, X):
     one_group = {MIXTURES[mixture]: 3} | ({"start": "kmeans"} if mixture in STARTED else {})
     rows = np.repeat(X[:1], 30, axis=0)

@@ -189,3 +189,25 @@ def test_a_prior_of_another_kind_is_named():
 def test_a_wrong_jitter_is_named():
     with pytest.raises(ConfigError, match=r"^jitter is -1; expected a number >= 0"):
         LogDet(jitter=-1)
+
+
+@pytest.mark.parametrize("make", [NSVGD, Pairwise, LogDet])
+@pytest.mark.parametrize(
+    ("theta", "ascent"),
+    [
+        (torch.zeros(5, 3), torch.zeros(5, 1)),
+        (torch.zeros(5, 3), torch.zeros(3)),
+        (torch.zeros(5, 3), torch.zeros(5, 3).double()),
+        (torch.zeros(5, 3, dtype=torch.long), torch.zeros(5, 3, dtype=torch.long)),
+        (torch.zeros(3), torch.zeros(3)),
+    ],
+)
+def test_an_ascent_of_another_shape_or_type_is_not_spread_out(make, theta, ascent):
+    with pytest.raises(ConfigError, match=r"theta is .* and ascent .*; expected both of one shape \(\.\.\., m, p\)"):
+        make()(theta, ascent)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, torch.tensor([1.0, 0.0])])
+def test_a_prior_has_a_positive_scale(scale):
+    with pytest.raises(ConfigError, match=r"scale is .*; expected finite numbers > 0"):
+        NormalPrior(0.0, scale)

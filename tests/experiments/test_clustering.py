@@ -24,11 +24,11 @@ def blobs():
 @pytest.fixture
 def short(monkeypatch):
     """All networks small and trained for two epochs."""
-    from steinmix.estimator import base, embedder
+    from steinmix.estimator import conditional, embedder
     from steinmix.methods import vade
 
     monkeypatch.setattr(embedder, "network_sizes", lambda n_rows: (16,))
-    for module in (base, embedder, vade):
+    for module in (conditional, embedder, vade):
         monkeypatch.setattr(module, "epochs_for_steps", lambda *_, **__: 2)
 
 

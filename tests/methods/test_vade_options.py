@@ -122,7 +122,8 @@ def test_the_term_of_neighbours_stands_beside_the_bound(x):
     assert all(torch.equal(terms[name].value, term.value) for name, term in plain.items())
 
 
-def test_neighbours_need_rows_that_can_be_taken_singly(rows, tmp_path):
+def test_neighbours_need_rows_that_can_be_taken_singly(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr("steinmix.data.arrays.HELD_BYTES", 0)
     path = tmp_path / "rows.csv"
     np.savetxt(path, rows, delimiter=",", header=",".join("abcdef"), comments="")
     with pytest.raises(ConfigError, match="neighbour_weight"):

@@ -124,7 +124,6 @@ def test_cards_are_sorted_and_name_the_rows_of_largest_density(mixture, blobs):
     assert np.isclose(first["features"][0]["prototype"], mixture.means_[c, 1])
 
 
-@pytest.mark.filterwarnings("ignore::steinmix.StartKeptWarning")
 def test_means_of_bits_are_shares(blobs):
     X = np.column_stack([blobs[0], blobs[1], 1 - blobs[1], np.arange(60) % 3 == 0])
     model = sm.GaussianMixture(2, scaling="standard", training=sm.Training(epochs=1), random_state=0).fit(X)

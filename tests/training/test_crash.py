@@ -210,7 +210,7 @@ def test_another_rule_to_stop_by_is_refused_and_another_watcher_is_not(fit):
 
 def test_other_rows_of_the_same_shape_are_refused(fit, rng):
     fit()
-    with pytest.raises(ConfigError, match=r"data\.range was"):
+    with pytest.raises(ConfigError, match=r"data\.checksum was"):
         fit(x=rng.normal(size=(30, 3)))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from .._params import Configuration
 from ..errors import ConfigError
 
-__all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha", "check_part"]
+__all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha", "check_given", "check_part"]
 
 
 NUMBERS = (float, int, np.number)
@@ -76,6 +76,19 @@ def _is_sound(alpha: Any) -> bool:
         return bool((torch.isfinite(values) & (values >= 0)).all())
     except (TypeError, ValueError, RuntimeError):  # a text, None, a ragged list, complex numbers
         return False
+
+
+def check_given(theta: Tensor, ascent: Tensor) -> None:
+    """Raise ConfigError unless particles and ascent are of one shape (*r, m, p) and one floating-point type.
+
+    An ascent of (m, 1) or (p,) would be spread over all coordinates or particles without a word.
+    """
+    alike = theta.shape == ascent.shape and theta.dtype == ascent.dtype
+    if not alike or theta.ndim < 2 or not theta.is_floating_point():
+        raise ConfigError(
+            f"theta is {theta.dtype} of shape {tuple(theta.shape)} and ascent {ascent.dtype} of "
+            f"{tuple(ascent.shape)}; expected both of one shape (..., m, p) and one floating-point type."
+        )
 
 
 def check_part(name: str, value: Any, method: str) -> None:

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from .._params import Configuration
-from .base import alpha_factor, check_alpha, check_part
+from .base import alpha_factor, check_alpha, check_given, check_part
 from .kernels import RBF, Kernel
 from .priors import Prior
 
@@ -85,8 +85,9 @@ class NSVGD(Configuration):
         Raises
         ------
         ConfigError
-            If alpha is negative or not finite.
+            If alpha is negative or not finite, or particles and gradient differ in shape or type.
         """
+        check_given(theta, ascent)
         check_alpha(self.alpha)
         strength = alpha_factor(self.alpha, theta) / theta.shape[-2]
         if self.prior is not None:

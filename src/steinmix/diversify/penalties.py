@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._params import Configuration, check_at_least
-from .base import NoDiversity, alpha_factor, check_alpha, check_part
+from .base import NoDiversity, alpha_factor, check_alpha, check_given, check_part
 from .kernels import RBF, Kernel
 
 __all__ = ["LogDet", "Pairwise", "is_neutral"]
@@ -42,6 +42,7 @@ class Pairwise(Configuration):
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return the gradient of the penalised objective, ``(*r, m, p)``."""
+        check_given(theta, ascent)
         check_alpha(self.alpha)
         # k_ij depends on theta_i twice, as (i, j) and as (j, i): hence the 2.
         strength = 2 * alpha_factor(self.alpha, theta)
@@ -75,6 +76,7 @@ class LogDet(Configuration):
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return the gradient of the penalised objective, ``(*r, m, p)``."""
+        check_given(theta, ascent)
         check_alpha(self.alpha)
         wide = theta.double()
         k, w = self.kernel.matrices(wide)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._params import Configuration
+from ..errors import ConfigError
 from .base import NUMBERS
 
 __all__ = ["NormalPrior", "Prior"]
@@ -31,10 +32,20 @@ class NormalPrior(Configuration):
     ----------
     loc, scale : float, Tensor (p,) or ndarray (p,), default=0 and 1
         Mean and standard deviation, in the units of the particles; of any type and on any device.
+
+    Raises
+    ------
+    ConfigError
+        If a scale is not finite or not positive.
     """
 
     loc: float | Tensor | np.ndarray = 0.0
     scale: float | Tensor | np.ndarray = 1.0
+
+    def __post_init__(self) -> None:
+        scale = torch.as_tensor(self.scale)
+        if not bool((torch.isfinite(scale) & (scale > 0)).all()):
+            raise ConfigError(f"scale is {self.scale!r}; expected finite numbers > 0.")
 
     def score(self, theta: Tensor) -> Tensor:
         r"""Return :math:`(\mathrm{loc} - \theta) / \mathrm{scale}^2`.

@@ -30,6 +30,7 @@ from ..training import Callback, Loader, Progress, Training, run
 from ..training.checkpoint import Checkpoint, root_seed
 from ..training.distributed import connect, from_main
 from ..training.loader import CHUNK_ROWS
+from .chunks import map_chunks
 from .job import FitContext, Job, Launch
 from .persistence import fitted_names, plain_params, save_estimator
 from .pretraining import Pretraining
@@ -39,9 +40,6 @@ from .selection import SELECTIONS, Outcome, Rule, check_restarts, compare, selec
 __all__ = [
     "DeepEstimator",
     "FitContext",
-    "evaluating",
-    "in_chunks",
-    "map_chunks",
 ]
 
 FARTHEST = 1e15
@@ -411,50 +409,3 @@ class DeepEstimator(BaseEstimator, ABC):
 def _own(training: Training | None) -> Training:
     """Return settings that stay as they are during a fit; their parts, above all callbacks, are the user's own."""
     return Training() if training is None else replace(training)
-
-
-def map_chunks(function: Callable[[Tensor], Tensor], loader: Loader, index: Tensor | None = None) -> np.ndarray:
-    """Apply `function` to padded chunks of all rows (or of the rows `index`), without gradients, in row order.
-
-    Parameters
-    ----------
-    function : callable
-        Prepared rows (b, f) -> Tensor (b, ...).
-    loader : Loader
-        Gives the rows.
-    index : Tensor of int, optional
-        Which rows; all unless given.
-    """
-    n_rows, done = loader.n_rows if index is None else len(index), 0
-    results = np.empty(0)
-    with torch.inference_mode():
-        for chunk in loader.chunks(index):
-            part = _padded(function, chunk.x)
-            if not done:
-                results = np.empty((n_rows, *part.shape[1:]), part.dtype)
-            results[done : done + len(part)] = part
-            done += len(part)
-    return results
-
-
-@torch.inference_mode()
-def in_chunks(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
-    """Apply `function` to padded chunks of rows (n, d) that are at hand, as `map_chunks` does to those of a loader."""
-    return np.concatenate([_padded(function, part) for part in x.split(CHUNK_ROWS)])
-
-
-def _padded(function: Callable[[Tensor], Tensor], x: Tensor) -> np.ndarray:
-    """Apply `function` to rows (b, d) filled up to a whole chunk, so that no row's bits depend on how many come."""
-    x, rows = torch.cat([x, x[:1].expand(CHUNK_ROWS - len(x), -1)]) if len(x) < CHUNK_ROWS else x, len(x)
-    return function(x)[:rows].cpu().numpy()
-
-
-@contextmanager
-def evaluating(module: Any) -> Iterator[None]:
-    """Look at a module in the middle of training as it will be used: with the running moments of batch norms."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)

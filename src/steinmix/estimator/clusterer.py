@@ -18,8 +18,9 @@ from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixtur
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext, evaluating, in_chunks, map_chunks
+from .base import DeepEstimator, FitContext
 from .checks import check_choice
+from .chunks import evaluating, in_chunks, map_chunks
 from .collapse import COLLAPSE, check_start
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing

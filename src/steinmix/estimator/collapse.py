@@ -11,7 +11,7 @@ import torch
 
 from ..errors import CollapseError, CollapseWarning
 from ..training import Loader
-from .base import evaluating, map_chunks
+from .chunks import evaluating, map_chunks
 
 __all__ = ["COLLAPSE", "check_posterior", "check_start"]
 

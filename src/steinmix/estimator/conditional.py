@@ -32,8 +32,9 @@ from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
-from .base import FitContext, evaluating
+from .base import FitContext
 from .checks import check_choice, check_count, check_family
+from .chunks import evaluating
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan, given_layout

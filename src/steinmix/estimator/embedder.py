@@ -16,8 +16,8 @@ from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .base import in_chunks
 from .checks import check_choice, check_width, check_widths
+from .chunks import in_chunks
 from .codes import CodesMixin
 from .job import epochs_for_steps
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..objective import Batch
 from ..random import Streams
 from ..training import Loader
-from .base import map_chunks
+from .chunks import map_chunks
 
 __all__ = ["NEIGHBOURS", "Neighbourhood"]
 

@@ -37,7 +37,7 @@ from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Cosine, Loader, Training, run
 from ..training.distributed import log_shares
-from .base import map_chunks
+from .chunks import map_chunks
 from .embedder import network_sizes
 from .job import FitContext, epochs_for_steps
 

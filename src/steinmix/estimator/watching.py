@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..metrics.diagnostics import diagnose
 from ..training import Loader
-from .base import map_chunks
+from .chunks import map_chunks
 
 __all__ = ["WATCHED_ROWS", "diagnosing"]
 

@@ -33,7 +33,7 @@ from torch.optim import Optimizer
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, is_neutral
-from ..errors import ScaleWarning, StartKeptWarning
+from ..errors import ScaleWarning
 from ..estimator import (
     FitContext,
     MixtureShell,
@@ -54,9 +54,6 @@ __all__ = ["GaussianMixture"]
 SCALES = 0.05, 148.0
 """Standard deviations of columns that the mixture can follow: its steps are made for about 1, and its components have
 some from 0.007 to 148 (`DiagonalMixture.log_var_range`) and are up to several times narrower than the data."""
-
-NOISE = 1.0
-"""Nats per row that training may lose without a word: a few epochs lose tenths in narrow columns before they gain."""
 
 
 class _Density(nn.Module):
@@ -102,7 +99,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     start : {"em", "kmeans", "graph", "linkage", "random"}, default="em"
         Where components begin: "em" and "kmeans" by those two, "graph" by spectral clusters of a neighbour graph,
         "linkage" by Ward's tree, "random" with means uniform in the box of the rows. Without a diversifier the start is
-        kept where training ends at a lower likelihood, with a `StartKeptWarning` if that is by more than a nat per row.
+        kept where training ends at a lower likelihood.
     learn_weights : bool, default=True
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional
@@ -227,8 +224,6 @@ class GaussianMixture(DensityMixin, MixtureShell):
         before = _mean_score(module, loader)
         if after >= before:
             module.mixture.load_state_dict(trained)
-        elif not after >= before - NOISE:
-            _warn_of_fall(before, after)
 
     def _optimizer(self, mixture: AbstractMixture, training: Training, params: list[nn.Parameter]) -> Optimizer:
         optimizer = training.build_optimizer(params, self._lr if training.lr is None else training.lr)
@@ -251,15 +246,6 @@ class GaussianMixture(DensityMixin, MixtureShell):
 
 def _mean_score(module: _Density, loader: Loader) -> float:
     return float(map_chunks(module.score, loader).mean(dtype=np.float64))
-
-
-def _warn_of_fall(before: float, after: float) -> None:
-    warnings.warn(
-        f"training took the mean log-likelihood of the scaled rows from {before:.4g} at the start to {after:.4g}; "
-        "expected no less, and the start is kept. Lower the learning rate (training__lr).",
-        StartKeptWarning,
-        stacklevel=5,
-    )
 
 
 def _warn_of_scales(prepared: ColumnStatistics) -> None:

@@ -156,6 +156,7 @@ class AbstractMixture(nn.Module, ABC):
     def m_step_(self, z: Tensor, responsibilities: Tensor) -> None:
         """Set every parameter to its maximum-likelihood value for given responsibilities (n, m) of points (n, d).
 
+        Full covariances have a millionth of their mean variance added to the diagonal, more if that does not do.
         An empty component keeps its parameters' place by falling back on the moments of all points.
         """
         mass = responsibilities.sum(0)

@@ -130,7 +130,7 @@ def em_(mixture: AbstractMixture, z: Tensor, max_iter: int = 100, tol: float = 1
     Returns
     -------
     list of float
-        Mean log-likelihood before each step; it does not decrease.
+        Mean log-likelihood before each step. It does not decrease, but for what `m_step_` adds to full covariances.
     """
     history: list[float] = []
     rows = max(1, CHUNK_ENTRIES // (mixture.n_components * mixture.n_features))
