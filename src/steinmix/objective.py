@@ -117,6 +117,7 @@ class Phase:
     goes_on : bool
         Step with the optimisers of the phase before, whose objectives have the same parameters. The first steps of a
         new Adam move every parameter by the whole rate, whatever the gradients: settled networks are thrown back.
+        Stacked restarts do not know it: each of their phases has optimisers of its own.
     after : callable, optional
         Called once when the epochs are done, of the last phase with the averages of weights in place if there are some.
     """

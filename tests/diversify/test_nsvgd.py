@@ -207,7 +207,7 @@ def test_an_ascent_of_another_shape_or_type_is_not_spread_out(make, theta, ascen
         make()(theta, ascent)
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, torch.tensor([1.0, 0.0])])
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, "wide", torch.tensor([1.0, 0.0])])
 def test_a_prior_has_a_positive_scale(scale):
     with pytest.raises(ConfigError, match=r"scale is .*; expected finite numbers > 0"):
         NormalPrior(0.0, scale)

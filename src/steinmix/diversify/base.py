@@ -13,7 +13,7 @@ from torch import Tensor
 from .._params import Configuration
 from ..errors import ConfigError
 
-__all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha", "check_given", "check_part"]
+__all__ = ["Diversifier", "NoDiversity", "alpha_factor", "check_alpha", "check_given", "check_part", "is_sound"]
 
 
 NUMBERS = (float, int, np.number)
@@ -65,15 +65,16 @@ def check_alpha(alpha: float | Tensor, name: str = "alpha") -> None:
     elif torch.compiler.is_compiling():  # a compiled program cannot ask a tensor
         return
     else:
-        sound = _is_sound(alpha)
+        sound = is_sound(alpha)
     if not sound:
         raise ConfigError(f"{name} is {alpha!r}; expected a finite number >= 0 (0 switches the repulsion off).")
 
 
-def _is_sound(alpha: Any) -> bool:
+def is_sound(value: Any, positive: bool = False) -> bool:
+    """Whether a number or array is finite and not negative, or, if that is asked, positive."""
     try:
-        values = torch.as_tensor(alpha)
-        return bool((torch.isfinite(values) & (values >= 0)).all())
+        values = torch.as_tensor(value)
+        return bool((torch.isfinite(values) & ((values > 0) if positive else (values >= 0))).all())
     except (TypeError, ValueError, RuntimeError):  # a text, None, a ragged list, complex numbers
         return False
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._params import Configuration
 from ..errors import ConfigError
-from .base import NUMBERS
+from .base import NUMBERS, is_sound
 
 __all__ = ["NormalPrior", "Prior"]
 
@@ -43,8 +43,7 @@ class NormalPrior(Configuration):
     scale: float | Tensor | np.ndarray = 1.0
 
     def __post_init__(self) -> None:
-        scale = torch.as_tensor(self.scale)
-        if not bool((torch.isfinite(scale) & (scale > 0)).all()):
+        if not is_sound(self.scale, positive=True):
             raise ConfigError(f"scale is {self.scale!r}; expected finite numbers > 0.")
 
     def score(self, theta: Tensor) -> Tensor:
