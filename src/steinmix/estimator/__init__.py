@@ -1,7 +1,7 @@
 """The shell: scikit-learn's face of a method."""
 
 from .._params import check_at_least
-from .base import DeepEstimator, FitContext
+from .base import DeepEstimator
 from .checks import check_choice, check_count, check_family, check_width, check_widths
 from .chunks import map_chunks
 from .clusterer import MixtureShell, empty_labels, held_at_start, start_points
@@ -10,7 +10,7 @@ from .collapse import check_posterior
 from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior
 from .detector import DetectorShell
 from .embedder import EmbedderShell, coder_arguments, coder_plan, image_layout
-from .job import epochs_for_steps
+from .job import FitContext, epochs_for_steps
 from .neighbourhood import Neighbourhood
 from .persistence import load
 from .preparation import Preparation

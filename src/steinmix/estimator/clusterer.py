@@ -18,14 +18,15 @@ from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixtur
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext
+from .base import DeepEstimator
 from .checks import check_choice
 from .chunks import evaluating, in_chunks, map_chunks
 from .collapse import COLLAPSE, check_start
+from .job import FitContext
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
 
-__all__ = ["MixtureModule", "MixtureShell", "empty_labels", "start_points"]
+__all__ = ["MixtureModule", "MixtureShell", "empty_labels", "held_at_start", "start_points"]
 
 START_BYTES = 2**23
 """Memory for the points a mixture is started from; of more rows a random part is taken."""

@@ -32,13 +32,12 @@ from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
-from .base import FitContext
 from .checks import check_choice, check_count, check_family
 from .chunks import evaluating
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan, given_layout
-from .job import epochs_for_steps
+from .job import FitContext, epochs_for_steps
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp

@@ -17,11 +17,10 @@ from .._typing import Source
 from ..errors import CollapseWarning, ConfigError, DataError
 from ..metrics.anomaly import conformal_pvalues
 from ..training import Callback, Diagnose, Loader, Training
-from .base import FitContext
 from .chunks import map_chunks
 from .codes import CodesMixin
 from .consensus import Consensus, DetectorModule
-from .job import Job
+from .job import FitContext, Job
 from .selection import SELECTIONS, Outcome, Rule, by_objective
 from .watching import diagnosing
 
