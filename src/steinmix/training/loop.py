@@ -61,9 +61,14 @@ class RunState:
     average: Average | None = None
 
     @property
+    def current(self) -> Phase:
+        """The current phase."""
+        return self.phases[self.phase]
+
+    @property
     def phase_name(self) -> str:
         """Name of the current phase."""
-        return self.phases[self.phase].name
+        return self.current.name
 
     @property
     def epochs_done(self) -> int:
@@ -119,8 +124,8 @@ def run_state(
     loader: Loader,
     training: Training,
     lr: float,
-    callbacks: Sequence[Callback] = (),
-    checkpoint: Checkpoint | None = None,
+    callbacks: Sequence[Callback],
+    checkpoint: Checkpoint | None,
 ) -> None:
     """Run a state that the caller keeps: where the run diverges, it still holds the history up to there.
 
@@ -132,31 +137,20 @@ def run_state(
         As for `run`.
     """
     connect(loader.device)
+    lr = lr if training.lr is None else training.lr
     with checkpoint.guard() if checkpoint is not None else contextlib.nullcontext():
-        _run(state, loader, training, lr, callbacks, checkpoint)
-
-
-def _run(
-    state: RunState,
-    loader: Loader,
-    training: Training,
-    lr: float,
-    callbacks: Sequence[Callback],
-    checkpoint: Checkpoint | None,
-) -> None:
-    phases, lr = state.phases, lr if training.lr is None else training.lr
-    inside = checkpoint is not None and checkpoint.restore(state, lambda phase: build_optimizers(phase, training, lr))
-    align_(state.module, state.streams)
-    for callback in callbacks:
-        callback.on_run_start(state)
-    try:
-        while state.phase < len(phases):
-            _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
-            _end_phase(state)
-            state.phase, state.epoch, inside = state.phase + 1, 0, False
-    finally:
+        inside = checkpoint is not None and checkpoint.restore(state, lambda it: build_optimizers(it, training, lr))
+        align_(state.module, state.streams)
         for callback in callbacks:
-            callback.on_run_end(state)
+            callback.on_run_start(state)
+        try:
+            while state.phase < len(state.phases):
+                _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
+                _end_phase(state)
+                state.phase, state.epoch, inside = state.phase + 1, 0, False
+        finally:
+            for callback in callbacks:
+                callback.on_run_end(state)
 
 
 def build_optimizers(phase: Phase, training: Training, lr: float) -> list[torch.optim.Optimizer]:
@@ -176,7 +170,7 @@ def _run_phase(
     checkpoint: Checkpoint | None,
     resumed: bool,
 ) -> None:
-    phase = state.phases[state.phase]
+    phase = state.current
     if not resumed:
         if phase.before is not None:
             phase.before()
@@ -210,7 +204,7 @@ def _run_phase(
 def _end_phase(state: RunState) -> None:
     if state.average is not None:
         state.average.give_()
-    after = state.phases[state.phase].after
+    after = state.current.after
     if after is not None:
         after()
         align_(state.module, state.streams)
