@@ -1,8 +1,8 @@
 """The shell: scikit-learn's face of a method."""
 
-from .._params import check_at_least
+from .._params import check_at_least, check_choice
 from .base import DeepEstimator
-from .checks import check_choice, check_count, check_family, check_width, check_widths
+from .checks import check_count, check_family, check_width, check_widths
 from .chunks import map_chunks
 from .clusterer import MixtureShell, empty_labels, held_at_start, start_points
 from .codes import CodesMixin

@@ -14,7 +14,6 @@ from ..errors import ConfigError, DataError, UnboundedWarning
 from ..training import Training
 
 __all__ = [
-    "check_choice",
     "check_count",
     "check_family",
     "check_parts",
@@ -47,23 +46,6 @@ def check_count(name: str, value: Any, n_rows: int) -> int:
     if value > n_rows:
         raise DataError(f"n_samples={n_rows} should be >= {name}={value}; give more rows or fewer components.")
     return int(value)
-
-
-def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return `value` if it is one of the `known` words, else raise ConfigError.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    known : iterable of str
-        The words that will do.
-    """
-    if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(sorted(known))}.")
-    return value
 
 
 def check_width(name: str, value: Any) -> int:

@@ -12,14 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._params import check_at_least, is_number
+from .._params import check_at_least, check_choice, is_number
 from ..errors import ConfigError
 from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixture
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator
-from .checks import check_choice
 from .chunks import evaluating, in_chunks, map_chunks
 from .collapse import COLLAPSE, check_start
 from .job import FitContext

@@ -17,7 +17,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._params import check_at_least
+from .._params import check_at_least, check_choice
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, in_function_space
@@ -32,7 +32,7 @@ from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
-from .checks import check_choice, check_count, check_family
+from .checks import check_count, check_family
 from .chunks import evaluating
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from .._params import check_at_least
+from .._params import check_at_least, check_choice
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
 from ..random import Streams, seed_of
-from .checks import check_choice, check_width, check_widths
+from .checks import check_width, check_widths
 from .chunks import in_chunks
 from .codes import CodesMixin
 from .job import epochs_for_steps
