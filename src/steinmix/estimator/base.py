@@ -355,7 +355,7 @@ class DeepEstimator(BaseEstimator, ABC):
     def _map(self, function: Callable[[Tensor], Tensor], X: Any) -> np.ndarray:
         """Apply `function` to prepared chunks of X and return the results (n, ...) in row order."""
         check_is_fitted(self)
-        device = self.preparation_.shift.device
+        device = self.preparation_.device
 
         def prepare(x: Tensor) -> Tensor:
             return self.preparation_(x).clamp_(-FARTHEST, FARTHEST)

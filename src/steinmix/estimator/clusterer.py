@@ -158,7 +158,7 @@ class MixtureShell(DeepEstimator):
         X : as in `fit`, of shape (n, f)
             Rows in the units and columns of the training data.
         """
-        return self._map(lambda x: self.module_.score(x).double(), X) + self._log_unit()
+        return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
 
     def sample(
         self,
@@ -273,10 +273,6 @@ class MixtureShell(DeepEstimator):
         """Return (b, m) numbers whose softmax is the assignment of prepared rows, by `module` or the fitted one."""
         module = self.module_ if module is None else module
         return module.mixture.assignment_log_prob(module.embed(x))
-
-    def _log_unit(self) -> float:
-        """What turns a log-density of prepared rows into one of raw rows."""
-        return self.preparation_.log_jacobian()
 
     def _watchers(self, module: MixtureModule, context: FitContext) -> list[Callback]:
         check_choice("collapse", self.collapse, COLLAPSE)

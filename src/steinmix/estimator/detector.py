@@ -152,7 +152,7 @@ class DetectorShell(OutlierMixin, CodesMixin):
 
     @property
     def _n_features_out(self) -> int:
-        return self.module_.embed(torch.zeros(1, self.n_features_in_, device=self.preparation_.shift.device)).shape[-1]
+        return self.module_.embed(torch.zeros(1, self.n_features_in_, device=self.preparation_.device)).shape[-1]
 
     def _job(self, source: Source, training: Training) -> Job:
         job = super()._job(source, training)

@@ -198,4 +198,4 @@ class EmbedderShell(CodesMixin):
         def rows(z: torch.Tensor) -> torch.Tensor:
             return self.preparation_.inverse(self.module_.likelihood.mean(self.module_.decode(z)))
 
-        return in_chunks(rows, z.to(self.preparation_.shift.device))
+        return in_chunks(rows, z.to(self.preparation_.device))
