@@ -48,6 +48,7 @@ from torch import Tensor, nn
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, NoDiversity
+from ..diversify.base import is_sound
 from ..errors import ConfigError
 from ..estimator import (
     DetectorShell,
@@ -375,7 +376,7 @@ class DAGMM(DetectorShell):
 
 
 def _checked(weights: Any) -> list[float]:
-    if not hasattr(weights, "__len__") or len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
+    if not hasattr(weights, "__len__") or len(weights) != 2 or not is_sound(weights):
         raise ConfigError(
             f"weights are {weights!r}; expected two finite numbers >= 0, of energy and inverse variances."
         )
