@@ -10,8 +10,8 @@ from .units import step_in_own_units
 __all__ = [
     "COVARIANCES",
     "STARTS",
-    "Backing",
     "AbstractMixture",
+    "Backing",
     "CholeskyMixture",
     "Components",
     "ConditionalMixture",
