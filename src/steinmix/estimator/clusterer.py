@@ -138,7 +138,7 @@ class MixtureShell(DeepEstimator):
         -------
         ndarray of shape (n,), int64
         """
-        return self._map(lambda x: self._log_joint(x).argmax(-1), X)
+        return self._map(lambda x: self._log_joint(self.module_, x).argmax(-1), X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each component, (n, m), in component order; rows sum to one.
@@ -148,7 +148,7 @@ class MixtureShell(DeepEstimator):
         X : as in `fit`, of shape (n, f)
             Rows in the units and columns of the training data.
         """
-        return self._map(lambda x: torch.softmax(self._log_joint(x).double(), dim=-1), X)
+        return self._map(lambda x: torch.softmax(self._log_joint(self.module_, x).double(), dim=-1), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal.
@@ -269,9 +269,8 @@ class MixtureShell(DeepEstimator):
         with torch.inference_mode():
             return function(self.module_.mixture).cpu().numpy()
 
-    def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
-        """Return (b, m) numbers whose softmax is the assignment of prepared rows, by `module` or the fitted one."""
-        module = self.module_ if module is None else module
+    def _log_joint(self, module: Any, x: Tensor) -> Tensor:
+        """Return (b, m) numbers whose softmax is the assignment of prepared rows by `module`."""
         return module.mixture.assignment_log_prob(module.embed(x))
 
     def _watchers(self, module: MixtureModule, context: FitContext) -> list[Callback]:
@@ -279,7 +278,7 @@ class MixtureShell(DeepEstimator):
 
         def groups(x: Tensor) -> tuple[Tensor, Tensor]:
             with evaluating(module):
-                return torch.softmax(self._log_joint(x, module), dim=-1), module.mixture.component_means()
+                return torch.softmax(self._log_joint(module, x), dim=-1), module.mixture.component_means()
 
         return [Diagnose(diagnosing(groups, context.loader), phases=self._mixture_phases)]
 
@@ -317,7 +316,7 @@ class MixtureShell(DeepEstimator):
             check_start(labels, mixture.n_components, self.collapse)
 
     def _labels_of(self, module: MixtureModule, loader: Loader) -> np.ndarray:
-        return map_chunks(lambda x: self._log_joint(x, module).argmax(-1), loader)
+        return map_chunks(lambda x: self._log_joint(module, x).argmax(-1), loader)
 
     def _finish(self, loader: Loader) -> None:
         self.initial_labels_ = self.module_.start_labels.cpu().numpy()

@@ -257,6 +257,5 @@ class GMVAECV(ConditionalShell):
         terms = partial(module.terms, eta=float(self.eta), alpha=float(self.consistency))
         return self._planned_phases(module, context, terms)
 
-    def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
-        module = self.module_ if module is None else module
+    def _log_joint(self, module: GMVAECVModule, x: Tensor) -> Tensor:
         return module.log_q(module.encoder(x))
