@@ -173,18 +173,19 @@ class ConditionalModule(WarmedUp, Coder):
         """Return log p(z | x, w), (M, b, m), at the draws."""
         return torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
 
-    def network_terms(self, x: Tensor, q: Posterior, draws: Draws) -> dict[str, Tensor]:
-        """Return the two terms of minus the bound that do not know of clusters, per row (b,)."""
-        return {
-            "reconstruction": -self.likelihood.log_prob(x, self.decode(draws.z)).mean(0),
-            "w_prior": standard_normal_kl(q.w_mean, q.w_log_var),
-        }
+    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
+        """Return the four terms of minus the bound per row (b,), means over the draws.
 
-    def cluster_terms(self, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
-        """Return the two terms of minus the bound for components given by `log_q` (M, b, m) or (b, m), per row (b,)."""
+        The posterior of components, `log_q` (M, b, m) or (b, m), is p(z | x, w) in the second version of the paper (Eq.
+        4), a network's q(z | y) in the first (Eq. 3 at eta = 1).
+        """
+        reconstruction = -self.likelihood.log_prob(x, self.decode(draws.z)).mean(0)
+        w_prior = standard_normal_kl(q.w_mean, q.w_log_var)
         kl = self.mixture.code_kl(q.mean, q.log_var, draws.components)
         information = (log_q.exp() * (log_q + math.log(self.mixture.n_components))).sum(-1)
         return {
+            "reconstruction": reconstruction,
+            "w_prior": w_prior,
             "conditional_prior": (log_q.exp() * kl).sum(-1).mean(0),
             "z_prior": information.mean(0) if information.ndim > 1 else information,
         }

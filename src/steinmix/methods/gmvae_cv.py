@@ -18,6 +18,7 @@ paper                                                 here
 :math:`y`, :math:`x`, :math:`w`, :math:`z`            row ``x``, code ``z``, style ``w``, component
 :math:`q(z|y)`                                        ``log_q.exp()``, a softmax head of the encoder
 :math:`p(z|x,w)`                                      responsibilities of `ConditionalMixture`
+Eq. 3, term by term                                   `ConditionalModule.bound_terms`
 :math:`\eta, \alpha`                                  ``eta``, ``consistency``
 :math:`N_x, N_w, K, M`                                ``latent_dim, w_dim, n_clusters, n_samples``
 ====================================================  ==================================================
@@ -47,7 +48,6 @@ from ..estimator import (
     ConditionalShell,
     Draws,
     FitContext,
-    Posterior,
     Pretraining,
     check_at_least,
     held_at_start,
@@ -72,10 +72,6 @@ class GMVAECVModule(ConditionalModule):
     def log_q(self, trunk: Tensor) -> Tensor:
         """Return log q(z | y), (b, m), from the features of the recognition network."""
         return torch.log_softmax(widened(self.head(trunk)), dim=-1)
-
-    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
-        """Return the four terms of minus Eq. 3 at eta = 1, per row (b,), means over the draws."""
-        return self.network_terms(x, q, draws) | self.cluster_terms(q, draws, log_q)
 
     def violation(self, draws: Draws) -> Tensor:
         """Return Eq. 6 per row, (b,)."""
