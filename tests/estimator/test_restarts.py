@@ -138,8 +138,7 @@ def test_inside_a_worker_nothing_more_is_started():
 
 def test_the_number_of_threads_is_put_back():
     before = torch.get_num_threads()
-    with restarts._one_thread():
-        assert torch.get_num_threads() == 1
+    assert restarts._on_one_thread(torch.get_num_threads) == 1
     assert torch.get_num_threads() == before
 
 
