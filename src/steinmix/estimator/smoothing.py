@@ -33,6 +33,7 @@ from ..data import as_source
 from ..nn import linear
 from ..numerics.adversarial import adversarial_step
 from ..numerics.densities import categorical_kl
+from ..numerics.neighbours import nearest_rows
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Cosine, Loader, Training, run
@@ -250,8 +251,6 @@ def trial(context: FitContext, index: Tensor) -> Callable[[np.ndarray], np.ndarr
 
 def _neighbour_distance(loader: Loader, streams: Streams) -> float:
     """Return the median distance of a row to its 10th neighbour, estimated from some rows."""
-    from ..numerics.neighbours import nearest_rows
-
     rows = map_chunks(lambda x: x, loader, loader.sample_index(KNOWN))
     asked = rows[streams.numpy("asked").permutation(len(rows))[:ASKED]]
     # among fewer rows the neighbour of the same rank is farther off
