@@ -375,8 +375,8 @@ def test_what_cannot_be_stacked_is_run_apart(X, monkeypatch, way, tmp_path):
         ({"n_init": True}, "n_init is True"),
         ({"n_jobs": 0}, "n_jobs is 0; expected a whole number other than 0, or None"),
         ({"n_jobs": "all"}, "n_jobs is 'all'"),
-        ({"selection": ["objective"]}, "selection is .*; expected one of agreement, objective"),
         ({"selection": "truth"}, "selection is 'truth'; expected one of agreement, objective"),
+        ({"selection": ["objective"]}, "selection is .*; expected one of agreement, objective"),
     ],
 )
 def test_wrong_settings_are_named(X, changes, message):

@@ -176,8 +176,8 @@ class ConditionalModule(WarmedUp, Coder):
     def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
         """Return the four terms of minus the bound per row (b,), means over the draws.
 
-        The posterior of components, `log_q` (M, b, m) or (b, m), is p(z | x, w) in the second version of the paper (Eq.
-        4), a network's q(z | y) in the first (Eq. 3 at eta = 1).
+        The posterior of components `log_q`, (M, b, m) or (b, m), is `log_gamma` in the second version of the paper (Eq.
+        4), and a network's own in the first (Eq. 3 at eta = 1).
         """
         reconstruction = -self.likelihood.log_prob(x, self.decode(draws.z)).mean(0)
         w_prior = standard_normal_kl(q.w_mean, q.w_log_var)
@@ -312,19 +312,18 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         check_choice("start", self.start, GIVEN_STARTS)
         check_choice("cluster_prior", self.cluster_prior, CLUSTER_PRIORS)
         check_family(self.diversifier, "diag")  # of what heads give
-        for name, least in (("w_dim", 1), ("n_samples", 1)):
-            check_at_least(name, getattr(self, name), least)
+        for name in ("w_dim", "n_samples"):
+            check_at_least(name, getattr(self, name), 1)
         for name in ("warm_up", "anchor_epochs"):
             check_at_least(name, getattr(self, name), 0, optional=True)
         check_at_least("free_bits", self.free_bits, 0.0, optional=True)
         unbounded = "learnt_gaussian" if self.image_shape is None else "gaussian"  # one number per pixel
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, unbounded)
-        chosen = None if self.training is None else self.training.epochs
         return plan | {
             "n_clusters": n_clusters,
             "w_dim": min(int(self.w_dim), source.n_features),
             "image_shape": _image_shape(self.image_shape, source.n_features, plan["likelihood"]),
-            "smoothing_epochs": smoothing_epochs(None, self.start, source.n_rows, chosen),
+            "smoothing_epochs": smoothing_epochs(None, self.start, source.n_rows, self.training),
             "pretraining_epochs": plan["epochs"],
             "epochs": epochs_for_steps(10_000, source.n_rows, most=500),
         }
@@ -367,8 +366,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         phases.append(phase("mixture", context.epochs, None, self.warm_up or 0))
         phases[-1].goes_on = len(phases) > 1  # thrown back, components that were anchored apart may merge
         phases[0].before = start
-        settings = self.pretraining or Pretraining()
-        pretraining = pretraining_phases(module, settings, context.pretraining_epochs, context.streams)
+        pretraining = pretraining_phases(module, self.pretraining, context.pretraining_epochs, context.streams)
         return [*pretraining, *smoothing, *phases]
 
     def _label(self, module: Any, context: FitContext) -> None:

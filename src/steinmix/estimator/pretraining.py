@@ -43,24 +43,21 @@ class Pretraining(Configuration):
             raise ConfigError(f"pretraining.noise is {self.noise!r}; expected a share in [0, 1).")
 
 
-def pretraining_phases(
-    coder: Coder, settings: Pretraining, epochs: int, streams: Streams, name: str = "pretrain"
-) -> list[Phase]:
+def pretraining_phases(coder: Coder, settings: Pretraining | None, epochs: int, streams: Streams) -> list[Phase]:
     """Return the phases that train `coder` as a denoising autoencoder.
 
     Parameters
     ----------
     coder : Coder
         What is trained.
-    settings : Pretraining
-        The user's.
+    settings : Pretraining, optional
+        The user's; None takes those of `Pretraining()`.
     epochs : int
         Epochs of the end-to-end phase where `settings` leaves them open.
     streams : Streams
         Noise comes from its stream "mask".
-    name : str, default="pretrain"
-        Name of the end-to-end phase.
     """
+    settings = settings or Pretraining()
     settings.check()
     phases = _layer_phases(coder, settings, streams) if settings.layer_epochs else []
 
@@ -70,7 +67,8 @@ def pretraining_phases(
         return {"reconstruction": Term(-coder.likelihood.log_prob(x, output).mean(-1))}
 
     params = [p for n, p in coder.named_parameters() if not n.startswith("code_log_var")]
-    phases.append(Phase(name, epochs if settings.epochs is None else settings.epochs, [Objective(terms, params)]))
+    epochs = epochs if settings.epochs is None else settings.epochs
+    phases.append(Phase("pretrain", epochs, [Objective(terms, params)]))
     return [phase for phase in phases if phase.epochs]
 
 

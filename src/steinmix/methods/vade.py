@@ -306,8 +306,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
         epochs = epochs_for_steps(4000, source.n_rows, most=60)
-        chosen = None if self.training is None else self.training.epochs
-        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen)
+        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, self.training)
         resolved = {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
         power = RESPONSIBILITIES[self.responsibilities](plan["latent_dim"])
         return plan | resolved | {"smoothing_epochs": smoothing, "weight_power": power}
@@ -321,8 +320,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
 
     def _phases(self, module: VaDEModule, context: FitContext) -> list[Phase]:
         anchor_epochs = context.epochs if self.anchor_epochs is None else self.anchor_epochs
-        settings = self.pretraining or Pretraining()
-        pretraining = pretraining_phases(module, settings, context.pretraining_epochs, context.streams)
+        pretraining = pretraining_phases(module, self.pretraining, context.pretraining_epochs, context.streams)
         smoothing, start = self._started(module, context)
 
         def begin() -> None:
