@@ -13,7 +13,6 @@ from .embedder import EmbedderShell, coder_arguments, coder_plan, image_layout
 from .job import FitContext, epochs_for_steps
 from .neighbourhood import Neighbourhood
 from .persistence import load
-from .preparation import Preparation
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp
@@ -30,7 +29,6 @@ __all__ = [
     "MixtureShell",
     "Neighbourhood",
     "Posterior",
-    "Preparation",
     "Pretraining",
     "Smoother",
     "WarmedUp",
