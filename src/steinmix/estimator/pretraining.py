@@ -24,7 +24,7 @@ class Pretraining(Configuration):
     Parameters
     ----------
     epochs : int, optional
-        Epochs end to end; None chooses by the number of rows, 0 leaves pretraining out.
+        Epochs end to end; None takes ``training.epochs``, or chooses by the number of rows; 0 leaves them out.
     layer_epochs : int, default=0
         Epochs per layer of a greedy layer-wise start before that (Vincent et al., 2010, as in DEC); 0 leaves it out.
     noise : float, default=0.2

@@ -238,7 +238,7 @@ class DAGMM(DetectorShell):
         Of the energy and of the inverse variances, beside the squared error. The paper has 0.005 for the second; on
         tables of some hundred or thousand rows that outweighs the squared error, and rows are rebuilt badly.
     pretraining_epochs : int, default=0
-        Epochs of the compression network alone before that (DAGMM-p).
+        Epochs in which the compression network learns alone, before the mixture (DAGMM-p).
     joint : bool, default=True
         Whether the compression network goes on learning beside the mixture, as in the paper. If not, the mixture is
         fitted to the codes of the pretrained network, which then cannot draw all rows into one component.

@@ -126,7 +126,7 @@ class GMVAE(ConditionalShell):
         Epochs in which clusters are held at the labels of such a start; None takes a fifth of those of the
         main phase.
     pretraining : Pretraining, optional
-        Of such a start.
+        Epochs and noise of the autoencoder whose codes such a start clusters.
     diversifier : Diversifier, optional
         Acts on the heads of the components and sees what they give: `NSVGD(alpha=...)` keeps them apart.
     scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"

@@ -193,7 +193,8 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         Epochs in which a classifier makes the labels of the start smooth; None takes some after a graph start of 1,000
         rows or more, 0 leaves it out.
     guidance : float, default=10.0
-        Nats a row that p(c|z) pays for a divergence from what that classifier says; without it nothing is paid.
+        Nats a row pays for a nat of divergence of its p(c|z) from what that classifier says; where there is none,
+        nothing is paid.
     neighbour_weight : float, default=0.0
         Nats a row pays for a nat of divergence of its posterior from that of a near row; 0 leaves it out. It costs
         one more pass through the encoder, needs rows that can be taken singly, and O(n^2 f) time to find neighbours.
