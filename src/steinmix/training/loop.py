@@ -21,7 +21,7 @@ from .distributed import align_, any_process, connect
 from .loader import Loader
 from .stepper import Stepper
 
-__all__ = ["RunState", "base_rates", "build_optimizers", "epoch_record", "run", "run_state", "set_rates"]
+__all__ = ["RunState", "build_optimizers", "epoch_record", "run", "run_state"]
 
 
 @dataclass
@@ -181,12 +181,9 @@ def _run_phase(
         state.average = state.average or Average(state.module, training.ema)
         phase = state.average.follow(phase)
     stepper = Stepper(state.module, phase, state.optimizers, training, loader.device)
-    bases = base_rates(state.optimizers)
     while state.epoch < phase.epochs:
         if phase.before_epoch is not None:
             phase.before_epoch(state.epoch)
-        set_rates(state.optimizers, bases, (phase.schedule or training.schedule)(state.epoch, phase.epochs))
-        stepper.anneal(state.epoch)
         good = _run_epoch(state, stepper, loader, training)
         state.epoch += 1
         try:
@@ -210,25 +207,13 @@ def _end_phase(state: RunState) -> None:
         align_(state.module, state.streams)
 
 
-def base_rates(optimizers: list[torch.optim.Optimizer]) -> list[list[float]]:
-    """Return the rates that schedules act on, for each group of each optimiser."""
-    return [[group.get("base_lr", group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
-
-
-def set_rates(optimizers: list[torch.optim.Optimizer], bases: list[list[float]], factor: float) -> None:
-    """Set each group's rate from its base rate, which is kept in the group so that a resumed run finds it."""
-    for optimizer, rates in zip(optimizers, bases):
-        for group, base in zip(optimizer.param_groups, rates):
-            group["base_lr"], group["lr"] = base, base * factor
-
-
 def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Training) -> dict[str, Tensor]:
     """Step through the data, refuse what is not finite, and append the epoch's means to the history.
 
     Returns what the module held before.
     """
     good = {name: value.detach().clone() for name, value in state.module.state_dict().items()}
-    first_step, logged = state.step, stepper.epoch(loader)
+    first_step, logged = state.step, stepper.epoch(loader, state.epoch)
     state.step += logged.steps
     finite = torch.isfinite(logged.values)
     if not bool(finite.all()):

@@ -23,7 +23,7 @@ from .callbacks import Callback
 from .checkpoint import Checkpoint
 from .config import Training
 from .loader import StackedLoader
-from .loop import RunState, base_rates, build_optimizers, epoch_record, set_rates
+from .loop import RunState, build_optimizers, epoch_record
 from .stepper import Logged, Stepper
 
 __all__ = ["Restart", "Stack", "run_stack"]
@@ -212,15 +212,11 @@ class _StackedRun:
             self._begin()
         one = self.stack.members[0]
         stepper = Stepper(self.stack.module, phase, journal.optimizers, self.training, self.loader.device, one)
-        bases = base_rates(journal.optimizers)
         while journal.epoch < phase.epochs and self.stack.active:
             for r in self.stack.active:
                 hook = self.restarts[r].state.current.before_epoch
                 if hook is not None:
                     hook(journal.epoch)
-            schedule = phase.schedule or self.training.schedule
-            set_rates(journal.optimizers, bases, schedule(journal.epoch, phase.epochs))
-            stepper.anneal(journal.epoch)
             self._epoch(stepper)
         for r in self._living():
             hook = self.restarts[r].state.current.after
@@ -242,7 +238,7 @@ class _StackedRun:
 
     def _epoch(self, stepper: Stepper) -> None:
         journal, good = self.journal, self.stack.good()
-        taken, logged = list(self.stack.active), stepper.epoch(self.loader)
+        taken, logged = list(self.stack.active), stepper.epoch(self.loader, journal.epoch)
         lost, stopped = self._lost(logged), []
         for i, r in enumerate(taken):
             try:
