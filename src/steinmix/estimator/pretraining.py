@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -76,33 +75,20 @@ def _layer_phases(coder: Coder, settings: Pretraining, streams: Streams) -> list
     """One phase per layer: encode with the layers below, hide entries, and reconstruct through the mirrored layer."""
     encoders = [m for m in coder.encoder if isinstance(m, nn.Linear)] + [coder.code_mean]
     decoders = [coder.output, *reversed([m for m in coder.decoder if isinstance(m, nn.Linear)])]
-    return [
-        Phase(
-            f"layer {depth + 1}",
-            settings.layer_epochs,
-            [
-                Objective(
-                    _layer_terms(coder, encoders, decoders, depth, settings.noise, streams),
-                    _params(encoders, decoders, depth),
-                )
-            ],
-        )
-        for depth in range(len(encoders))
+    objectives = [
+        _layer_objective(coder, encoders, decoders, depth, settings.noise, streams) for depth in range(len(encoders))
     ]
+    return [Phase(f"layer {i}", settings.layer_epochs, [objective]) for i, objective in enumerate(objectives, 1)]
 
 
-def _params(encoders: list[nn.Linear], decoders: list[nn.Linear], depth: int) -> list[nn.Parameter]:
-    return [*encoders[depth].parameters(), *decoders[depth].parameters()]
-
-
-def _layer_terms(
+def _layer_objective(
     coder: Coder,
     encoders: list[nn.Linear],
     decoders: list[nn.Linear],
     depth: int,
     noise: float,
     streams: Streams,
-) -> Callable[[Batch], dict[str, Term]]:
+) -> Objective:
     top = depth == len(encoders) - 1
 
     @torch.no_grad()
@@ -119,4 +105,4 @@ def _layer_terms(
             return {"reconstruction": Term(-coder.likelihood.log_prob(target, output).mean(-1))}
         return {"reconstruction": Term((torch.relu(output) - target.float()).square().sum(-1).mean(-1))}
 
-    return terms
+    return Objective(terms, [*encoders[depth].parameters(), *decoders[depth].parameters()])
