@@ -284,7 +284,7 @@ class MixtureShell(DeepEstimator):
 
     def _started(self, module: Any, context: FitContext) -> tuple[list[Phase], Callable[[], None]]:
         """Return the phases that smooth the labels of the start, if any, and what the phase after them calls first."""
-        start = partial(self._start, self.start, module, context)
+        start = partial(self._start, module, context)
         if module.smoother is None:
             return [], start
         phases, finish = smoothing_phases(module, context, start, self._balanced)
@@ -299,7 +299,7 @@ class MixtureShell(DeepEstimator):
     def _start_points(self, module: MixtureModule, loader: Loader) -> tuple[Tensor, Tensor]:
         return start_points(module.embed, module.mixture, loader)
 
-    def _start(self, name: str, module: MixtureModule, context: FitContext) -> None:
+    def _start(self, module: MixtureModule, context: FitContext) -> None:
         """Start the mixture from points, and note the labels of all rows."""
         loader, mixture = context.loader, module.mixture
         index, points = self._start_points(module, loader)
@@ -308,7 +308,7 @@ class MixtureShell(DeepEstimator):
             rows = torch.from_numpy(map_chunks(lambda x: x, loader, index))
         tried = context.plan.get("smoothing_epochs") and loader.n_rows >= TRIAL_FEWEST
         judge = trial(context, index) if tried else None
-        labels = start_mixture(name, mixture, points, context.streams, Backing(rows, judge))
+        labels = start_mixture(self.start, mixture, points, context.streams, Backing(rows, judge))
         if len(index) < loader.n_rows:
             labels = map_chunks(lambda x: mixture.responsibilities(module.embed(x)).argmax(-1), loader)
         module.start_labels.copy_(torch.as_tensor(labels))

@@ -340,9 +340,9 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
             index, points = super()._start_points(module, loader)
         return index, points[:, : module.mixture.n_code]
 
-    def _start(self, name: str, module: Any, context: FitContext) -> None:
+    def _start(self, module: Any, context: FitContext) -> None:
         with evaluating(module):  # batch norms
-            super()._start(name, module, context)
+            super()._start(module, context)
 
     def _planned_phases(self, module: ConditionalModule, context: FitContext, terms: Any) -> list[Phase]:
         """Return the one phase in which everything is learnt from random weights; before it, those of a start."""
