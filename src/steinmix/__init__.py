@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .particles import Particles
     from .training import Training
 
-__all__ = [
+__all__ = [  # noqa: RUF022 (sorted as `dir` sorts)
     "Autoencoder",
     "Bernoulli",
     "ChecksumError",

@@ -6,6 +6,7 @@ A check names the parameter, what was got and what was expected.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Self, TypeGuard
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from .errors import ConfigError
 
-__all__ = ["Configuration", "check_at_least", "is_number", "with_settings"]
+__all__ = ["Configuration", "check_at_least", "check_choice", "is_number", "with_settings"]
 
 
 def with_settings(name: str, value: Any, setting: str, example: str = "...") -> Any:
@@ -110,3 +111,20 @@ def check_at_least(name: str, value: Any, least: float, optional: bool = False) 
         return
     expected = f"a {'whole ' if whole else ''}number >= {least}{' or None' if optional else ''}"
     raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value` if it is one of the `known` words, else raise ConfigError.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    known : iterable of str
+        The words that will do.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(sorted(known))}.")
+    return value

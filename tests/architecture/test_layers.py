@@ -114,7 +114,7 @@ def test_files_and_functions_stay_small(path):
             assert node.end_lineno - first.lineno + 1 <= 60, f"{path}:{node.lineno} {node.name}"
 
 
-def test_every_module_has_a_sorted_all():
+def test_no_module_names_a_thing_twice():
     for path in FILES:
         for node in tree(path).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":

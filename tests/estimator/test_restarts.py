@@ -138,8 +138,7 @@ def test_inside_a_worker_nothing_more_is_started():
 
 def test_the_number_of_threads_is_put_back():
     before = torch.get_num_threads()
-    with restarts._one_thread():
-        assert torch.get_num_threads() == 1
+    assert restarts._on_one_thread(torch.get_num_threads) == 1
     assert torch.get_num_threads() == before
 
 
@@ -377,6 +376,7 @@ def test_what_cannot_be_stacked_is_run_apart(X, monkeypatch, way, tmp_path):
         ({"n_jobs": 0}, "n_jobs is 0; expected a whole number other than 0, or None"),
         ({"n_jobs": "all"}, "n_jobs is 'all'"),
         ({"selection": "truth"}, "selection is 'truth'; expected one of agreement, objective"),
+        ({"selection": ["objective"]}, "selection is .*; expected one of agreement, objective"),
     ],
 )
 def test_wrong_settings_are_named(X, changes, message):

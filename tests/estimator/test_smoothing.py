@@ -193,11 +193,11 @@ def test_the_radius_is_a_quarter_of_the_distance_to_the_tenth_neighbour(smoother
 
 
 def test_when_it_is_done():
-    assert smoothing_epochs(None, "graph", 70_000, None) == 10
-    assert smoothing_epochs(None, "graph", 70_000, 3) == 3
+    assert smoothing_epochs(None, "graph", 70_000, None) == smoothing_epochs(None, "graph", 70_000, Training()) == 10
+    assert smoothing_epochs(None, "graph", 70_000, Training(epochs=3)) == 3
     assert smoothing_epochs(None, "graph", 999, None) == 0
     assert smoothing_epochs(None, "kmeans", 70_000, None) == 0
-    assert smoothing_epochs(7, "kmeans", 10, 3) == 7
+    assert smoothing_epochs(7, "kmeans", 10, Training(epochs=3)) == 7
     assert smoothing_epochs(np.int64(2), "graph", 10, None) == 2
     for wrong in (-1, 2.5, True):
         with pytest.raises(ConfigError, match="smoothing_epochs is"):

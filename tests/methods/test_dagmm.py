@@ -257,7 +257,7 @@ def test_weights_may_be_an_array(rng):
     assert np.array_equal(fits[0].score_samples(rows), fits[1].score_samples(rows))
 
 
-@pytest.mark.parametrize("weights", [(0.1,), (-1.0, 0.1), (float("nan"), 0.1)])
+@pytest.mark.parametrize("weights", [(0.1,), (-1.0, 0.1), (float("nan"), 0.1), ("high", 0.1), 0.1])
 def test_wrong_weights(weights, rng):
     with pytest.raises(sm.ConfigError, match="weights"):
         DAGMM(2, weights=weights).fit(rng.normal(size=(20, 3)))

@@ -91,17 +91,6 @@ def test_one_component_has_neither_prior_cost_nor_violation(normal):
     assert float(terms["z_prior"].value.detach()) == float(terms["violation"].value.detach()) == 0
 
 
-def test_with_the_exact_posterior_as_head_the_bound_is_that_of_the_second_version(module, x):
-    from steinmix.methods.gmvae import GMVAEModule
-
-    q = module.posterior(module.encoder(x))
-    draws = module.draw(q, 1, Streams(3))
-    log_gamma = torch.log_softmax(module.mixture.code_log_prob(draws.z, draws.components), -1)[0]
-    second = GMVAEModule.bound_terms(module, x, q, draws)
-    for name, value in module.bound_terms(x, q, draws, log_gamma).items():
-        torch.testing.assert_close(value, second[name], msg=name)
-
-
 @pytest.fixture(scope="module")
 def fitted():
     rng = Streams(0).numpy("blobs")

@@ -25,8 +25,6 @@ def test_bad_parameters_are_named():
     x = np.random.default_rng(0).standard_normal((9, 2))
     with pytest.raises(ConfigError, match="n_clusters is 0"):
         graph_clusters(x, 0, Streams(0))
-    with pytest.raises(ConfigError, match="n_eigenvectors is 0"):
-        graph_clusters(x, 2, Streams(0), n_eigenvectors=0)
 
 
 def test_local_moves_never_lose_information():
@@ -60,9 +58,13 @@ def test_digits():
     table = np.zeros((10, 10))
     np.add.at(table, (start.labels, y), 1)
     assert table[linear_sum_assignment(-table)].sum() / len(y) > 0.85
-    assert [q for q, _ in start.candidates] == [0, *range(10, 21)]
-    assert max(score for _, score in start.candidates) == start.score < np.log(10)
+    assert start.score < np.log(10)
     assert start.n_neighbors == 10
+
+
+@pytest.mark.parametrize(("n", "k", "numbers"), [(1797, 10, [0, *range(10, 21)]), (5, 4, [0, 4, 5]), (1, 2, [0, 1])])
+def test_from_no_eigenvector_to_twice_as_many_as_clusters_are_tried(n, k, numbers):
+    assert partitions._numbers(n, k) == numbers
 
 
 def test_same_streams_same_labels_and_no_global_generator():
@@ -71,7 +73,6 @@ def test_same_streams_same_labels_and_no_global_generator():
     one, two = graph_clusters(x, 4, Streams(3)), graph_clusters(x, 4, Streams(3))
     assert_array_equal(one.labels, two.labels)
     assert one.score == two.score
-    assert one.candidates == two.candidates
     assert random.getstate() == states[0]
     assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), states[2])
@@ -114,21 +115,14 @@ def test_many_small_parts():
     start = graph_clusters(x, 3, Streams(0))  # 15 parts of 12 rows: at 10 neighbours nothing joins them
     assert start.n_neighbors > 10
     assert len(np.unique(start.labels)) == 3
-    given = graph_clusters(x, 3, Streams(0), n_neighbors=10)
-    assert given.n_neighbors == 10
-    assert len(np.unique(given.labels)) == 3
 
 
-def test_landmarks_carry_the_others():
+def test_landmarks_carry_the_others(monkeypatch):
     x, labels = blobs(400, 3)
-    start = graph_clusters(x, 3, Streams(0), max_rows=100)
+    monkeypatch.setattr(partitions, "MOST_NODES", 100)
+    start = graph_clusters(x, 3, Streams(0))
+    assert start.graph.shape == (100, 100)
     assert same_partition(start.labels, labels)
-
-
-def test_chosen_settings_are_kept():
-    start = graph_clusters(blobs(90, 3)[0], 3, Streams(0), n_neighbors=6, n_eigenvectors=4)
-    assert (start.n_neighbors, start.n_eigenvectors) == (6, 4)
-    assert [q for q, _ in start.candidates] == [4]
 
 
 def square(n: int = 400):
@@ -150,10 +144,11 @@ def test_partitions_that_tell_nearly_as_much_are_kept():
     assert not graph_clusters(blobs(90, 3)[0], 3, Streams(0)).rivals
 
 
-@pytest.mark.parametrize("max_rows", [100, 200_000])
-def test_rivals_are_labels_of_all_rows(max_rows):
+@pytest.mark.parametrize("most", [100, 200_000])
+def test_rivals_are_labels_of_all_rows(monkeypatch, most):
     x = np.repeat(square(400)[0], 2, axis=0)
-    start = graph_clusters(x, 3, Streams(0), max_rows=max_rows)
+    monkeypatch.setattr(partitions, "MOST_NODES", most)
+    start = graph_clusters(x, 3, Streams(0))
     assert start.rivals
     for rival in start.rivals:
         assert_array_equal(rival[::2], rival[1::2])
@@ -183,14 +178,15 @@ def test_partitions_are_alike_up_to_names_and_half_a_cluster(moved, alike):
     assert partitions._alike(labels, other, 3) == alike
 
 
-def test_small_groups_far_away_leave_the_clusters_whole():
+def test_small_groups_far_away_leave_the_clusters_whole(monkeypatch):
     x, _ = blobs(600, 3, 2, spread=0.8)
     far = 60 + 40 * np.arange(8)[:, None] + 1e-3 * np.random.default_rng(0).standard_normal((8, 30))
     rows = np.vstack([x, np.stack([far.ravel(), -far.ravel()], axis=1)])
-    spectral = graph_clusters(rows, 3, Streams(0), n_eigenvectors=3, n_neighbors=10)
-    start = graph_clusters(rows, 3, Streams(0), n_neighbors=10)
-    assert start.n_eigenvectors == 0
-    assert start.score > spectral.score  # which gives all 600 rows one label
+    monkeypatch.setattr(partitions, "_chosen_graph", lambda x, n_clusters: (knn_graph(x), 10))
+    start = graph_clusters(rows, 3, Streams(0))
+    monkeypatch.setattr(partitions, "_numbers", lambda n, n_clusters: [3])
+    spectral = graph_clusters(rows, 3, Streams(0))
+    assert start.score > spectral.score  # which cuts off one small group; k-means of the rows does not
 
 
 def test_large_numbers_far_from_the_origin():
@@ -205,7 +201,7 @@ def uneven(seed: int = 0, times: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 
 def start_of(x: np.ndarray, labels: np.ndarray, score: float, *rivals: np.ndarray) -> GraphStart:
-    return GraphStart(labels, 3, 10, score, (), knn_graph(x), np.arange(len(x)), rivals)
+    return GraphStart(labels, score, knn_graph(x), 10, np.arange(len(x)), rivals)
 
 
 def test_a_cut_that_one_graph_shows_alone_is_not_kept():

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from steinmix import ConfigError, Training
+from steinmix.training import Cosine
 from steinmix.training.config import OPTIMIZERS, has_fast_bf16
 
 
@@ -24,7 +25,10 @@ from steinmix.training.config import OPTIMIZERS, has_fast_bf16
         {"clip_norm": 0.0},
         {"ema": "0.9"},
         {"optimizer": "newton"},
+        {"optimizer": 5},
         {"precision": "fp8"},
+        {"precision": 16},
+        {"schedule": Cosine},
         {"device": "toaster"},
     ],
 )

@@ -183,7 +183,7 @@ def _completed(
     record = known | {"metrics": metrics, "null_rows": None, "wall_seconds": watch.seconds}
     if not options.no_report:
         record["null_rows"] = _page(partial, model, data.rows, record, labels, watch)
-    record["machine"] = machine(model.preparation_.shift.device)
+    record["machine"] = machine(model.preparation_.device)
     write_record(partial / RECORD, record)
     return record
 
@@ -239,7 +239,7 @@ def _record(model: Any, request: Request, data: Data, command: str, created: str
         "data": data.describe(),
         "request": request_record(request),
         "diagnostics": diagnostics[-1] if diagnostics else None,
-        "machine": machine(model.preparation_.shift.device),
+        "machine": machine(model.preparation_.device),
         "versions": versions(),
     }
 

@@ -18,8 +18,8 @@ from .outputs import Table
 __all__ = [
     "BLOCK_ROWS",
     "Summary",
-    "blocks",
     "block_rows",
+    "blocks",
     "has_clusters",
     "is_detector",
     "rows_sha256",

@@ -93,7 +93,6 @@ def check_given(theta: Tensor, ascent: Tensor) -> None:
 
 
 def check_part(name: str, value: Any, method: str) -> None:
-    """Raise ConfigError unless `value`, called `name`, is an object with `method`; a prior may be None."""
-    absent = value is None and name == "prior"
-    if not absent and (isinstance(value, type) or not callable(getattr(value, method, None))):
+    """Raise ConfigError unless `value`, called `name`, is an object with `method`."""
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
         raise ConfigError(f"{name} is {value!r}; expected an object such as {EXAMPLES[name]}.")

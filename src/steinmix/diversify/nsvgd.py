@@ -77,7 +77,8 @@ class NSVGD(Configuration):
     def __post_init__(self) -> None:
         check_alpha(self.alpha)
         check_part("kernel", self.kernel, "direction")
-        check_part("prior", self.prior, "score")
+        if self.prior is not None:
+            check_part("prior", self.prior, "score")
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return phi ``(*r, m, p)`` for particles `theta` ``(*r, m, p)`` and gradient `ascent` ``(*r, m, p)`` of F.

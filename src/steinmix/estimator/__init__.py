@@ -1,8 +1,8 @@
 """The shell: scikit-learn's face of a method."""
 
-from .._params import check_at_least
-from .base import DeepEstimator, FitContext
-from .checks import check_choice, check_count, check_family, check_width, check_widths
+from .._params import check_at_least, check_choice
+from .base import DeepEstimator
+from .checks import check_count, check_family, check_width, check_widths
 from .chunks import map_chunks
 from .clusterer import MixtureShell, empty_labels, held_at_start, start_points
 from .codes import CodesMixin
@@ -10,10 +10,9 @@ from .collapse import check_posterior
 from .conditional import ConditionalModule, ConditionalShell, Draws, Posterior
 from .detector import DetectorShell
 from .embedder import EmbedderShell, coder_arguments, coder_plan, image_layout
-from .job import epochs_for_steps
+from .job import FitContext, epochs_for_steps
 from .neighbourhood import Neighbourhood
 from .persistence import load
-from .preparation import Preparation
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp
@@ -30,7 +29,6 @@ __all__ = [
     "MixtureShell",
     "Neighbourhood",
     "Posterior",
-    "Preparation",
     "Pretraining",
     "Smoother",
     "WarmedUp",

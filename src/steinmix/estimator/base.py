@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,14 +21,14 @@ from .._typing import Source
 from ..data.arrays import held
 from ..data.prepare import ColumnStatistics, check_finite, choose_scaling, column_statistics
 from ..data.sources import as_source
-from ..diversify import NSVGD
-from ..errors import ConfigError, DataError, UnboundedWarning
+from ..errors import ConfigError, DataError
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
 from ..training.checkpoint import Checkpoint, root_seed
 from ..training.distributed import connect, from_main
 from ..training.loader import CHUNK_ROWS
+from .checks import check_parts, warn_unbounded
 from .chunks import map_chunks
 from .job import FitContext, Job, Launch
 from .persistence import fitted_names, plain_params, save_estimator
@@ -37,10 +36,7 @@ from .pretraining import Pretraining
 from .restarts import Store, fit_restarts
 from .selection import SELECTIONS, Outcome, Rule, check_restarts, compare, select
 
-__all__ = [
-    "DeepEstimator",
-    "FitContext",
-]
+__all__ = ["DeepEstimator"]
 
 FARTHEST = 1e15
 """Where a prepared value ends when rows are only read: float32 has no sum of squares of farther ones over small
@@ -187,7 +183,7 @@ class DeepEstimator(BaseEstimator, ABC):
         DivergedError
             If training becomes non-finite; ``module_`` then holds the last finite state.
         """
-        self._check_kinds()
+        check_parts(self)
         training = _own(self.training)
         training.check()
         check_restarts(self)
@@ -197,7 +193,7 @@ class DeepEstimator(BaseEstimator, ABC):
             source = self._source(X, reset=True)
             connect(training.torch_device())
             job, self.seed_ = self._job(source, training), from_main(lambda: self._seed(checkpoint, resume))
-            self._warn_unbounded()
+            warn_unbounded(getattr(self, "diversifier", None))
             self.plan_, self.preparation_ = job.plan, job.preparation()
             fingerprint = self._fingerprint(job)
 
@@ -231,17 +227,6 @@ class DeepEstimator(BaseEstimator, ABC):
         for name in fitted_names(self):
             if name not in kept:
                 delattr(self, name)
-
-    def _check_kinds(self) -> None:
-        """Refuse objects of another kind where settings or a diversifier are expected, before anything is done."""
-        if self.training is not None and not isinstance(self.training, Training):
-            raise ConfigError(f"training is {self.training!r}; expected a Training or None.")
-        diversifier = getattr(self, "diversifier", None)
-        if diversifier is not None and (isinstance(diversifier, type) or not callable(diversifier)):
-            raise ConfigError(f"diversifier is {diversifier!r}; expected an object such as NSVGD() or None.")
-        pretraining = getattr(self, "pretraining", None)
-        if pretraining is not None and not hasattr(pretraining, "check"):
-            raise ConfigError(f"pretraining is {pretraining!r}; expected a Pretraining or None.")
 
     def _job(self, source: Source, training: Training) -> Job:
         """Look at the data and decide what the method left open."""
@@ -370,7 +355,7 @@ class DeepEstimator(BaseEstimator, ABC):
     def _map(self, function: Callable[[Tensor], Tensor], X: Any) -> np.ndarray:
         """Apply `function` to prepared chunks of X and return the results (n, ...) in row order."""
         check_is_fitted(self)
-        device = self.preparation_.shift.device
+        device = self.preparation_.device
 
         def prepare(x: Tensor) -> Tensor:
             return self.preparation_(x).clamp_(-FARTHEST, FARTHEST)
@@ -394,16 +379,6 @@ class DeepEstimator(BaseEstimator, ABC):
             "data": job.source.describe() | {"checksum": job.checksum},
             "callbacks": [rule for c in job.training.callbacks if (rule := c.fingerprint()) is not None],
         }
-
-    def _warn_unbounded(self) -> None:
-        diversifier = getattr(self, "diversifier", None)
-        if isinstance(diversifier, NSVGD) and diversifier.prior is None and np.any(np.asarray(diversifier.alpha) > 0):
-            warnings.warn(
-                "NSVGD has alpha > 0 and no prior: F + alpha H has no maximum where F is bounded, and a component may "
-                "drift away from the data. Give NSVGD(prior=NormalPrior(...)) or keep alpha small.",
-                UnboundedWarning,
-                stacklevel=3,
-            )
 
 
 def _own(training: Training | None) -> Training:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from .._params import check_at_least, is_number
-from ..errors import ConfigError, DataError
+import numpy as np
 
-__all__ = ["check_choice", "check_count", "check_family", "check_width", "check_widths"]
+from .._params import check_at_least, is_number
+from ..diversify import NSVGD
+from ..errors import ConfigError, DataError, UnboundedWarning
+from ..training import Training
+
+__all__ = [
+    "check_count",
+    "check_family",
+    "check_parts",
+    "check_width",
+    "check_widths",
+    "warn_unbounded",
+]
 
 
 def check_count(name: str, value: Any, n_rows: int) -> int:
@@ -34,23 +46,6 @@ def check_count(name: str, value: Any, n_rows: int) -> int:
     if value > n_rows:
         raise DataError(f"n_samples={n_rows} should be >= {name}={value}; give more rows or fewer components.")
     return int(value)
-
-
-def check_choice(name: str, value: Any, known: Iterable[str]) -> str:
-    """Return `value` if it is one of the `known` words, else raise ConfigError.
-
-    Parameters
-    ----------
-    name : str
-        The parameter, for the message.
-    value : object
-        What was given.
-    known : iterable of str
-        The words that will do.
-    """
-    if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(sorted(known))}.")
-    return value
 
 
 def check_width(name: str, value: Any) -> int:
@@ -99,3 +94,27 @@ def check_family(diversifier: Any, family: str) -> None:
     if (got := getattr(kernel, "family", family)) != family:
         kind = type(kernel).__name__
         raise ConfigError(f"diversifier: {kind} has family {got!r}; the components here are {family!r}, give it that.")
+
+
+def check_parts(estimator: Any) -> None:
+    """Refuse objects of another kind where settings or a diversifier are expected, before anything is done."""
+    training = estimator.training
+    if training is not None and not isinstance(training, Training):
+        raise ConfigError(f"training is {training!r}; expected a Training or None.")
+    diversifier = getattr(estimator, "diversifier", None)
+    if diversifier is not None and (isinstance(diversifier, type) or not callable(diversifier)):
+        raise ConfigError(f"diversifier is {diversifier!r}; expected an object such as NSVGD() or None.")
+    pretraining = getattr(estimator, "pretraining", None)
+    if pretraining is not None and not hasattr(pretraining, "check"):
+        raise ConfigError(f"pretraining is {pretraining!r}; expected a Pretraining or None.")
+
+
+def warn_unbounded(diversifier: Any) -> None:
+    """Warn the caller of `fit` of an entropy that no prior bounds."""
+    if isinstance(diversifier, NSVGD) and diversifier.prior is None and np.any(np.asarray(diversifier.alpha) > 0):
+        warnings.warn(
+            "NSVGD has alpha > 0 and no prior: F + alpha H has no maximum where F is bounded, and a component may "
+            "drift away from the data. Give NSVGD(prior=NormalPrior(...)) or keep alpha small.",
+            UnboundedWarning,
+            stacklevel=3,
+        )

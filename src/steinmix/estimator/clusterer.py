@@ -12,20 +12,20 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._params import check_at_least, is_number
+from .._params import check_at_least, check_choice, is_number
 from ..errors import ConfigError
 from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixture
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
-from .base import DeepEstimator, FitContext
-from .checks import check_choice
+from .base import DeepEstimator
 from .chunks import evaluating, in_chunks, map_chunks
 from .collapse import COLLAPSE, check_start
+from .job import FitContext
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
 from .watching import diagnosing
 
-__all__ = ["MixtureModule", "MixtureShell", "empty_labels", "start_points"]
+__all__ = ["MixtureModule", "MixtureShell", "empty_labels", "held_at_start", "start_points"]
 
 START_BYTES = 2**23
 """Memory for the points a mixture is started from; of more rows a random part is taken."""
@@ -138,7 +138,7 @@ class MixtureShell(DeepEstimator):
         -------
         ndarray of shape (n,), int64
         """
-        return self._map(lambda x: self._log_joint(x).argmax(-1), X)
+        return self._map(lambda x: self._log_joint(self.module_, x).argmax(-1), X)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each component, (n, m), in component order; rows sum to one.
@@ -148,7 +148,7 @@ class MixtureShell(DeepEstimator):
         X : as in `fit`, of shape (n, f)
             Rows in the units and columns of the training data.
         """
-        return self._map(lambda x: torch.softmax(self._log_joint(x).double(), dim=-1), X)
+        return self._map(lambda x: torch.softmax(self._log_joint(self.module_, x).double(), dim=-1), X)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal.
@@ -158,7 +158,7 @@ class MixtureShell(DeepEstimator):
         X : as in `fit`, of shape (n, f)
             Rows in the units and columns of the training data.
         """
-        return self._map(lambda x: self.module_.score(x).double(), X) + self._log_unit()
+        return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
 
     def sample(
         self,
@@ -269,27 +269,22 @@ class MixtureShell(DeepEstimator):
         with torch.inference_mode():
             return function(self.module_.mixture).cpu().numpy()
 
-    def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
-        """Return (b, m) numbers whose softmax is the assignment of prepared rows, by `module` or the fitted one."""
-        module = self.module_ if module is None else module
+    def _log_joint(self, module: Any, x: Tensor) -> Tensor:
+        """Return (b, m) numbers whose softmax is the assignment of prepared rows by `module`."""
         return module.mixture.assignment_log_prob(module.embed(x))
-
-    def _log_unit(self) -> float:
-        """What turns a log-density of prepared rows into one of raw rows."""
-        return self.preparation_.log_jacobian()
 
     def _watchers(self, module: MixtureModule, context: FitContext) -> list[Callback]:
         check_choice("collapse", self.collapse, COLLAPSE)
 
         def groups(x: Tensor) -> tuple[Tensor, Tensor]:
             with evaluating(module):
-                return torch.softmax(self._log_joint(x, module), dim=-1), module.mixture.component_means()
+                return torch.softmax(self._log_joint(module, x), dim=-1), module.mixture.component_means()
 
         return [Diagnose(diagnosing(groups, context.loader), phases=self._mixture_phases)]
 
     def _started(self, module: Any, context: FitContext) -> tuple[list[Phase], Callable[[], None]]:
         """Return the phases that smooth the labels of the start, if any, and what the phase after them calls first."""
-        start = partial(self._start, self.start, module, context)
+        start = partial(self._start, module, context)
         if module.smoother is None:
             return [], start
         phases, finish = smoothing_phases(module, context, start, self._balanced)
@@ -304,7 +299,7 @@ class MixtureShell(DeepEstimator):
     def _start_points(self, module: MixtureModule, loader: Loader) -> tuple[Tensor, Tensor]:
         return start_points(module.embed, module.mixture, loader)
 
-    def _start(self, name: str, module: MixtureModule, context: FitContext) -> None:
+    def _start(self, module: MixtureModule, context: FitContext) -> None:
         """Start the mixture from points, and note the labels of all rows."""
         loader, mixture = context.loader, module.mixture
         index, points = self._start_points(module, loader)
@@ -313,7 +308,7 @@ class MixtureShell(DeepEstimator):
             rows = torch.from_numpy(map_chunks(lambda x: x, loader, index))
         tried = context.plan.get("smoothing_epochs") and loader.n_rows >= TRIAL_FEWEST
         judge = trial(context, index) if tried else None
-        labels = start_mixture(name, mixture, points, context.streams, Backing(rows, judge))
+        labels = start_mixture(self.start, mixture, points, context.streams, Backing(rows, judge))
         if len(index) < loader.n_rows:
             labels = map_chunks(lambda x: mixture.responsibilities(module.embed(x)).argmax(-1), loader)
         module.start_labels.copy_(torch.as_tensor(labels))
@@ -321,7 +316,7 @@ class MixtureShell(DeepEstimator):
             check_start(labels, mixture.n_components, self.collapse)
 
     def _labels_of(self, module: MixtureModule, loader: Loader) -> np.ndarray:
-        return map_chunks(lambda x: self._log_joint(x, module).argmax(-1), loader)
+        return map_chunks(lambda x: self._log_joint(module, x).argmax(-1), loader)
 
     def _finish(self, loader: Loader) -> None:
         self.initial_labels_ = self.module_.start_labels.cpu().numpy()

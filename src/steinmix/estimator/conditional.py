@@ -17,7 +17,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._params import check_at_least
+from .._params import check_at_least, check_choice
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, in_function_space
@@ -32,13 +32,12 @@ from ..objective import Objective, Phase, Term
 from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
-from .base import FitContext
-from .checks import check_choice, check_count, check_family
+from .checks import check_count, check_family
 from .chunks import evaluating
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan, given_layout
-from .job import epochs_for_steps
+from .job import FitContext, epochs_for_steps
 from .pretraining import Pretraining, pretraining_phases
 from .smoothing import Smoother, smoothing_epochs, without_smoother
 from .warming import WarmedUp
@@ -174,18 +173,19 @@ class ConditionalModule(WarmedUp, Coder):
         """Return log p(z | x, w), (M, b, m), at the draws."""
         return torch.log_softmax(self.mixture.code_log_prob(draws.z, draws.components), dim=-1)
 
-    def network_terms(self, x: Tensor, q: Posterior, draws: Draws) -> dict[str, Tensor]:
-        """Return the two terms of minus the bound that do not know of clusters, per row (b,)."""
-        return {
-            "reconstruction": -self.likelihood.log_prob(x, self.decode(draws.z)).mean(0),
-            "w_prior": standard_normal_kl(q.w_mean, q.w_log_var),
-        }
+    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
+        """Return the four terms of minus the bound per row (b,), means over the draws.
 
-    def cluster_terms(self, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
-        """Return the two terms of minus the bound for components given by `log_q` (M, b, m) or (b, m), per row (b,)."""
+        The posterior of components `log_q`, (M, b, m) or (b, m), is `log_gamma` in the second version of the paper (Eq.
+        4), and a network's own in the first (Eq. 3 at eta = 1).
+        """
+        reconstruction = -self.likelihood.log_prob(x, self.decode(draws.z)).mean(0)
+        w_prior = standard_normal_kl(q.w_mean, q.w_log_var)
         kl = self.mixture.code_kl(q.mean, q.log_var, draws.components)
         information = (log_q.exp() * (log_q + math.log(self.mixture.n_components))).sum(-1)
         return {
+            "reconstruction": reconstruction,
+            "w_prior": w_prior,
             "conditional_prior": (log_q.exp() * kl).sum(-1).mean(0),
             "z_prior": information.mean(0) if information.ndim > 1 else information,
         }
@@ -312,19 +312,18 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         check_choice("start", self.start, GIVEN_STARTS)
         check_choice("cluster_prior", self.cluster_prior, CLUSTER_PRIORS)
         check_family(self.diversifier, "diag")  # of what heads give
-        for name, least in (("w_dim", 1), ("n_samples", 1)):
-            check_at_least(name, getattr(self, name), least)
+        for name in ("w_dim", "n_samples"):
+            check_at_least(name, getattr(self, name), 1)
         for name in ("warm_up", "anchor_epochs"):
             check_at_least(name, getattr(self, name), 0, optional=True)
         check_at_least("free_bits", self.free_bits, 0.0, optional=True)
         unbounded = "learnt_gaussian" if self.image_shape is None else "gaussian"  # one number per pixel
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood, unbounded)
-        chosen = None if self.training is None else self.training.epochs
         return plan | {
             "n_clusters": n_clusters,
             "w_dim": min(int(self.w_dim), source.n_features),
             "image_shape": _image_shape(self.image_shape, source.n_features, plan["likelihood"]),
-            "smoothing_epochs": smoothing_epochs(None, self.start, source.n_rows, chosen),
+            "smoothing_epochs": smoothing_epochs(None, self.start, source.n_rows, self.training),
             "pretraining_epochs": plan["epochs"],
             "epochs": epochs_for_steps(10_000, source.n_rows, most=500),
         }
@@ -341,9 +340,9 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
             index, points = super()._start_points(module, loader)
         return index, points[:, : module.mixture.n_code]
 
-    def _start(self, name: str, module: Any, context: FitContext) -> None:
+    def _start(self, module: Any, context: FitContext) -> None:
         with evaluating(module):  # batch norms
-            super()._start(name, module, context)
+            super()._start(module, context)
 
     def _planned_phases(self, module: ConditionalModule, context: FitContext, terms: Any) -> list[Phase]:
         """Return the one phase in which everything is learnt from random weights; before it, those of a start."""
@@ -367,8 +366,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         phases.append(phase("mixture", context.epochs, None, self.warm_up or 0))
         phases[-1].goes_on = len(phases) > 1  # thrown back, components that were anchored apart may merge
         phases[0].before = start
-        settings = self.pretraining or Pretraining()
-        pretraining = pretraining_phases(module, settings, context.pretraining_epochs, context.streams)
+        pretraining = pretraining_phases(module, self.pretraining, context.pretraining_epochs, context.streams)
         return [*pretraining, *smoothing, *phases]
 
     def _label(self, module: Any, context: FitContext) -> None:

@@ -17,11 +17,10 @@ from .._typing import Source
 from ..errors import CollapseWarning, ConfigError, DataError
 from ..metrics.anomaly import conformal_pvalues
 from ..training import Callback, Diagnose, Loader, Training
-from .base import FitContext
 from .chunks import map_chunks
 from .codes import CodesMixin
 from .consensus import Consensus, DetectorModule
-from .job import Job
+from .job import FitContext, Job
 from .selection import SELECTIONS, Outcome, Rule, by_objective
 from .watching import diagnosing
 
@@ -153,7 +152,7 @@ class DetectorShell(OutlierMixin, CodesMixin):
 
     @property
     def _n_features_out(self) -> int:
-        return self.module_.embed(torch.zeros(1, self.n_features_in_, device=self.preparation_.shift.device)).shape[-1]
+        return self.module_.embed(torch.zeros(1, self.n_features_in_, device=self.preparation_.device)).shape[-1]
 
     def _job(self, source: Source, training: Training) -> Job:
         job = super()._job(source, training)

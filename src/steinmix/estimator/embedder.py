@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from .._params import check_at_least
+from .._params import check_choice
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
 from ..errors import ConfigError, DataError
 from ..nn import LIKELIHOODS, Likelihood
-from ..random import Streams, seed_of
-from .checks import check_choice, check_width, check_widths
+from .checks import check_width, check_widths
 from .chunks import in_chunks
 from .codes import CodesMixin
 from .job import epochs_for_steps
@@ -199,12 +198,4 @@ class EmbedderShell(CodesMixin):
         def rows(z: torch.Tensor) -> torch.Tensor:
             return self.preparation_.inverse(self.module_.likelihood.mean(self.module_.decode(z)))
 
-        return in_chunks(rows, z.to(self.preparation_.shift.device))
-
-    def _generate(self, n_samples: int, random_state: Any) -> np.ndarray:
-        """Decode standard normal codes."""
-        check_is_fitted(self)
-        check_at_least("n_samples", n_samples, 1)
-        state = self.random_state if random_state is None else random_state
-        generator = Streams(seed_of(state)).torch("sample")
-        return self._decoded(torch.randn(int(n_samples), self._n_features_out, generator=generator))
+        return in_chunks(rows, z.to(self.preparation_.device))

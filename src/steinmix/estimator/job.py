@@ -87,9 +87,15 @@ class Job:
 
     def loader(self, streams: Streams) -> Loader:
         """Return a loader over the rows, in the order of `streams`."""
-        training = self.training
-        options = {"resident_bytes": training.resident_bytes, "distinct": training.distinct_rows}
-        return Loader(self.source, self.preparation(), training.batch_size, self.device, streams, **options)
+        return Loader(
+            self.source,
+            self.preparation(),
+            self.training.batch_size,
+            self.device,
+            streams,
+            self.training.resident_bytes,
+            self.training.distinct_rows,
+        )
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,10 @@ class Launch:
     phases: list[Phase]
 
 
-def epochs_for_steps(steps: int, n_rows: int, most: int, batch_size: int = 256) -> int:
+def epochs_for_steps(steps: int, n_rows: int, most: int) -> int:
     """Return the epochs of about `steps` steps on `n_rows` rows: at most `most`, or what makes `FEWEST_STEPS`.
+
+    Steps are of 256 rows, `Training`'s own number; with another one a method takes as many epochs.
 
     Parameters
     ----------
@@ -122,8 +130,6 @@ def epochs_for_steps(steps: int, n_rows: int, most: int, batch_size: int = 256) 
         Rows of the data.
     most : int
         Epochs at most.
-    batch_size : int, default=256
-        Rows of a step.
     """
-    steps_per_epoch = max(1, n_rows / batch_size)
+    steps_per_epoch = max(1, n_rows / Training.batch_size)
     return max(1, min(most, round(steps / steps_per_epoch)), math.ceil(FEWEST_STEPS / steps_per_epoch))

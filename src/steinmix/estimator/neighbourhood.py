@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..numerics.neighbours import nearest_rows
 from ..objective import Batch
 from ..random import Streams
 from ..training import Loader
@@ -37,8 +38,6 @@ class Neighbourhood:
     @cached_property
     def index(self) -> Tensor:
         """Numbers (n, k) of the nearest rows."""
-        from ..numerics.neighbours import nearest_rows
-
         rows = map_chunks(lambda x: x, self._loader)
         nearest = nearest_rows(rows, rows, min(NEIGHBOURS, len(rows) - 1), same=True)[1]
         return torch.from_numpy(nearest).to(self._loader.device)

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from .._files import read_folder, standing, write_folder
 from .._machine import versions
+from ..data.prepare import Scaling
 from ..errors import ConfigError, ModelFileError
 from ..training.distributed import is_main
+from .preparation import Preparation
 
 __all__ = ["CONFIGURATIONS", "configurations", "fitted_names", "load", "plain_params", "save_estimator"]
 
@@ -92,9 +94,6 @@ def _model_folder(path: Path) -> Path:
 
 
 def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
-    from ..data.prepare import Scaling
-    from .preparation import Preparation
-
     estimator = method(**{k: _from_plain(v) for k, v in meta["params"].items()})
     for name, value in meta["fitted"].items():
         setattr(estimator, name, _from_plain(value))

@@ -35,6 +35,11 @@ class Preparation(nn.Module):
         self.register_buffer("_shift32", self.shift.float(), persistent=False)
         self.register_buffer("_scale32", self.scale.float(), persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.shift.device
+
     def forward(self, x: Tensor) -> Tensor:
         """Return prepared rows (b, f) in float32 for raw rows of any type; wide ones are shifted in float64."""
         if x.dtype in WIDE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,7 @@ class Pretraining(Configuration):
     Parameters
     ----------
     epochs : int, optional
-        Epochs end to end; None chooses by the number of rows, 0 leaves pretraining out.
+        Epochs end to end; None takes ``training.epochs``, or chooses by the number of rows; 0 leaves them out.
     layer_epochs : int, default=0
         Epochs per layer of a greedy layer-wise start before that (Vincent et al., 2010, as in DEC); 0 leaves it out.
     noise : float, default=0.2
@@ -43,24 +42,21 @@ class Pretraining(Configuration):
             raise ConfigError(f"pretraining.noise is {self.noise!r}; expected a share in [0, 1).")
 
 
-def pretraining_phases(
-    coder: Coder, settings: Pretraining, epochs: int, streams: Streams, name: str = "pretrain"
-) -> list[Phase]:
+def pretraining_phases(coder: Coder, settings: Pretraining | None, epochs: int, streams: Streams) -> list[Phase]:
     """Return the phases that train `coder` as a denoising autoencoder.
 
     Parameters
     ----------
     coder : Coder
         What is trained.
-    settings : Pretraining
-        The user's.
+    settings : Pretraining, optional
+        The user's; None takes those of `Pretraining()`.
     epochs : int
         Epochs of the end-to-end phase where `settings` leaves them open.
     streams : Streams
         Noise comes from its stream "mask".
-    name : str, default="pretrain"
-        Name of the end-to-end phase.
     """
+    settings = settings or Pretraining()
     settings.check()
     phases = _layer_phases(coder, settings, streams) if settings.layer_epochs else []
 
@@ -70,7 +66,8 @@ def pretraining_phases(
         return {"reconstruction": Term(-coder.likelihood.log_prob(x, output).mean(-1))}
 
     params = [p for n, p in coder.named_parameters() if not n.startswith("code_log_var")]
-    phases.append(Phase(name, epochs if settings.epochs is None else settings.epochs, [Objective(terms, params)]))
+    epochs = epochs if settings.epochs is None else settings.epochs
+    phases.append(Phase("pretrain", epochs, [Objective(terms, params)]))
     return [phase for phase in phases if phase.epochs]
 
 
@@ -78,33 +75,20 @@ def _layer_phases(coder: Coder, settings: Pretraining, streams: Streams) -> list
     """One phase per layer: encode with the layers below, hide entries, and reconstruct through the mirrored layer."""
     encoders = [m for m in coder.encoder if isinstance(m, nn.Linear)] + [coder.code_mean]
     decoders = [coder.output, *reversed([m for m in coder.decoder if isinstance(m, nn.Linear)])]
-    return [
-        Phase(
-            f"layer {depth + 1}",
-            settings.layer_epochs,
-            [
-                Objective(
-                    _layer_terms(coder, encoders, decoders, depth, settings.noise, streams),
-                    _params(encoders, decoders, depth),
-                )
-            ],
-        )
-        for depth in range(len(encoders))
+    objectives = [
+        _layer_objective(coder, encoders, decoders, depth, settings.noise, streams) for depth in range(len(encoders))
     ]
+    return [Phase(f"layer {i}", settings.layer_epochs, [objective]) for i, objective in enumerate(objectives, 1)]
 
 
-def _params(encoders: list[nn.Linear], decoders: list[nn.Linear], depth: int) -> list[nn.Parameter]:
-    return [*encoders[depth].parameters(), *decoders[depth].parameters()]
-
-
-def _layer_terms(
+def _layer_objective(
     coder: Coder,
     encoders: list[nn.Linear],
     decoders: list[nn.Linear],
     depth: int,
     noise: float,
     streams: Streams,
-) -> Callable[[Batch], dict[str, Term]]:
+) -> Objective:
     top = depth == len(encoders) - 1
 
     @torch.no_grad()
@@ -121,4 +105,4 @@ def _layer_terms(
             return {"reconstruction": Term(-coder.likelihood.log_prob(target, output).mean(-1))}
         return {"reconstruction": Term((torch.relu(output) - target.float()).square().sum(-1).mean(-1))}
 
-    return terms
+    return Objective(terms, [*encoders[depth].parameters(), *decoders[depth].parameters()])

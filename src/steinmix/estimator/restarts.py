@@ -8,8 +8,8 @@ bits.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,19 +141,13 @@ def _processes(n_jobs: int | None, n_runs: int, device: torch.device) -> int:
     return 1 if inside else min(cpu_count(), n_runs)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
+def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        return function(*arguments)
     finally:
         torch.set_num_threads(before)
-
-
-def _on_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    with _one_thread():
-        return function(*arguments)
 
 
 def _run_alone(estimator: DeepEstimator, job: Job, seed: int, store: Checkpoint | None) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .._params import check_at_least, is_number
+from .._params import check_at_least, check_choice, is_number
 from ..errors import ConfigError, DivergedError
 from ..metrics.agreement import cluster_stability, consensus_labels, pairwise_agreement, row_stability
 
@@ -82,9 +82,7 @@ def check_restarts(estimator: Any) -> None:
     n_jobs = estimator.n_jobs
     if n_jobs is not None and not (is_number(n_jobs, whole=True) and n_jobs != 0):
         raise ConfigError(f"n_jobs is {n_jobs!r}; expected a whole number other than 0, or None.")
-    if estimator.selection not in estimator._selections:
-        known = ", ".join(sorted(estimator._selections))
-        raise ConfigError(f"selection is {estimator.selection!r}; expected one of {known}.")
+    check_choice("selection", estimator.selection, estimator._selections)
 
 
 def _agreement(outcomes: Sequence[Outcome]) -> np.ndarray:

@@ -33,6 +33,7 @@ from ..data import as_source
 from ..nn import linear
 from ..numerics.adversarial import adversarial_step
 from ..numerics.densities import categorical_kl
+from ..numerics.neighbours import nearest_rows
 from ..objective import Batch, Objective, Phase, Term
 from ..random import Streams
 from ..training import Cosine, Loader, Training, run
@@ -130,19 +131,20 @@ class Smoother(nn.Module):
         return terms | {"entropy": Term(entropy, LAMBDA), "balance": Term(balance, LAMBDA * MU)}
 
 
-def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | None) -> int:
+def smoothing_epochs(wanted: int | None, start: str, n_rows: int, training: Training | None) -> int:
     """Return the epochs of both phases.
 
     Parameters
     ----------
     wanted : int, optional
-        By the user; None takes about `STEPS` steps after a graph start of `FEWEST_ROWS` rows or more, else none.
+        By the user; None takes those of the main phase, or about `STEPS` steps where these are left open, after a
+        graph start of `FEWEST_ROWS` rows or more, else none.
     start : str
         The start's name.
     n_rows : int
         Rows of the data.
-    chosen : int, optional
-        Epochs of the main phase, if the user has chosen those.
+    training : Training, optional
+        The user's, with the epochs of the main phase.
 
     Raises
     ------
@@ -150,11 +152,12 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, chosen: int | 
         If `wanted` is no whole number >= 0.
     """
     check_at_least("smoothing_epochs", wanted, 0, optional=True)
-    if wanted is None:
-        if start != "graph" or n_rows < FEWEST_ROWS:
-            return 0
-        return epochs_for_steps(STEPS, n_rows, most=60) if chosen is None else chosen
-    return int(wanted)
+    if wanted is not None:
+        return int(wanted)
+    if start != "graph" or n_rows < FEWEST_ROWS:
+        return 0
+    chosen = None if training is None else training.epochs
+    return epochs_for_steps(STEPS, n_rows, most=60) if chosen is None else chosen
 
 
 def without_smoother(module: nn.Module) -> list[nn.Parameter]:
@@ -250,8 +253,6 @@ def trial(context: FitContext, index: Tensor) -> Callable[[np.ndarray], np.ndarr
 
 def _neighbour_distance(loader: Loader, streams: Streams) -> float:
     """Return the median distance of a row to its 10th neighbour, estimated from some rows."""
-    from ..numerics.neighbours import nearest_rows
-
     rows = map_chunks(lambda x: x, loader, loader.sample_index(KNOWN))
     asked = rows[streams.numpy("asked").permutation(len(rows))[:ASKED]]
     # among fewer rows the neighbour of the same rank is farther off

@@ -29,7 +29,7 @@ from ..errors import ConfigError
 from ..metrics import detection_scores
 from ..random import Streams
 
-__all__ = ["PREPARATIONS", "PROTOCOLS", "SHARE", "KDD", "Protocol", "Split", "judged", "load_kdd", "prepared", "split"]
+__all__ = ["KDD", "PREPARATIONS", "PROTOCOLS", "SHARE", "Protocol", "Split", "judged", "load_kdd", "prepared", "split"]
 
 SHARE = 0.2
 """Share of rows above the threshold, in Z and T; 19.69 % of the file are anomalies."""

@@ -108,5 +108,4 @@ class Autoencoder(EmbedderShell):
         return _Denoiser(**coder_arguments(plan), generator=streams.torch("weights", "cpu"))
 
     def _phases(self, module: _Denoiser, context: FitContext) -> list[Phase]:
-        settings = self.pretraining or Pretraining()
-        return pretraining_phases(module, settings, context.epochs, context.streams)
+        return pretraining_phases(module, self.pretraining, context.epochs, context.streams)

@@ -48,6 +48,7 @@ from torch import Tensor, nn
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, NoDiversity
+from ..diversify.base import is_sound
 from ..errors import ConfigError
 from ..estimator import (
     DetectorShell,
@@ -237,7 +238,7 @@ class DAGMM(DetectorShell):
         Of the energy and of the inverse variances, beside the squared error. The paper has 0.005 for the second; on
         tables of some hundred or thousand rows that outweighs the squared error, and rows are rebuilt badly.
     pretraining_epochs : int, default=0
-        Epochs of the compression network alone before that (DAGMM-p).
+        Epochs in which the compression network learns alone, before the mixture (DAGMM-p).
     joint : bool, default=True
         Whether the compression network goes on learning beside the mixture, as in the paper. If not, the mixture is
         fitted to the codes of the pretrained network, which then cannot draw all rows into one component.
@@ -375,7 +376,7 @@ class DAGMM(DetectorShell):
 
 
 def _checked(weights: Any) -> list[float]:
-    if not hasattr(weights, "__len__") or len(weights) != 2 or not all(0 <= w < float("inf") for w in weights):
+    if not hasattr(weights, "__len__") or len(weights) != 2 or not is_sound(weights):
         raise ConfigError(
             f"weights are {weights!r}; expected two finite numbers >= 0, of energy and inverse variances."
         )

@@ -322,9 +322,8 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
             raise ConfigError("hidden is (); expected one width or more, as the code is read from a hidden layer.")
         del plan["likelihood"]
         bounded = prepared.within_unit
-        chosen = None if self.training is None else self.training.epochs
         return plan | {
-            "smoothing_epochs": smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen),
+            "smoothing_epochs": smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, self.training),
             "latent_dim": int(latent_dim),  # a code may be wider than a table
             "n_clusters": n_clusters,
             "head": self.head,

@@ -206,12 +206,12 @@ class GaussianMixture(DensityMixin, MixtureShell):
         mixture = module.mixture
         params, optimizer = list(mixture.parameters()), partial(self._optimizer, mixture, context.training)
         objective = Objective(module.terms, params, mixture.particles(), self.diversifier, optimizer)
-        start = partial(self._start, self.start, module, context)
+        start = partial(self._start, module, context)
         end = partial(self._end, module, context.loader) if module.keeps_start else None
         return [Phase("mixture", context.epochs, [objective], before=start, after_step=mixture.project_, after=end)]
 
-    def _start(self, name: str, module: _Density, context: FitContext) -> None:
-        super()._start(name, module, context)
+    def _start(self, module: _Density, context: FitContext) -> None:
+        super()._start(module, context)
         if module.keeps_start:
             for name, value in module.begun().items():
                 value.copy_(module.mixture.state_dict()[name])

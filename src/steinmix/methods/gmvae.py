@@ -22,6 +22,7 @@ paper                                                 here
 :math:`q(x|y), q(w|y)`                                `Posterior`
 :math:`\mu_k, \sigma_k^2`, :math:`\beta`              `ConditionalMixture`; heads and tanh layer
 :math:`p(z|x,w)`                                      ``log_gamma.exp()``, at the drawn code and style
+Eq. 4, term by term                                   `ConditionalModule.bound_terms`
 :math:`N_x, N_w, K, M, \lambda`                       ``latent_dim, w_dim, n_clusters, n_samples, free_bits``
 ====================================================  ==================================================
 
@@ -46,7 +47,7 @@ from torch import Tensor
 
 from .._typing import RandomState
 from ..diversify import Diversifier
-from ..estimator import ConditionalModule, ConditionalShell, Draws, FitContext, Posterior, Pretraining, held_at_start
+from ..estimator import ConditionalModule, ConditionalShell, FitContext, Pretraining, held_at_start
 from ..nn import Likelihood
 from ..objective import Batch, Phase, Term
 from ..random import Streams
@@ -57,11 +58,6 @@ __all__ = ["GMVAE"]
 
 class GMVAEModule(ConditionalModule):
     """The bound of Eq. 4."""
-
-    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_gamma: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the four terms of minus Eq. 4 per row (b,), means over the draws; for clusters given, if any are."""
-        log_gamma = self.log_gamma(draws) if log_gamma is None else log_gamma
-        return self.network_terms(x, q, draws) | self.cluster_terms(q, draws, log_gamma)
 
     def terms(
         self,
@@ -85,7 +81,8 @@ class GMVAEModule(ConditionalModule):
     def score(self, x: Tensor) -> Tensor:
         """The bound at the mean code and style, (b,)."""
         q = self.posterior(self.encoder(x))
-        bound = self.bound_terms(x, q, self.at(q.mean[None], q.w_mean[None]))
+        draws = self.at(q.mean[None], q.w_mean[None])
+        bound = self.bound_terms(x, q, draws, self.log_gamma(draws))
         return -torch.stack(list(bound.values())).sum(0)
 
 
@@ -129,7 +126,7 @@ class GMVAE(ConditionalShell):
         Epochs in which clusters are held at the labels of such a start; None takes a fifth of those of the
         main phase.
     pretraining : Pretraining, optional
-        Of such a start.
+        Epochs and noise of the autoencoder whose codes such a start clusters.
     diversifier : Diversifier, optional
         Acts on the heads of the components and sees what they give: `NSVGD(alpha=...)` keeps them apart.
     scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"

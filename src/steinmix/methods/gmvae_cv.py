@@ -18,6 +18,7 @@ paper                                                 here
 :math:`y`, :math:`x`, :math:`w`, :math:`z`            row ``x``, code ``z``, style ``w``, component
 :math:`q(z|y)`                                        ``log_q.exp()``, a softmax head of the encoder
 :math:`p(z|x,w)`                                      responsibilities of `ConditionalMixture`
+Eq. 3, term by term                                   `ConditionalModule.bound_terms`
 :math:`\eta, \alpha`                                  ``eta``, ``consistency``
 :math:`N_x, N_w, K, M`                                ``latent_dim, w_dim, n_clusters, n_samples``
 ====================================================  ==================================================
@@ -47,7 +48,6 @@ from ..estimator import (
     ConditionalShell,
     Draws,
     FitContext,
-    Posterior,
     Pretraining,
     check_at_least,
     held_at_start,
@@ -72,10 +72,6 @@ class GMVAECVModule(ConditionalModule):
     def log_q(self, trunk: Tensor) -> Tensor:
         """Return log q(z | y), (b, m), from the features of the recognition network."""
         return torch.log_softmax(widened(self.head(trunk)), dim=-1)
-
-    def bound_terms(self, x: Tensor, q: Posterior, draws: Draws, log_q: Tensor) -> dict[str, Tensor]:
-        """Return the four terms of minus Eq. 3 at eta = 1, per row (b,), means over the draws."""
-        return self.network_terms(x, q, draws) | self.cluster_terms(q, draws, log_q)
 
     def violation(self, draws: Draws) -> Tensor:
         """Return Eq. 6 per row, (b,)."""
@@ -160,7 +156,7 @@ class GMVAECV(ConditionalShell):
         Epochs in which clusters are held at the labels of such a start; None takes a fifth of those of the
         main phase.
     pretraining : Pretraining, optional
-        Of such a start.
+        Epochs and noise of the autoencoder whose codes such a start clusters.
     diversifier : Diversifier, optional
         Acts on the heads of the components and sees what they give: `NSVGD(alpha=...)` keeps them apart.
     scaling : {"auto", "none", "standard", "common", "range", "minmax"}, default="auto"
@@ -257,6 +253,5 @@ class GMVAECV(ConditionalShell):
         terms = partial(module.terms, eta=float(self.eta), alpha=float(self.consistency))
         return self._planned_phases(module, context, terms)
 
-    def _log_joint(self, x: Tensor, module: Any = None) -> Tensor:
-        module = self.module_ if module is None else module
+    def _log_joint(self, module: GMVAECVModule, x: Tensor) -> Tensor:
         return module.log_q(module.encoder(x))

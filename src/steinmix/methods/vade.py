@@ -193,7 +193,8 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         Epochs in which a classifier makes the labels of the start smooth; None takes some after a graph start of 1,000
         rows or more, 0 leaves it out.
     guidance : float, default=10.0
-        Nats a row that p(c|z) pays for a divergence from what that classifier says; without it nothing is paid.
+        Nats a row pays for a nat of divergence of its p(c|z) from what that classifier says; where there is none,
+        nothing is paid.
     neighbour_weight : float, default=0.0
         Nats a row pays for a nat of divergence of its posterior from that of a near row; 0 leaves it out. It costs
         one more pass through the encoder, needs rows that can be taken singly, and O(n^2 f) time to find neighbours.
@@ -306,8 +307,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
         epochs = epochs_for_steps(4000, source.n_rows, most=60)
-        chosen = None if self.training is None else self.training.epochs
-        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, chosen)
+        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, self.training)
         resolved = {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
         power = RESPONSIBILITIES[self.responsibilities](plan["latent_dim"])
         return plan | resolved | {"smoothing_epochs": smoothing, "weight_power": power}
@@ -321,8 +321,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
 
     def _phases(self, module: VaDEModule, context: FitContext) -> list[Phase]:
         anchor_epochs = context.epochs if self.anchor_epochs is None else self.anchor_epochs
-        settings = self.pretraining or Pretraining()
-        pretraining = pretraining_phases(module, settings, context.pretraining_epochs, context.streams)
+        pretraining = pretraining_phases(module, self.pretraining, context.pretraining_epochs, context.streams)
         smoothing, start = self._started(module, context)
 
         def begin() -> None:

@@ -21,6 +21,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._typing import RandomState, Source
@@ -29,6 +32,7 @@ from ..estimator import (
     EmbedderShell,
     FitContext,
     Pretraining,
+    check_at_least,
     coder_arguments,
     coder_plan,
     pretraining_phases,
@@ -36,7 +40,7 @@ from ..estimator import (
 from ..nn import Coder, Likelihood
 from ..numerics.densities import standard_normal_kl
 from ..objective import Batch, Objective, Phase, Term
-from ..random import Streams
+from ..random import Streams, seed_of
 from ..training import Training
 
 __all__ = ["VAE"]
@@ -122,7 +126,7 @@ class VAE(EmbedderShell):
         )
         return [*before, Phase("elbo", context.epochs, [Objective(terms, list(module.parameters()))])]
 
-    def sample(self, n_samples: int = 1, *, random_state: Any = None):
+    def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
         """Generate rows: the mean of p(x | z) at z drawn from the prior, (n, f), in the units of the data.
 
         Parameters
@@ -132,4 +136,8 @@ class VAE(EmbedderShell):
         random_state : int, RandomState or None
             None uses the estimator's own.
         """
-        return self._generate(n_samples, random_state)
+        check_is_fitted(self)
+        check_at_least("n_samples", n_samples, 1)
+        state = self.random_state if random_state is None else random_state
+        generator = Streams(seed_of(state)).torch("sample")
+        return self._decoded(torch.randn(int(n_samples), self._n_features_out, generator=generator))

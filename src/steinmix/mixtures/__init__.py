@@ -3,22 +3,21 @@
 from .base import AbstractMixture
 from .conditional import Components, ConditionalMixture
 from .gaussian import COVARIANCES, CholeskyMixture, DiagonalMixture, SignedCholeskyMixture, UnitMixture
-from .initialise import STARTS, Backing, Start, start_from_labels, start_mixture
+from .initialise import STARTS, Backing, start_from_labels, start_mixture
 from .softmax import SoftmaxMixture
 from .units import step_in_own_units
 
 __all__ = [
     "COVARIANCES",
     "STARTS",
-    "Backing",
     "AbstractMixture",
+    "Backing",
     "CholeskyMixture",
     "Components",
     "ConditionalMixture",
     "DiagonalMixture",
     "SignedCholeskyMixture",
     "SoftmaxMixture",
-    "Start",
     "UnitMixture",
     "start_from_labels",
     "start_mixture",

@@ -14,7 +14,7 @@ from ..numerics.fused import tanh
 from ..numerics.precision import widened
 from ..random import fixed_generator
 from .base import AbstractMixture
-from .gaussian import weighted_moments
+from .gaussian import means_and_variances
 
 __all__ = ["Components", "ConditionalMixture"]
 
@@ -131,7 +131,7 @@ class ConditionalMixture(AbstractMixture):
 
     def moments_(self, z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted means and variances (m, d) of the codes in points [z, w]."""
-        return weighted_moments(z[:, : self.n_code], responsibilities)
+        return means_and_variances(z[:, : self.n_code], responsibilities)
 
     def standard_draw(self, component: Tensor, noise: Tensor) -> Tensor:
         """Turn standard normal noise (n, d + w) into points [z, w]; the last part is w itself."""

@@ -26,7 +26,7 @@ def _weighted_means(z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor
     return share, share.T @ z
 
 
-def weighted_moments(z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
+def means_and_variances(z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
     """Return the weighted means and variances (m, d) of points (n, d)."""
     share, means = _weighted_means(z, responsibilities)
     # Per component, centred first: E[zz] - E[z]E[z] loses all digits of a tight component far from 0.
@@ -87,7 +87,7 @@ class DiagonalMixture(AbstractMixture):
         self.project_()
 
     def moments_(self, z: Tensor, responsibilities: Tensor) -> tuple[Tensor, Tensor]:
-        return weighted_moments(z, responsibilities)
+        return means_and_variances(z, responsibilities)
 
     def covariances(self) -> Tensor:
         return torch.diag_embed(self.log_vars.exp())
@@ -136,7 +136,7 @@ class CholeskyMixture(AbstractMixture):
     @torch.no_grad()
     def set_moments_(self, means: Tensor, covariances: Tensor) -> None:
         full = torch.diag_embed(covariances) if covariances.ndim == 2 else covariances
-        factor = _safe_cholesky(full)
+        factor = _jittered_cholesky(full)
         diagonal = (factor.diagonal(dim1=-2, dim2=-1) - SMALLEST_SCALE).clamp(min=1e-4)
         inverse_softplus = diagonal + torch.log(-torch.expm1(-diagonal))
         self.means.copy_(means)
@@ -222,7 +222,7 @@ class UnitMixture(AbstractMixture):
         return self.means[component] + noise
 
 
-def _safe_cholesky(covariances: Tensor) -> Tensor:
+def _jittered_cholesky(covariances: Tensor) -> Tensor:
     """Factorise (m, d, d) in float64 with the least jitter, from 1e-6 of the mean variance upwards, that works."""
     wide = covariances.double()
     eye = torch.eye(wide.shape[-1], dtype=wide.dtype, device=wide.device)

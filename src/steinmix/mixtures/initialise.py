@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..numerics.graphs import joined, knn_graph
+from ..numerics.partitions import best_start, graph_clusters
 from ..random import Streams
 from .base import AbstractMixture
 
@@ -87,8 +89,6 @@ def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: 
     Where rows stand behind the points, the graph of either is tried: few rows make poor codes, many make better ones
     than raw rows. `best_start` chooses, with the judge, if there is one.
     """
-    from ..numerics.partitions import best_start, graph_clusters
-
     spaces = [z] if backing.rows is None else [z, backing.rows]
     found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]
     labels = best_start(found, backing.judge)
@@ -103,8 +103,6 @@ def linkage_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams
     its square.
     """
     from sklearn.cluster import AgglomerativeClustering
-
-    from ..numerics.graphs import joined, knn_graph
 
     points = z.cpu().double().numpy()
     graph = joined(knn_graph(points), points) if len(points) > LINKAGE_ROWS else None

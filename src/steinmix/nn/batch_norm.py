@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from ..numerics.precision import widened
 
-__all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "Moments"]
+__all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "MomentsOfBatch"]
 
-Moments = Callable[[Tensor], tuple[Tensor, Tensor, int]]
+MomentsOfBatch = Callable[[Tensor], tuple[Tensor, Tensor, int]]
 """Values (b, c, ...) of a share -> mean and variance (c,) over its batch, and over how many values they are."""
 
 
@@ -20,11 +20,11 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     Attributes
     ----------
-    moments : Moments or None
+    moments : MomentsOfBatch or None
         Where other processes have the other rows of the batch: what knows the moments of all.
     """
 
-    moments: Moments | None = None
+    moments: MomentsOfBatch | None = None
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor

@@ -34,8 +34,8 @@ from .neighbours import nearest_rows
 
 __all__ = [
     "LongWalk",
-    "cluster_weights",
     "checked_rows",
+    "cluster_weights",
     "edge_information",
     "joined",
     "knn_graph",

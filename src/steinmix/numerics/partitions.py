@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ConfigError
+from .._params import check_at_least
 from ..random import Streams
 from .graphs import (
     LongWalk,
@@ -40,6 +40,9 @@ from .neighbours import in_unit_box, nearest_rows
 
 __all__ = ["GraphStart", "best_start", "graph_clusters"]
 
+NEIGHBOURS = 10  # of a row, doubled until the graph has no more parts than clusters
+MOST_NODES = 200_000  # distinct rows that are clustered; the others follow their neighbours' vote
+KMEANS_STARTS = 5  # for each number of eigenvectors
 FIT_ROWS = 20_000  # rows that suffice to place the centres of k-means
 MOVES = 20  # rounds of local moves
 WALK = 4  # steps of the walk by which partitions are compared
@@ -60,14 +63,12 @@ class GraphStart:
     Attributes
     ----------
     labels : ndarray (n,) of int64
-    n_eigenvectors, n_neighbors : int
-        What was used for `labels`; no eigenvectors if they are of k-means of the rows.
     score : float
         Information of `labels` about the end of a walk of four steps, in nats; at most log(n_clusters).
-    candidates : tuple of (int, float)
-        (number of eigenvectors, score) of the best partition for each number tried, in order.
     graph : scipy.sparse.csr_matrix
         Its nodes are distinct rows.
+    n_neighbors : int
+        By which rows are joined.
     nodes : ndarray
         The row of each node.
     rivals : tuple of ndarray (n,) of int64
@@ -80,11 +81,9 @@ class GraphStart:
     """
 
     labels: np.ndarray
-    n_eigenvectors: int
-    n_neighbors: int
     score: float
-    candidates: tuple[tuple[int, float], ...]
     graph: Any
+    n_neighbors: int
     nodes: np.ndarray
     rivals: tuple[np.ndarray, ...] = ()
     surest: np.ndarray | None = None
@@ -110,19 +109,11 @@ class GraphStart:
         return max((self.labels, *self.rivals), key=lambda y: BEFORE * self.information(y) + self.information(judge(y)))
 
 
-def graph_clusters(
-    x: np.ndarray,
-    n_clusters: int,
-    streams: Streams,
-    *,
-    n_neighbors: int | None = None,
-    n_eigenvectors: int | None = None,
-    n_init: int = 5,
-    max_rows: int = 200_000,
-) -> GraphStart:
+def graph_clusters(x: np.ndarray, n_clusters: int, streams: Streams) -> GraphStart:
     """Cluster the rows by spectral clustering of their neighbour graph, without labels.
 
     Exact duplicates are one node and get one label. No cluster is empty if there are `n_clusters` distinct rows.
+    Of more than `MOST_NODES` distinct rows a random subset is clustered.
 
     Parameters
     ----------
@@ -130,23 +121,14 @@ def graph_clusters(
     n_clusters : int
     streams : Streams
         Source of all chance: the streams ``graph/landmarks``, ``graph/embedding`` and ``graph/kmeans``.
-    n_neighbors : int, optional
-        By default 10, doubled until the graph has no more parts than clusters.
-    n_eigenvectors : int, optional
-        By default the best of `n_clusters` to twice as many and of k-means without any, by the score.
-    n_init : int
-        Starts of k-means for each number of eigenvectors; the best of all by `edge_information` is kept.
-    max_rows : int
-        With more distinct rows, a random subset of so many is clustered and the others follow their neighbours' vote.
     """
     x = checked_rows(x)
-    if n_clusters < 1 or n_init < 1:
-        raise ConfigError(f"n_clusters is {n_clusters}, n_init is {n_init}; expected at least 1 of each.")
+    check_at_least("n_clusters", n_clusters, 1)
     first, inverse = _distinct(x)
     nodes, chosen = x[first], np.arange(len(first))
-    if len(nodes) > max_rows:
-        chosen = np.sort(streams.numpy("graph/landmarks").choice(len(nodes), max_rows, replace=False))
-    found = _cluster_nodes(nodes[chosen], n_clusters, streams, n_neighbors, n_eigenvectors, n_init)
+    if len(nodes) > MOST_NODES:
+        chosen = np.sort(streams.numpy("graph/landmarks").choice(len(nodes), MOST_NODES, replace=False))
+    found = _cluster_nodes(nodes[chosen], n_clusters, streams)
 
     others = np.setdiff1d(np.arange(len(nodes)), chosen, assume_unique=True)
     if len(others):
@@ -209,50 +191,31 @@ def _distinct(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first[order], rank[inverse.ravel()]
 
 
-def _cluster_nodes(
-    x: np.ndarray,
-    n_clusters: int,
-    streams: Streams,
-    n_neighbors: int | None,
-    n_eigenvectors: int | None,
-    n_init: int,
-) -> GraphStart:
+def _cluster_nodes(x: np.ndarray, n_clusters: int, streams: Streams) -> GraphStart:
     """`graph_clusters` of distinct rows."""
-    n = len(x)
-    graph, n_neighbors = _chosen_graph(x, n_clusters, n_neighbors)
-    numbers = _numbers(n, n_clusters, n_eigenvectors)
-    if n <= n_clusters or n_clusters == 1:
-        labels = np.arange(n) % n_clusters
-        score = edge_information(graph, labels, n_clusters, WALK)
-        return GraphStart(labels, numbers[-1], n_neighbors, score, ((numbers[-1], score),), graph, np.arange(n))
+    graph, n_neighbors = _chosen_graph(x, n_clusters)
+    nodes = np.arange(len(x))
+    if len(x) <= n_clusters or n_clusters == 1:
+        labels = nodes % n_clusters
+        return GraphStart(labels, edge_information(graph, labels, n_clusters, WALK), graph, n_neighbors, nodes)
+    numbers = _numbers(len(x), n_clusters)
     vectors, values = spectral_embedding(graph, numbers[-1], streams.numpy("graph/embedding"))
     walk = long_walk(graph, vectors, values, n_clusters, WALK)
     places: list[_Place] = []
     for number in numbers:
         points = _space(x, vectors, number)
-        places += [_start(graph, walk, number, points, n_clusters, streams) for _ in range(n_init)]
+        places += [_start(graph, walk, points, n_clusters, streams) for _ in range(KMEANS_STARTS)]
     best, *others = _podium(places, n_clusters)
     rivals = tuple(_filled(other.labels, n_clusters) for other in others if other.score > best.score - CLOSE)
-    return GraphStart(
-        _filled(best.labels, n_clusters),
-        best.number,
-        n_neighbors,
-        best.score,
-        tuple((number, max(place.score for place in places if place.number == number)) for number in numbers),
-        graph,
-        np.arange(n),
-        rivals,
-        _surest(places, best.score, n_clusters),
-        walk,
-    )
+    labels, surest = _filled(best.labels, n_clusters), _surest(places, best.score, n_clusters)
+    return GraphStart(labels, best.score, graph, n_neighbors, nodes, rivals, surest, walk)
 
 
-def _chosen_graph(x: np.ndarray, n_clusters: int, n_neighbors: int | None) -> tuple[Any, int]:
+def _chosen_graph(x: np.ndarray, n_clusters: int) -> tuple[Any, int]:
+    """Return the graph, and by how many neighbours rows are joined in it."""
     from scipy.sparse.csgraph import connected_components
 
-    if n_neighbors is not None:
-        return knn_graph(x, n_neighbors), n_neighbors
-    n_neighbors = 10
+    n_neighbors = NEIGHBOURS
     graph = knn_graph(x, n_neighbors)
     # rows that hang together with nobody else would each take a cluster, or an eigenvector, for themselves
     while n_neighbors < len(x) - 1 and connected_components(graph, directed=False)[0] > n_clusters:
@@ -261,12 +224,8 @@ def _chosen_graph(x: np.ndarray, n_clusters: int, n_neighbors: int | None) -> tu
     return graph, n_neighbors
 
 
-def _numbers(n: int, n_clusters: int, n_eigenvectors: int | None) -> list[int]:
+def _numbers(n: int, n_clusters: int) -> list[int]:
     """Numbers of eigenvectors to try: none and at most eleven from K to 2K."""
-    if n_eigenvectors is not None:
-        if n_eigenvectors < 1:
-            raise ConfigError(f"n_eigenvectors is {n_eigenvectors}; expected at least 1.")
-        return [min(n_eigenvectors, n)]
     spread = np.linspace(n_clusters, 2 * n_clusters, min(n_clusters, 10) + 1).round().astype(int)
     return sorted({0, *(min(int(q), n) for q in spread)})
 
@@ -280,21 +239,20 @@ def _space(x: np.ndarray, vectors: np.ndarray, number: int) -> np.ndarray:
 
 
 class _Place(NamedTuple):
-    """A partition, its score, the number of eigenvectors it comes from, and how it is told over a long walk."""
+    """A partition, its score, and how it is told over a long walk."""
 
     score: float
-    number: int
     labels: np.ndarray
     told: tuple[float, float]
 
 
-def _start(graph: Any, walk: LongWalk, number: int, points: np.ndarray, n_clusters: int, streams: Streams) -> _Place:
+def _start(graph: Any, walk: LongWalk, points: np.ndarray, n_clusters: int, streams: Streams) -> _Place:
     """One start of k-means, improved by local moves.
 
     Starts are compared by information, not by inertia, which favours the splits that the embedding happens to stretch.
     """
     labels = _moved(graph, _kmeans(points, n_clusters, streams), n_clusters)
-    return _Place(edge_information(graph, labels, n_clusters, WALK), number, labels, _told(walk, labels))
+    return _Place(edge_information(graph, labels, n_clusters, WALK), labels, _told(walk, labels))
 
 
 def _podium(places: list[_Place], n_clusters: int) -> list[_Place]:

@@ -66,7 +66,7 @@ def _scorings(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str, s
 
 def _untrained(model: Any, rows: Rows, streams: Streams) -> np.ndarray:
     module = untrained_module(model, streams)
-    module.settle_([torch.from_numpy(block).to(model.preparation_.shift.device) for block in _blocks(rows.prepared)])
+    module.settle_([torch.from_numpy(block).to(model.preparation_.device) for block in _blocks(rows.prepared)])
     return -model._map(lambda x: module.score(x).double(), as_source(rows.raw))
 
 

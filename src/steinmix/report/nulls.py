@@ -19,4 +19,4 @@ def some_rows(n: int, most: int, streams: Streams) -> np.ndarray:
 def untrained_module(model: Any, streams: Streams) -> Any:
     """Return the network with fresh weights, on the model's device."""
     fresh = Streams(streams.integer("untrained"))
-    return model._module(model.plan_, fresh).to(model.preparation_.shift.device).eval()
+    return model._module(model.plan_, fresh).to(model.preparation_.device).eval()

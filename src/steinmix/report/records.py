@@ -179,10 +179,10 @@ def _points(model: Any, held: Source, prepared: np.ndarray, mixture: bool) -> tu
     if not mixture:
         return model._map(module.embed, held), None
     if not has_network(model):
-        return prepared, model._map(model._log_joint, held)
+        return prepared, model._map(lambda x: model._log_joint(module, x), held)
 
     def both(x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([module.embed(x), model._log_joint(x)], dim=-1)
+        return torch.cat([module.embed(x), model._log_joint(module, x)], dim=-1)
 
     found = model._map(both, held)
     d = module.mixture.n_features

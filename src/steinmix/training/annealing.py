@@ -43,7 +43,7 @@ class Annealed(Configuration):
     polish: bool = True
 
     def __post_init__(self) -> None:
-        if not callable(self.schedule):
+        if isinstance(self.schedule, type) or not callable(self.schedule):
             raise ConfigError(f"schedule is {self.schedule!r}; expected an object such as Fade().")
         self.at(0, 1)  # what cannot work is told now, not after a pretraining
 

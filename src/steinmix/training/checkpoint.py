@@ -136,7 +136,7 @@ class Checkpoint:
         module = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
         state.module.load_state_dict(module)
         state.phase, state.epoch, state.step = (meta["position"][k] for k in ("phase", "epoch", "step"))
-        state.optimizers = optimizers(state.phases[state.phase])
+        state.optimizers = optimizers(state.current)
         for i, (optimizer, plain) in enumerate(zip(state.optimizers, meta["optimizers"], strict=True)):
             optimizer.load_state_dict(_join(plain, f"optimizer{i}", tensors))
         if "average" in meta:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .._params import Configuration, check_at_least, is_number
+from .._params import Configuration, check_at_least, check_choice, is_number
 from ..errors import ConfigError
 from .callbacks import Callback
 from .distributed import local_rank
@@ -104,12 +104,13 @@ class Training(Configuration):
                 raise ConfigError(f"training.{name} is {value!r}; expected a number > 0 or None.")
         if self.ema is not None and not (is_number(self.ema) and 0 < self.ema < 1):
             raise ConfigError(f"training.ema is {self.ema!r}; expected a number between 0 and 1, or None.")
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("precision", self.precision, PRECISIONS)
+        if not callable(self.optimizer):
+            check_choice("training.optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("training.precision", self.precision, PRECISIONS)
         self.torch_device()
 
     def _check_parts(self) -> None:
-        if not callable(self.schedule):
+        if isinstance(self.schedule, type) or not callable(self.schedule):
             raise ConfigError(f"training.schedule is {self.schedule!r}; expected an object such as Cosine().")
         sound = isinstance(self.callbacks, list | tuple) and all(isinstance(c, Callback) for c in self.callbacks)
         if not sound:
@@ -173,8 +174,3 @@ def has_fast_bf16(device: torch.device) -> bool:
     # torch has no public name for these; where a version lacks one the answer is no, which costs speed only.
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return device.type == "cpu" and any(getattr(torch.cpu, check, bool)() for check in checks)
-
-
-def _one_of(name: str, value: Any, known: dict[str, Any]) -> None:
-    if isinstance(value, str) and value not in known:
-        raise ConfigError(f"training.{name} is {value!r}; expected one of {', '.join(sorted(known))}.")

@@ -21,7 +21,7 @@ from .distributed import align_, any_process, connect
 from .loader import Loader
 from .stepper import Stepper
 
-__all__ = ["RunState", "base_rates", "build_optimizers", "epoch_record", "run", "run_state", "set_rates"]
+__all__ = ["RunState", "build_optimizers", "epoch_record", "run", "run_state"]
 
 
 @dataclass
@@ -61,9 +61,14 @@ class RunState:
     average: Average | None = None
 
     @property
+    def current(self) -> Phase:
+        """The current phase."""
+        return self.phases[self.phase]
+
+    @property
     def phase_name(self) -> str:
         """Name of the current phase."""
-        return self.phases[self.phase].name
+        return self.current.name
 
     @property
     def epochs_done(self) -> int:
@@ -119,8 +124,8 @@ def run_state(
     loader: Loader,
     training: Training,
     lr: float,
-    callbacks: Sequence[Callback] = (),
-    checkpoint: Checkpoint | None = None,
+    callbacks: Sequence[Callback],
+    checkpoint: Checkpoint | None,
 ) -> None:
     """Run a state that the caller keeps: where the run diverges, it still holds the history up to there.
 
@@ -132,31 +137,20 @@ def run_state(
         As for `run`.
     """
     connect(loader.device)
+    lr = lr if training.lr is None else training.lr
     with checkpoint.guard() if checkpoint is not None else contextlib.nullcontext():
-        _run(state, loader, training, lr, callbacks, checkpoint)
-
-
-def _run(
-    state: RunState,
-    loader: Loader,
-    training: Training,
-    lr: float,
-    callbacks: Sequence[Callback],
-    checkpoint: Checkpoint | None,
-) -> None:
-    phases, lr = state.phases, lr if training.lr is None else training.lr
-    inside = checkpoint is not None and checkpoint.restore(state, lambda phase: build_optimizers(phase, training, lr))
-    align_(state.module, state.streams)
-    for callback in callbacks:
-        callback.on_run_start(state)
-    try:
-        while state.phase < len(phases):
-            _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
-            _end_phase(state)
-            state.phase, state.epoch, inside = state.phase + 1, 0, False
-    finally:
+        inside = checkpoint is not None and checkpoint.restore(state, lambda it: build_optimizers(it, training, lr))
+        align_(state.module, state.streams)
         for callback in callbacks:
-            callback.on_run_end(state)
+            callback.on_run_start(state)
+        try:
+            while state.phase < len(state.phases):
+                _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
+                _end_phase(state)
+                state.phase, state.epoch, inside = state.phase + 1, 0, False
+        finally:
+            for callback in callbacks:
+                callback.on_run_end(state)
 
 
 def build_optimizers(phase: Phase, training: Training, lr: float) -> list[torch.optim.Optimizer]:
@@ -176,7 +170,7 @@ def _run_phase(
     checkpoint: Checkpoint | None,
     resumed: bool,
 ) -> None:
-    phase = state.phases[state.phase]
+    phase = state.current
     if not resumed:
         if phase.before is not None:
             phase.before()
@@ -187,12 +181,9 @@ def _run_phase(
         state.average = state.average or Average(state.module, training.ema)
         phase = state.average.follow(phase)
     stepper = Stepper(state.module, phase, state.optimizers, training, loader.device)
-    bases = base_rates(state.optimizers)
     while state.epoch < phase.epochs:
         if phase.before_epoch is not None:
             phase.before_epoch(state.epoch)
-        set_rates(state.optimizers, bases, (phase.schedule or training.schedule)(state.epoch, phase.epochs))
-        stepper.anneal(state.epoch)
         good = _run_epoch(state, stepper, loader, training)
         state.epoch += 1
         try:
@@ -210,22 +201,10 @@ def _run_phase(
 def _end_phase(state: RunState) -> None:
     if state.average is not None:
         state.average.give_()
-    after = state.phases[state.phase].after
+    after = state.current.after
     if after is not None:
         after()
         align_(state.module, state.streams)
-
-
-def base_rates(optimizers: list[torch.optim.Optimizer]) -> list[list[float]]:
-    """Return the rates that schedules act on, for each group of each optimiser."""
-    return [[group.get("base_lr", group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
-
-
-def set_rates(optimizers: list[torch.optim.Optimizer], bases: list[list[float]], factor: float) -> None:
-    """Set each group's rate from its base rate, which is kept in the group so that a resumed run finds it."""
-    for optimizer, rates in zip(optimizers, bases):
-        for group, base in zip(optimizer.param_groups, rates):
-            group["base_lr"], group["lr"] = base, base * factor
 
 
 def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Training) -> dict[str, Tensor]:
@@ -234,7 +213,7 @@ def _run_epoch(state: RunState, stepper: Stepper, loader: Loader, training: Trai
     Returns what the module held before.
     """
     good = {name: value.detach().clone() for name, value in state.module.state_dict().items()}
-    first_step, logged = state.step, stepper.epoch(loader)
+    first_step, logged = state.step, stepper.epoch(loader, state.epoch)
     state.step += logged.steps
     finite = torch.isfinite(logged.values)
     if not bool(finite.all()):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from .callbacks import Callback
 from .checkpoint import Checkpoint
 from .config import Training
 from .loader import StackedLoader
-from .loop import RunState, base_rates, build_optimizers, epoch_record, set_rates
+from .loop import RunState, build_optimizers, epoch_record
 from .stepper import Logged, Stepper
 
 __all__ = ["Restart", "Stack", "run_stack"]
@@ -127,25 +127,6 @@ class Restart:
     error: DivergedError | None = None
 
 
-@dataclass
-class _Journal:
-    """What a checkpoint asks of a run's state, for all restarts at once."""
-
-    module: nn.Module
-    phases: Sequence[Phase]
-    streams: StackedStreams
-    phase: int = 0
-    epoch: int = 0
-    step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    optimizers: list[torch.optim.Optimizer] = field(default_factory=list)
-    average: None = None
-
-    @property
-    def epochs_done(self) -> int:
-        return len(self.history)
-
-
 def run_stack(
     stack: Stack,
     phases: Sequence[Phase],
@@ -194,10 +175,10 @@ class _StackedRun:
         lr: float,
         checkpoint: Checkpoint | None,
     ) -> None:
-        self.stack, self.restarts, self.loader = stack, restarts, loader
+        self.stack, self.restarts, self.loader, self.streams = stack, restarts, loader, streams
         self.training, self.checkpoint = training, checkpoint
         self.lr = lr if training.lr is None else training.lr
-        self.journal = _Journal(nn.ModuleList(stack.members), phases, streams)
+        self.journal = RunState(nn.ModuleList(stack.members), phases, streams)  # of all restarts, for checkpoints
 
     def run(self) -> None:
         inside = self._resume()
@@ -220,32 +201,25 @@ class _StackedRun:
         return living
 
     def _activate(self, active: Sequence[int]) -> None:
-        self.loader.active = self.journal.streams.active = list(active)
+        self.loader.active = self.streams.active = list(active)
 
     def _build(self, phase: Phase) -> list[torch.optim.Optimizer]:
         return build_optimizers(phase, self.training, self.lr)
 
     def _phase(self, resumed: bool) -> None:
-        journal = self.journal
-        phase = journal.phases[journal.phase]
+        journal, phase = self.journal, self.journal.current
         if not resumed:
             self._begin()
         one = self.stack.members[0]
         stepper = Stepper(self.stack.module, phase, journal.optimizers, self.training, self.loader.device, one)
-        bases = base_rates(journal.optimizers)
         while journal.epoch < phase.epochs and self.stack.active:
             for r in self.stack.active:
-                state = self.restarts[r].state
-                hook = state.phases[state.phase].before_epoch
+                hook = self.restarts[r].state.current.before_epoch
                 if hook is not None:
                     hook(journal.epoch)
-            schedule = phase.schedule or self.training.schedule
-            set_rates(journal.optimizers, bases, schedule(journal.epoch, phase.epochs))
-            stepper.anneal(journal.epoch)
             self._epoch(stepper)
         for r in self._living():
-            state = self.restarts[r].state
-            hook = state.phases[state.phase].after
+            hook = self.restarts[r].state.current.after
             if hook is not None:
                 hook()
 
@@ -255,16 +229,16 @@ class _StackedRun:
         for r in living:
             state = self.restarts[r].state
             state.phase, state.epoch = self.journal.phase, 0
-            hook = state.phases[state.phase].before
+            hook = state.current.before
             if hook is not None:
                 hook()
         self.stack.gather(living)
         self._activate(living)
-        self.journal.optimizers = self._build(self.journal.phases[self.journal.phase])
+        self.journal.optimizers = self._build(self.journal.current)
 
     def _epoch(self, stepper: Stepper) -> None:
         journal, good = self.journal, self.stack.good()
-        taken, logged = list(self.stack.active), stepper.epoch(self.loader)
+        taken, logged = list(self.stack.active), stepper.epoch(self.loader, journal.epoch)
         lost, stopped = self._lost(logged), []
         for i, r in enumerate(taken):
             try:
@@ -282,9 +256,9 @@ class _StackedRun:
             self.stack.keep(left, journal.optimizers)
             self._activate(left)
         if not left:
-            journal.epoch = journal.phases[journal.phase].epochs
+            journal.epoch = journal.current.epochs
         if self.checkpoint is not None:
-            self.checkpoint.write(journal)  # type: ignore[arg-type]
+            self.checkpoint.write(journal)
 
     def _lost(self, logged: Logged) -> dict[int, DivergedError]:
         """Return the restarts with a term or a parameter that is not finite."""
@@ -318,7 +292,7 @@ class _StackedRun:
     def _resume(self) -> bool:
         """Go back to the newest checkpoint, if there is one."""
         journal = self.journal
-        if self.checkpoint is None or not self.checkpoint.restore(journal, self._build):  # type: ignore[arg-type]
+        if self.checkpoint is None or not self.checkpoint.restore(journal, self._build):
             return False
         for entry in journal.history:
             for r, record in entry["records"].items():

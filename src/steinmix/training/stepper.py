@@ -80,7 +80,8 @@ class Stepper:
         self.phase, self.training, self.stacked = phase, training, member is not None
         self._module = module
         self._parts = [(o, optimizer, o.parameters()) for o, optimizer in zip(phase.objectives, optimizers)]
-        self.anneal(0)
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self._rates = [(group, group.get("base_lr", group["lr"])) for group in groups]
         self._only = [_targets(module, params) for _, _, params in self._parts]
         single = module if member is None else member
         dtype = training.autocast_dtype(single, device)
@@ -88,14 +89,19 @@ class Stepper:
         routed = dtype is None and device.type == "cpu" and is_large(single)
         self._products = onednn_products if routed else contextlib.nullcontext
 
-    def anneal(self, epoch: int) -> None:
-        """Take the diversifiers of `epoch` of the phase, counted from 0."""
-        self._diversifiers = [in_epoch(o.diversifier, epoch, self.phase.epochs) for o in self.phase.objectives]
-
-    def epoch(self, loader: Loader) -> Logged:
-        """Take every batch of an epoch."""
+    def epoch(self, loader: Loader, number: int) -> Logged:
+        """Take every batch of the epoch `number` of the phase, counted from 0."""
+        self._begin(number)
         with self._products(), normalised_together(self._module, lambda: loader.share):
             return self._epoch(loader)
+
+    def _begin(self, epoch: int) -> None:
+        """Set the rates and take the diversifiers of an epoch."""
+        schedule, epochs = self.phase.schedule or self.training.schedule, self.phase.epochs
+        factor = schedule(epoch, epochs)
+        for group, rate in self._rates:  # what schedules act on stays in the group, where a resumed run finds it
+            group["base_lr"], group["lr"] = rate, rate * factor
+        self._diversifiers = [in_epoch(o.diversifier, epoch, epochs) for o in self.phase.objectives]
 
     def _epoch(self, loader: Loader) -> Logged:
         log, weights = _Log(), []

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .._params import Configuration, check_at_least
+from .._params import Configuration, check_at_least, check_choice
 from ..diversify.base import Diversifier, NoDiversity, check_alpha
 from ..errors import ConfigError, DataError
 from ..numerics.ascent import mixture_ascent
@@ -67,8 +67,7 @@ class Arm(Configuration):
 
     def check(self) -> None:
         """Raise ConfigError for a value that cannot work."""
-        if self.optimizer not in RULES:
-            raise ConfigError(f"optimizer is {self.optimizer!r}; expected one of {', '.join(sorted(RULES))}.")
+        check_choice("optimizer", self.optimizer, RULES)
         if not self.alphas:
             raise ConfigError("alphas is empty; give one strength for each run of the arm.")
         for alpha in self.alphas:
