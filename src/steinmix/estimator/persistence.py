@@ -16,6 +16,7 @@ from torch import Tensor
 from .._files import read_folder, standing, write_folder
 from .._machine import versions
 from ..errors import ConfigError, ModelFileError
+from ..numerics.precision import undisturbed
 from ..training.distributed import is_main
 
 __all__ = ["CONFIGURATIONS", "configurations", "fitted_names", "load", "plain_params", "save_estimator"]
@@ -80,7 +81,8 @@ def load(path: str | Path) -> Any:
     if not isinstance(name, str) or name not in methods.__all__:
         raise ModelFileError(f"{path} holds a {name!r}; expected one of {', '.join(methods.__all__)}.")
     try:
-        return _rebuild(getattr(methods, name), meta, tensors)
+        with undisturbed(torch.device("cpu")):
+            return _rebuild(getattr(methods, name), meta, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"{path} does not fit a {name}: {error}.") from error
 

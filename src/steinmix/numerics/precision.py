@@ -1,17 +1,17 @@
-"""Types of numbers, and the library that multiplies float32 matrices on a CPU."""
+"""Types of numbers, what a caller has set for them, and the library that multiplies float32 matrices on a CPU."""
 
 from __future__ import annotations
 
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["onednn_products", "widened"]
+__all__ = ["onednn_products", "undisturbed", "widened"]
 
 mkldnn: Any = torch.backends.mkldnn  # whose attributes no stub knows
 
@@ -23,6 +23,20 @@ in float32 and 3e-3 in bf16."""
 def widened(x: Tensor) -> Tensor:
     """Return what came out of a product under autocast in float32; wider types stay as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Compute on `device` as where the caller has neither autocast nor a default device.
+
+    Parameters
+    ----------
+    device : torch.device
+        Whose autocast to switch off.
+    """
+    place = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    with torch.autocast(device.type, enabled=False), place:
+        yield
 
 
 class _Route:
@@ -69,7 +83,7 @@ def onednn_products() -> Iterator[None]:
 def _loses_nothing() -> bool:
     if not (mkldnn.is_available() and hasattr(getattr(mkldnn, "matmul", None), "fp32_precision")):
         return False
-    a, b = (torch.arange(n * 500).square().sin().reshape(n, 500) for n in (256, 500))  # of no regular digits
+    a, b = (torch.arange(n * 500).square().float().sin().reshape(n, 500) for n in (256, 500))  # of no regular digits
     exact = a.double() @ b.double().T
     with _route.taken():
         error = (a @ b.T - exact).abs().max() / exact.abs().max()
