@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["onednn_products", "undisturbed", "widened"]
+__all__ = ["onednn_products", "undisturbed", "without_autocast", "widened"]
 
 mkldnn: Any = torch.backends.mkldnn  # whose attributes no stub knows
 
@@ -25,6 +25,18 @@ def widened(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which products on `device` are in the type of their factors; to ask costs 0.5 us, not 12.
+
+    Parameters
+    ----------
+    device : torch.device
+        Whose autocast to switch off, if it is on.
+    """
+    on = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else nullcontext()
+
+
 @contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
     """Compute on `device` as where the caller has neither autocast nor a default device.
@@ -35,7 +47,7 @@ def undisturbed(device: torch.device) -> Iterator[None]:
         Whose autocast to switch off.
     """
     place = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
-    with torch.autocast(device.type, enabled=False), place:
+    with without_autocast(device), place:
         yield
 
 
