@@ -126,3 +126,9 @@ def test_a_class_is_no_diversifier():
     theta = torch.nn.Parameter(torch.zeros(3, 2))
     with pytest.raises(ConfigError, match=r"diversifier is the class NSVGD; expected an object, NSVGD\(\)"):
         Particles([theta]).diversify_(NSVGD)
+
+
+@pytest.mark.parametrize("answer", [lambda theta, ascent: None, lambda theta, ascent: ascent[:1]])
+def test_an_answer_of_another_shape_is_refused(answer):
+    with pytest.raises(ConfigError, match=r"the diversifier gave .*; expected a direction of shape \(3, 2\)"):
+        Particles([torch.zeros(3, 2)]).diversify_(answer)

@@ -83,14 +83,18 @@ class Particles:
         Raises
         ------
         ConfigError
-            If it is a class.
+            If it is a class, or gives no direction of the particles' shape.
         """
         if isinstance(diversifier, type):
             name = diversifier.__name__
             raise ConfigError(f"diversifier is the class {name}; expected an object, {name}().")
         gradient = self._matrix(torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters)
         # The only minus signs of the library: loss gradient -> ascent -> diversified ascent -> loss gradient.
-        self._store(-diversifier(self.rows(), -gradient))
+        direction = diversifier(self.rows(), -gradient)
+        if (shape := getattr(direction, "shape", None)) != gradient.shape:
+            got = type(direction).__name__ if shape is None else f"shape {tuple(shape)}"
+            raise ConfigError(f"the diversifier gave {got}; expected a direction of shape {tuple(gradient.shape)}.")
+        self._store(-direction)
 
     def _lengths(self) -> list[int]:
         return [p[(0,) * (self.batch_dims + 1)].numel() if p.numel() else 0 for p in self.parameters]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -45,6 +46,35 @@ def test_a_fit_trains_where_gradients_are_off_and_leaves_them_off(make, X, off):
     assert same(parameters(whole), parameters(model))
     assert model.history_ == whole.history_
     assert not any(value.is_inference() for value in model.module_.state_dict().values())
+
+
+@contextmanager
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+CALLERS = {
+    "float64": float64_by_default,
+    "device": lambda: torch.device("meta"),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_a_model_is_the_same_whatever_its_caller_has_set_for_tensors(make, X, tmp_path, caller):
+    settings = training.Training(epochs=2, precision="bf16" if caller is CALLERS["autocast"] else "fp32")
+    alone = make(training=settings).fit(X)
+    with caller():
+        model = make(training=settings).fit(X)
+        said = answers(model, X)
+        model.save(tmp_path / "m")
+        loaded = answers(sm.load(tmp_path / "m"), X)
+    assert same(parameters(alone), parameters(model))
+    assert all(same(answers(alone, X), here) for here in (said, loaded))
 
 
 def test_labels_come_from_fit_predict_too(make, X, tmp_path):

@@ -3,7 +3,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oracles.kernels import KERNELS, kernel_sums, plain_gram
-from steinmix.diversify import IMQ, NSVGD, RBF, Identity, Standardised, Wasserstein
+from steinmix.diversify import IMQ, NSVGD, RBF, FunctionSpace, Identity, MeansOnly, Standardised, Wasserstein
 from steinmix.diversify.bandwidths import as_bandwidth
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
@@ -99,6 +99,17 @@ def test_half_precision_is_taken(normal, name, kind):
     ):
         assert got.dtype == kind
         assert error(got, expected) < 0.1
+
+
+@pytest.mark.parametrize(
+    "kernel", [RBF(), IMQ(), Wasserstein(), MeansOnly(), Standardised(), FunctionSpace(Wasserstein(), torch.tanh)]
+)
+@pytest.mark.parametrize("m", [8, 100])
+def test_autocast_of_the_caller_does_not_round_directions(normal, kernel, m):
+    theta, ascent = normal(m, 6, dtype=torch.float32), normal(m, 6, dtype=torch.float32)
+    expected = NSVGD(1.0, kernel)(theta, ascent)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(NSVGD(1.0, kernel)(theta, ascent), expected)
 
 
 @pytest.mark.parametrize("name", KERNELS)

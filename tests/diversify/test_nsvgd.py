@@ -207,6 +207,21 @@ def test_an_ascent_of_another_shape_or_type_is_not_spread_out(make, theta, ascen
         make()(theta, ascent)
 
 
+@pytest.mark.parametrize("make", [NSVGD, Pairwise, LogDet])
+def test_arrays_and_lists_are_no_particles(make):
+    with pytest.raises(ConfigError, match=r"theta is a ndarray and ascent a list; expected two tensors"):
+        make()(np.zeros((2, 1)), [[0.0], [0.0]])
+
+
+@pytest.mark.parametrize("make", [NSVGD, Pairwise, LogDet])
+@pytest.mark.parametrize(("alpha", "leading"), [([0.5], ()), ([0.5, 1.0], ()), ([0.5, 1.0], (3,))])
+def test_a_grid_of_strengths_fits_the_leading_dimensions(normal, make, alpha, leading):
+    theta = normal(*leading, 5, 3)
+    with pytest.raises(ConfigError, match=r"the strength is of shape .* or one for each leading index"):
+        make(torch.tensor(alpha))(theta, theta)
+    make(torch.tensor(0.5))(theta, theta)
+
+
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, "wide", torch.tensor([1.0, 0.0])])
 def test_a_prior_has_a_positive_scale(scale):
     with pytest.raises(ConfigError, match=r"scale is .*; expected finite numbers > 0"):

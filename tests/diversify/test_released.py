@@ -47,6 +47,11 @@ def test_through_the_real_loop_particles_gather(normal, optimise):
     assert bool((spread.diff() < 0).all())
 
 
+def test_particles_and_gradient_are_of_one_shape(normal):
+    with pytest.raises(ConfigError, match="expected both of one shape"):
+        ReleasedNSVGD()(normal(5, 3), normal(5, 1))
+
+
 def test_nobody_meets_it_by_chance():
     assert not hasattr(steinmix, "ReleasedNSVGD")
     assert "ReleasedNSVGD" not in diversify.__all__

@@ -71,3 +71,19 @@ def test_leading_axes_have_a_bandwidth_each(normal, name):
         alone = PROFILES[name](squared_distances(theta[r], theta[r]), h[r])
         torch.testing.assert_close(k[r], alone[0])
         torch.testing.assert_close(w[r], alone[1])
+
+
+def test_what_is_kept_from_an_inference_serves_parameters_too(normal):
+    library._upper.cache_clear()
+    with torch.inference_mode():
+        pair_distances(normal(5, 2))
+    x = normal(5, 2)
+    assert torch.equal(pair_distances(torch.nn.Parameter(x)), pair_distances(x))
+
+
+@pytest.mark.parametrize("m", [5, 100, 2500])
+def test_distances_of_pairs_do_not_ask_where_tensors_are_made_by_default(normal, m):
+    x = normal(m, 2)
+    with torch.device("meta"):
+        found = pair_distances(x)
+    assert torch.equal(found, pair_distances(x))

@@ -52,10 +52,22 @@ class NoDiversity(Configuration):
 
 
 def alpha_factor(alpha: float | Tensor, theta: Tensor) -> float | Tensor:
-    """Return `alpha`, a number or a grid (*r,), ready to multiply (*r, m, p)."""
+    """Return `alpha`, a number or a grid (*r,), ready to multiply (*r, m, p).
+
+    Raises
+    ------
+    ConfigError
+        If a grid does not fit the leading dimensions.
+    """
     if isinstance(alpha, NUMBERS):
         return alpha
-    return torch.as_tensor(alpha, dtype=theta.dtype, device=theta.device)[..., None, None]
+    grid, leading = torch.as_tensor(alpha, dtype=theta.dtype, device=theta.device), theta.shape[:-2]
+    if grid.ndim > len(leading) or any(a not in (1, r) for a, r in zip(grid.shape[::-1], leading[::-1])):
+        raise ConfigError(
+            f"the strength is of shape {tuple(grid.shape)} for particles of {tuple(theta.shape)}; expected a number, "
+            f"or one for each leading index, {tuple(leading)}."
+        )
+    return grid[..., None, None]
 
 
 def check_alpha(alpha: float | Tensor, name: str = "alpha") -> None:
@@ -84,6 +96,10 @@ def check_given(theta: Tensor, ascent: Tensor) -> None:
 
     An ascent of (m, 1) or (p,) would be spread over all coordinates or particles without a word.
     """
+    if not (isinstance(theta, Tensor) and isinstance(ascent, Tensor)):
+        raise ConfigError(
+            f"theta is a {type(theta).__name__} and ascent a {type(ascent).__name__}; expected two tensors (..., m, p)."
+        )
     alike = theta.shape == ascent.shape and theta.dtype == ascent.dtype
     if not alike or theta.ndim < 2 or not theta.is_floating_point():
         raise ConfigError(

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from .._params import Configuration
 from ..errors import ConfigError
-from ..numerics.precision import widened
+from ..numerics.precision import widened, without_autocast
 from .base import Diversifier
 from .features import OnFeatures, Wasserstein
 from .penalties import LogDet
@@ -63,8 +63,9 @@ class FunctionSpace(Configuration):
         """Return the direction ``(m, p)``, as `Kernel` has it."""
         with torch.enable_grad():
             seen = widened(self.values(leaf := theta.detach().requires_grad_()))
-        k, pulled = (self._together if self.linear else self._singly)(seen, leaf)
-        phi = k @ widened(ascent) + strength * pulled
+        with without_autocast(theta.device):
+            k, pulled = (self._together if self.linear else self._singly)(seen, leaf)
+            phi = k @ widened(ascent) + strength * pulled
         return (phi / k.sum(-1, keepdim=True) if normalised else phi).to(theta.dtype)
 
     def _together(self, seen: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._params import Configuration
 from ..numerics.kernels import DIRECT_LIMIT, about_first, imq, rbf, rbf_direction, repulsion, squared_distances
-from ..numerics.precision import widened
+from ..numerics.precision import widened, without_autocast
 from .bandwidths import Bandwidth, as_bandwidth
 
 __all__ = ["IMQ", "RBF", "Identity", "Kernel", "in_float32"]
@@ -45,9 +45,10 @@ class Kernel(Protocol):
 
 
 def in_float32(direction: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Take a kernel's ``direction`` of half types in float32, and return it in theirs.
+    """Take a kernel's ``direction`` of half types in float32, and return it in theirs; under autocast too.
 
-    Squares of float16 overflow from 256 on, and s / h^2 at a bandwidth of thousandths.
+    Squares of float16 overflow from 256 on, and s / h^2 at a bandwidth of thousandths. Distances between far particles
+    are what is left of large products.
 
     Parameters
     ----------
@@ -59,9 +60,10 @@ def in_float32(direction: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def wide(
         kernel: Kernel, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False
     ) -> Tensor:
-        if theta.dtype.itemsize >= 4:
-            return direction(kernel, theta, ascent, strength, normalised)
-        return direction(kernel, widened(theta), widened(ascent), strength, normalised).to(theta.dtype)
+        with without_autocast(theta.device):
+            if theta.dtype.itemsize >= 4:
+                return direction(kernel, theta, ascent, strength, normalised)
+            return direction(kernel, widened(theta), widened(ascent), strength, normalised).to(theta.dtype)
 
     return wide
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .._params import Configuration
-from .base import alpha_factor, check_alpha
+from .base import alpha_factor, check_alpha, check_given
 from .kernels import RBF
 
 __all__ = ["ReleasedNSVGD"]
@@ -45,8 +45,9 @@ class ReleasedNSVGD(Configuration):
         Raises
         ------
         ConfigError
-            If the temperature is negative or not finite.
+            If the temperature is negative or not finite, or particles and gradient differ in shape or type.
         """
+        check_given(theta, ascent)
         check_alpha(self.temperature, "temperature")
         attraction = -alpha_factor(self.temperature, theta)
         return RBF("median_squared_with_zeros").direction(theta, ascent, attraction, normalised=True)

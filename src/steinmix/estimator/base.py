@@ -22,6 +22,7 @@ from ..data.arrays import held
 from ..data.prepare import ColumnStatistics, check_finite, choose_scaling, column_statistics
 from ..data.sources import as_source
 from ..errors import ConfigError, DataError
+from ..numerics.precision import undisturbed
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
@@ -189,7 +190,7 @@ class DeepEstimator(BaseEstimator, ABC):
         check_restarts(self)
         if resume and checkpoint is None:
             raise ConfigError("resume is True and checkpoint is None; expected the folder to go on from, pass both.")
-        with self._fitting():
+        with self._fitting(training.torch_device()):
             source = self._source(X, reset=True)
             connect(training.torch_device())
             job, self.seed_ = self._job(source, training), from_main(lambda: self._seed(checkpoint, resume))
@@ -212,10 +213,10 @@ class DeepEstimator(BaseEstimator, ABC):
         return seed_of(self.random_state) if found is None else found
 
     @contextmanager
-    def _fitting(self) -> Iterator[None]:
-        """Let a fit train whatever the caller has turned off, and count as fitted only if it comes to its end."""
+    def _fitting(self, device: torch.device) -> Iterator[None]:
+        """Let a fit train whatever the caller has turned off or on, and count as fitted only if it comes to its end."""
         self._forget()
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), undisturbed(device):
             try:
                 yield
             except BaseException:

@@ -19,7 +19,7 @@ from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Diagnose, Loader
 from .base import DeepEstimator
-from .chunks import evaluating, in_chunks, map_chunks
+from .chunks import evaluating, in_chunks, map_chunks, reading
 from .collapse import COLLAPSE, check_start
 from .job import FitContext
 from .smoothing import TRIAL_FEWEST, smoothing_phases, trial
@@ -203,7 +203,7 @@ class MixtureShell(DeepEstimator):
             raise ConfigError(f"min_posterior is {min_posterior!r}; expected a number from 0 to below 1.")
         state = self.random_state if random_state is None else random_state
         generator = Streams(seed_of(state), mixture.logits.device).torch("sample")
-        with torch.inference_mode():
+        with reading(mixture.logits.device):
             drawn = mixture.sample_component(int(n_samples), generator)
             drawn = drawn if component is None else torch.full_like(drawn, component)
             rows = self._generated(mixture.sample(drawn, generator, min_posterior))
@@ -234,7 +234,7 @@ class MixtureShell(DeepEstimator):
         self._check_component("first", first)
         self._check_component("second", second)
         check_at_least("steps", steps, 2)
-        with torch.inference_mode():
+        with reading(self.module_.mixture.logits.device):
             means = self.module_.mixture.component_means()
             way = torch.linspace(0, 1, steps, dtype=means.dtype, device=means.device).unsqueeze(-1)
             return self._generated(torch.lerp(means[first], means[second], way))
@@ -266,7 +266,7 @@ class MixtureShell(DeepEstimator):
     def _mixture_array(self, function) -> np.ndarray:
         if not hasattr(self, "module_"):
             raise AttributeError(f"this {type(self).__name__} is not fitted yet")
-        with torch.inference_mode():
+        with reading(self.module_.mixture.logits.device):
             return function(self.module_.mixture).cpu().numpy()
 
     def _log_joint(self, module: Any, x: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from ..random import Streams
 from ..training import Loader
 from ..training.distributed import batch_mean, log_shares
 from .checks import check_count, check_family
-from .chunks import evaluating
+from .chunks import evaluating, reading
 from .clusterer import MixtureShell, empty_labels
 from .codes import CodesMixin
 from .embedder import coder_arguments, coder_plan, given_layout
@@ -135,7 +135,8 @@ class ConditionalModule(WarmedUp, Coder):
         width = self.code_mean.in_features
         self.spread = linear(width, n_latent, generator)
         self.w_mean, self.w_spread = (linear(width, w_dim, generator) for _ in range(2))
-        self.mixture = ConditionalMixture(n_clusters, n_latent, w_dim, hidden[0] if hidden else width, generator)
+        style_width = hidden[0] if hidden else width
+        self.mixture = ConditionalMixture(n_clusters, n_latent, w_dim, style_width, generator).float()
         self.smoother = smoother
         self.register_buffer("start_labels", empty_labels(n_rows))
 
@@ -143,7 +144,7 @@ class ConditionalModule(WarmedUp, Coder):
         """Put the papers' convolutions in the place of the dense layers next to the image."""
         layers = recogniser_layers(image_shape)
         self.encoder = conv_encoder(image_shape, layers, generator, batch_norm=True)
-        self.decoder.insert(1, BatchNorm1d(CONV_FEATURES))
+        self.decoder.insert(1, BatchNorm1d(CONV_FEATURES, dtype=torch.float32))
         self.output = conv_decoder(image_shape, layers, generator, batch_norm=True)
 
     def posterior(self, trunk: Tensor) -> Posterior:
@@ -292,9 +293,9 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         mixture: ConditionalMixture = self.module_.mixture
         if not 0 <= coordinate < mixture.n_style:
             raise ConfigError(f"coordinate is {coordinate!r}; expected a number from 0 to {mixture.n_style - 1}.")
-        with torch.inference_mode():
+        with reading(mixture.weight.device):
             w = mixture.weight.new_zeros(steps, mixture.n_style)
-            w[:, coordinate] = torch.special.ndtri(torch.linspace(TAIL, 1 - TAIL, steps)).to(w)
+            w[:, coordinate] = torch.special.ndtri(torch.linspace(TAIL, 1 - TAIL, steps, dtype=w.dtype)).to(w)
             means = mixture.components(w).means.transpose(0, 1)
             return self._generated(means.flatten(0, 1)).reshape(mixture.n_components, steps, -1)
 

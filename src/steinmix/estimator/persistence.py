@@ -17,6 +17,7 @@ from .._files import read_folder, standing, write_folder
 from .._machine import versions
 from ..data.prepare import Scaling
 from ..errors import ConfigError, ModelFileError
+from ..numerics.precision import undisturbed
 from ..training.distributed import is_main
 from .preparation import Preparation
 
@@ -82,7 +83,8 @@ def load(path: str | Path) -> Any:
     if not isinstance(name, str) or name not in methods.__all__:
         raise ModelFileError(f"{path} holds a {name!r}; expected one of {', '.join(methods.__all__)}.")
     try:
-        return _rebuild(getattr(methods, name), meta, tensors)
+        with undisturbed(torch.device("cpu")):
+            return _rebuild(getattr(methods, name), meta, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"{path} does not fit a {name}: {error}.") from error
 

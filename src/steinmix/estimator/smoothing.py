@@ -90,8 +90,8 @@ class Smoother(nn.Module):
         super().__init__()
         self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise((n_features, width, width)))
         self.output = linear(width, n_clusters, generator)
-        self.register_buffer("shares", torch.full((n_clusters,), 1 / n_clusters))
-        self.register_buffer("radius", torch.zeros(()))
+        self.register_buffer("shares", torch.full((n_clusters,), 1 / n_clusters, dtype=torch.float32))
+        self.register_buffer("radius", torch.zeros((), dtype=torch.float32))
 
     @classmethod
     def planned(cls, plan: Mapping[str, Any], generator: torch.Generator) -> Smoother | None:

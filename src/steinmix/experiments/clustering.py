@@ -219,7 +219,7 @@ class ByEpoch(Callback):
     @torch.inference_mode()
     def _codes(self, module: Any) -> torch.Tensor:
         preparation = self._model.preparation_
-        return module.embed(preparation(self._rows.to(preparation.shift.device)))
+        return module.embed(preparation(self._rows.to(preparation.device)))
 
     @torch.inference_mode()
     def _assigned(self, module: Any) -> np.ndarray:

@@ -116,7 +116,7 @@ class _Estimated(nn.Module):
     def __init__(self, m: int, d: int, variational: bool, generator: torch.Generator) -> None:
         super().__init__()
         self.network, self.variational = EstimationNetwork(d, ESTIMATION_WIDTH, m, DROPOUT, generator), variational
-        start = (torch.full((m,), 1 / m), torch.zeros(m, d), torch.eye(d).expand(m, -1, -1))
+        start = (torch.full((m,), 1 / m, dtype=torch.float32), torch.zeros(m, d), torch.eye(d).expand(m, -1, -1))
         for name, value in zip(Moments._fields, start):
             self.register_buffer(name, value.double().clone())
 

@@ -339,7 +339,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
             ladder = dense_ladder(plan["n_features"], plan["hidden"], d, generator, plan["bounded"])
         else:
             ladder = conv_ladder(tuple(shape), strided_layers(tuple(shape)), d, generator, plan["bounded"])
-        head = HEADS[plan.get("head", self.head)](plan["n_clusters"], d)  # models saved before have none
+        head = HEADS[plan.get("head", self.head)](plan["n_clusters"], d).float()  # models saved before have none
         smoother = Smoother.planned(plan, generator)
         return DEPICTModule(ladder, head, plan["n_rows"], smoother)
 

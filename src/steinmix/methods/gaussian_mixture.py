@@ -199,7 +199,7 @@ class GaussianMixture(DensityMixin, MixtureShell):
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> _Density:
         family = COVARIANCES[plan.get("covariance_type", self.covariance_type)]  # models saved before have none
         learn_weights = plan.get("learn_weights", self.learn_weights)
-        mixture = family(plan["n_components"], plan["n_features"], learn_weights)
+        mixture = family(plan["n_components"], plan["n_features"], learn_weights).float()
         return _Density(mixture, plan["n_rows"], plan.get("keeps_start", False))
 
     def _phases(self, module: _Density, context: FitContext) -> list[Phase]:

@@ -111,7 +111,7 @@ class VaDEModule(WarmedUp, Coder):
         **coder: Any,
     ) -> None:
         super().__init__(n_latent=n_latent, variational=True, **coder)
-        self.mixture, self.smoother = DiagonalMixture(n_clusters, n_latent), smoother
+        self.mixture, self.smoother = DiagonalMixture(n_clusters, n_latent).float(), smoother
         self.mixture.weight_power = weight_power
         self.register_buffer("start_labels", empty_labels(n_rows))
 

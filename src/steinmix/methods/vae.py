@@ -140,4 +140,5 @@ class VAE(EmbedderShell):
         check_at_least("n_samples", n_samples, 1)
         state = self.random_state if random_state is None else random_state
         generator = Streams(seed_of(state)).torch("sample")
-        return self._decoded(torch.randn(int(n_samples), self._n_features_out, generator=generator))
+        shape = (int(n_samples), self._n_features_out)
+        return self._decoded(torch.randn(shape, generator=generator, dtype=torch.float32, device=generator.device))

@@ -64,12 +64,12 @@ class ConditionalMixture(AbstractMixture):
 
         def drawn(n_in: int, *shape: int) -> nn.Parameter:
             bound = 1 / math.sqrt(n_in)
-            return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+            return nn.Parameter(torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator))
 
         self.weight, self.bias = drawn(n_style, hidden, n_style), drawn(n_style, hidden)
         self.head_weight = drawn(hidden, n_components, 2 * n_code, hidden)
         self.head_bias = drawn(hidden, n_components, 2 * n_code)
-        draws = torch.randn(N_DRAWS, n_style, generator=fixed_generator())
+        draws = torch.randn(N_DRAWS, n_style, generator=fixed_generator(), dtype=torch.float32)
         self.register_buffer("draws", draws, persistent=False)
 
     def components(self, w: Tensor) -> Components:

@@ -5,7 +5,6 @@ Each start sets the mixture's parameters in place and returns the hard assignmen
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from ..numerics.graphs import joined, knn_graph
 from ..numerics.partitions import best_start, graph_clusters
+from ..numerics.quiet import without_convergence_warnings
 from ..random import Streams
 from .base import AbstractMixture
 
@@ -65,12 +65,10 @@ def random_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams:
 def kmeans_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """The moments of k-means clusters (best of ten by inertia)."""
     from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
 
     n_clusters = min(mixture.n_components, len(z))
     kmeans = KMeans(n_clusters, n_init=10, random_state=streams.integer("k-means"))
-    with warnings.catch_warnings():  # fewer distinct rows than clusters: answered by empty components
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with without_convergence_warnings():  # fewer distinct rows than clusters: answered by empty components
         labels = kmeans.fit_predict(z.cpu().double().numpy())
     from_labels_(mixture, z, labels)
     return labels.astype(np.int64)

@@ -197,7 +197,15 @@ def _by_patches(size: Shape, layer: ConvLayer) -> bool:
 def conv(size: Shape, layer: ConvLayer, generator: torch.Generator) -> nn.Conv2d:
     """Return a convolution of images of `size`."""
     kind = PatchConv if _by_patches(size, layer) else nn.Conv2d
-    made = nn.utils.skip_init(kind, size[2], layer.channels, layer.kernel, stride=layer.stride, padding=layer.padding)
+    made = nn.utils.skip_init(
+        kind,
+        size[2],
+        layer.channels,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        dtype=torch.float32,
+    )
     return _drawn(cast(nn.Conv2d, made), generator)
 
 
@@ -216,6 +224,7 @@ def deconv(layer: ConvLayer, low: Shape, high: Shape, generator: torch.Generator
         stride=layer.stride,
         padding=layer.padding,
         output_padding=missing,
+        dtype=torch.float32,
     )
     return _drawn(cast(nn.ConvTranspose2d, made), generator)
 
@@ -266,7 +275,7 @@ def conv_decoder(
 
 
 def _activation(channels: int, batch_norm: bool) -> list[nn.Module]:
-    return [*([BatchNorm2d(channels)] if batch_norm else []), nn.ReLU(inplace=True)]
+    return [*([BatchNorm2d(channels, dtype=torch.float32)] if batch_norm else []), nn.ReLU(inplace=True)]
 
 
 def _drawn(layer: _Conv, generator: torch.Generator) -> _Conv:

@@ -87,7 +87,7 @@ class Normal(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.raw = nn.Parameter(torch.zeros(()))
+        self.raw = nn.Parameter(torch.zeros((), dtype=torch.float32))
 
     def variance(self) -> Tensor:
         """Return the variance, ()."""

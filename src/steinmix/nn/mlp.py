@@ -87,7 +87,7 @@ def linear(n_in: int, n_out: int, generator: torch.Generator) -> Linear:
     generator : torch.Generator
         Draws the weights.
     """
-    layer = cast(Linear, nn.utils.skip_init(Linear, n_in, n_out))
+    layer = cast(Linear, nn.utils.skip_init(Linear, n_in, n_out, dtype=torch.float32))
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

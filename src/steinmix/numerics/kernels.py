@@ -81,7 +81,8 @@ def pair_distances(theta: Tensor) -> Tensor:
         return _by_differences(theta, theta).flatten(-2)[..., _upper(m, theta.device)].sqrt_()
     if m <= EXACT_PAIRS_LIMIT:
         return _all_pairs(theta)
-    draw = torch.randint(m, (2, RANDOM_PAIRS), generator=fixed_generator()).to(theta.device)
+    generator = fixed_generator()
+    draw = torch.randint(m, (2, RANDOM_PAIRS), generator=generator, device=generator.device).to(theta.device)
     first, second = draw[:, draw[0] != draw[1]]
     return (theta[..., first, :] - theta[..., second, :]).square_().sum(-1).sqrt_()
 
@@ -95,8 +96,9 @@ def _all_pairs(theta: Tensor) -> Tensor:
 @lru_cache(maxsize=32)
 def _upper(m: int, device: torch.device) -> Tensor:
     """Return where the pairs i < j stand in a flattened (m, m) matrix; asked for at every step, so made once."""
-    first, second = torch.triu_indices(m, m, offset=1, device=device)
-    return first * m + second
+    with torch.inference_mode(False):  # else parameters of a later caller could not be indexed with it
+        first, second = torch.triu_indices(m, m, offset=1, device=device)
+        return first * m + second
 
 
 def _matrix(h: float | Tensor) -> float | Tensor:

@@ -17,7 +17,6 @@ long walk it does not (`steinmix.numerics.graphs.long_walk`), and `best_start` k
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -37,6 +36,7 @@ from .graphs import (
     spectral_embedding,
 )
 from .neighbours import in_unit_box, nearest_rows
+from .quiet import without_convergence_warnings
 
 __all__ = ["GraphStart", "best_start", "graph_clusters"]
 
@@ -296,15 +296,13 @@ def _moved(graph: Any, labels: np.ndarray, n_clusters: int) -> np.ndarray:
 def _kmeans(points: np.ndarray, size: int, streams: Streams) -> np.ndarray:
     """Labels (n,) of one k-means start; the centres of a large set come from a random part of it."""
     from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     means = KMeans(size, n_init=1, random_state=streams.integer("graph/kmeans"))
     fitted = points
     if len(points) > FIT_ROWS:
         fitted = points[streams.numpy("graph/kmeans").choice(len(points), FIT_ROWS, replace=False)]
-    with warnings.catch_warnings(), threadpool_limits(1, user_api="openmp"):  # threads add in no fixed order
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with without_convergence_warnings(), threadpool_limits(1, user_api="openmp"):  # threads add in no fixed order
         return means.fit(fitted).predict(points).astype(np.int64)
 
 

@@ -1,17 +1,17 @@
-"""Types of numbers, and the library that multiplies float32 matrices on a CPU."""
+"""Types of numbers, what a caller has set for them, and the library that multiplies float32 matrices on a CPU."""
 
 from __future__ import annotations
 
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["onednn_products", "widened"]
+__all__ = ["onednn_products", "undisturbed", "without_autocast", "widened"]
 
 mkldnn: Any = torch.backends.mkldnn  # whose attributes no stub knows
 
@@ -23,6 +23,32 @@ in float32 and 3e-3 in bf16."""
 def widened(x: Tensor) -> Tensor:
     """Return what came out of a product under autocast in float32; wider types stay as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which products on `device` are in the type of their factors; to ask costs 0.5 us, not 12.
+
+    Parameters
+    ----------
+    device : torch.device
+        Whose autocast to switch off, if it is on.
+    """
+    on = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if on else nullcontext()
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Compute on `device` as where the caller has neither autocast nor a default device.
+
+    Parameters
+    ----------
+    device : torch.device
+        Whose autocast to switch off.
+    """
+    place = nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    with without_autocast(device), place:
+        yield
 
 
 class _Route:
@@ -69,7 +95,7 @@ def onednn_products() -> Iterator[None]:
 def _loses_nothing() -> bool:
     if not (mkldnn.is_available() and hasattr(getattr(mkldnn, "matmul", None), "fp32_precision")):
         return False
-    a, b = (torch.arange(n * 500).square().sin().reshape(n, 500) for n in (256, 500))  # of no regular digits
+    a, b = (torch.arange(n * 500).square().float().sin().reshape(n, 500) for n in (256, 500))  # of no regular digits
     exact = a.double() @ b.double().T
     with _route.taken():
         error = (a @ b.T - exact).abs().max() / exact.abs().max()

@@ -121,6 +121,7 @@ class Stepper:
         for (objective, optimizer, params), only, diversifier in zip(self._parts, self._only, self._diversifiers):
             with self._autocast:
                 terms = objective.terms(batch)
+            torch.clear_autocast_cache()  # torch keeps weights in bf16 up to the end of the outermost autocast
             loss = _weighted(terms, batch)
             if loss.requires_grad:
                 total = loss.sum() if loss.ndim else loss
@@ -201,5 +202,5 @@ class _Log:
             self._gather()
         table = torch.cat(self._parts).cpu()
         if world_size() > 1:
-            table = added(table * torch.tensor(weights).view(-1, *[1] * (table.ndim - 1)))
+            table = added(table * torch.tensor(weights, dtype=table.dtype).view(-1, *[1] * (table.ndim - 1)))
         return Logged(self._names, table, steps)
