@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["onednn_products", "undisturbed", "without_autocast", "widened"]
+__all__ = ["onednn_products", "undisturbed", "widened", "without_autocast"]
 
 mkldnn: Any = torch.backends.mkldnn  # whose attributes no stub knows
 
