@@ -189,3 +189,10 @@ def test_memory_that_is_not_there(refused, fit, write, tmp_path, monkeypatch, er
     run, _ = fit(write("rows.npy"))
     monkeypatch.setattr("steinmix.GaussianMixture.sample", fails)
     assert "64 rows do not fit into memory" in refused("sample", run, "-o", tmp_path / "new.npy")
+
+
+def test_rows_that_are_all_the_same(refused, tmp_path):
+    path = tmp_path / "same.csv"
+    path.write_text("a,b\n" + "1,2\n" * 300)
+    assert "all 300 rows" in refused("fit", path, *FAST, "-o", tmp_path / "run")
+    assert [p.name for p in tmp_path.iterdir()] == ["same.csv"]

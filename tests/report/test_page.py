@@ -331,3 +331,14 @@ def test_two_means_have_no_median_distance(pages):
 def test_marks_differ_while_they_can():
     assert len({figures.mark(c) for c in range(words.GROUP_LIMIT)}) == words.GROUP_LIMIT
     assert len(words.SHAPES) == len(figures.MARKERS)
+
+
+def test_ticks_of_a_flat_curve_are_whole_numbers():
+    """Where matplotlib would write +1.444e1 above the axis, which is overlooked."""
+    from matplotlib.figure import Figure
+
+    from steinmix.report import figures
+
+    axis = figures._dressed(Figure().subplots())
+    axis.plot([14.4445, 14.446])
+    assert "14.44" in axis.yaxis.get_major_formatter().format_ticks([14.4445, 14.446])[0]

@@ -120,7 +120,10 @@ def _kmeans(x: np.ndarray, seed: int) -> Answer:
 def _gaussian_mixture(x: np.ndarray, seed: int) -> Answer:
     from sklearn.mixture import GaussianMixture
 
-    mixture = GaussianMixture(N_CLUSTERS, covariance_type="diag", random_state=seed).fit(x)
+    from ..report.tables import SMALLEST_VARIANCE
+
+    x = x / x.max()  # as on the report page: on raw grey values EM shrinks to pixels that hardly vary, and is far worse
+    mixture = GaussianMixture(N_CLUSTERS, covariance_type="diag", reg_covar=SMALLEST_VARIANCE, random_state=seed).fit(x)
     return Answer(mixture.predict(x), mixture.predict_proba(x))
 
 

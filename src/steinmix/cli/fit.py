@@ -19,7 +19,7 @@ from .._typing import Source
 from ..errors import ConfigError, suggestion
 from ..training import Training
 from ..training.distributed import alone, is_main
-from .inputs import Data, Request, open_data
+from .inputs import Data, Request, check_varies, open_data
 from .outputs import check_apart, check_target, lies_in, new_folder, new_table, require_pyarrow
 from .parsing import add_common_options, listed, normalised
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
@@ -90,7 +90,7 @@ def _follow(schema: Schema, options: argparse.Namespace) -> None:
     model, request = _asked(schema, options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        train(model, open_data(request).rows, options.checkpoint, options.resume)
+        train(model, _opened(request).rows, options.checkpoint, options.resume)
 
 
 def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
@@ -157,12 +157,18 @@ def _arguments(schema: Schema, options: argparse.Namespace) -> dict[str, Any]:
     return arguments | {"training": training}
 
 
+def _opened(request: Request) -> Data:
+    data = open_data(request)
+    check_varies(data.rows, request.data)
+    return data
+
+
 def _written(partial: Path, model: Any, request: Request, options: Any, command: str) -> dict[str, Any]:
     """Fill the run folder and return its record."""
     watch = Stopwatch()
     created = now()
     with watch.stage("open"):
-        data = open_data(request)
+        data = _opened(request)
     with watch.stage("fit"), _heard() as heard:
         train(model, data.rows, options.checkpoint, options.resume)
     with alone():

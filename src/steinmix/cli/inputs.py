@@ -21,10 +21,13 @@ from ..data.sources import Categories, UnknownColumns, as_source, ending
 from ..errors import ConfigError, DataError, suggestion
 from .labels import is_label_file, read_label_column, read_label_file
 
-__all__ = ["Data", "Request", "load_published", "open_data", "open_like"]
+__all__ = ["Data", "Request", "check_varies", "load_published", "open_data", "open_like"]
 
 _PART_PARAMETERS = ("subset", "features")
 """What NAME:PART may set in a loader."""
+
+FEW_ROWS = 256
+"""Rows read at a time where a few should be enough."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,20 @@ def _left_out(data: str, columns: Sequence[Any], exclude: Sequence[str], n_featu
             f"{n_features + len(set(exclude))}, of which those left out at the fit ({', '.join(exclude)}) are left out."
         )
     return list(found)
+
+
+def check_varies(rows: Source, name: str) -> None:
+    """Raise DataError if all rows are the same; as a rule the first block tells, and no other is read."""
+    first = None
+    for _, block in rows.blocks(FEW_ROWS):
+        first = block[:1] if first is None else first
+        if not isinstance(block, np.ndarray) or (block != first).any():
+            return
+    if rows.n_rows > 1:
+        raise DataError(
+            f"all {rows.n_rows:,} rows of {name} are the same; expected rows that differ in some column. "
+            "Check the file, and what --exclude leaves out."
+        )
 
 
 def load_published(name: str) -> Any:

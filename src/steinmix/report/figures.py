@@ -324,7 +324,7 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _dressed(ax: Any) -> Any:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     ax.set_facecolor("none")
     ax.grid(color=INK, alpha=0.15, linewidth=0.6)
@@ -333,6 +333,8 @@ def _dressed(ax: Any) -> Any:
     ax.xaxis.label.set(color=INK, fontsize=SMALL)
     ax.yaxis.label.set(color=INK, fontsize=SMALL)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
+    if isinstance(numbers := ax.yaxis.get_major_formatter(), ScalarFormatter):
+        numbers.set_useOffset(False)  # "+1.444e1" above an axis is overlooked
     for side, spine in ax.spines.items():
         spine.set(visible=side in ("left", "bottom"), color=INK, alpha=0.4)
     return ax
