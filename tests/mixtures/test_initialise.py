@@ -135,7 +135,7 @@ def test_starts_return_a_label_per_point_and_leave_a_sound_mixture(blobs, family
     assert all(torch.equal(p, q) for p, q in zip(mixture.parameters(), again.parameters()))
 
 
-@pytest.mark.parametrize("name", ["em", "graph", "kmeans", "linkage"])
+@pytest.mark.parametrize("name", ["em", "graph", "k-means++", "kmeans", "linkage"])
 def test_starts_find_well_separated_groups(rng, name):
     truth = np.repeat(np.arange(3), 60)
     x = rng.normal(size=(180, 2)) + 12 * np.array([[0, 0], [1, 0], [0, 1]])[truth]

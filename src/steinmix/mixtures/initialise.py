@@ -1,4 +1,4 @@
-"""Ways to start a mixture from points: random, k-means, EM, linkage, and the graph start. No label is ever seen here.
+"""Ways to start a mixture from points: random, k-means, EM, linkage, graph. No label is ever seen here.
 
 Each start sets the mixture's parameters in place and returns the hard assignment it came from.
 """
@@ -81,6 +81,23 @@ def em_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Str
     return mixture.responsibilities(z).argmax(-1).cpu().numpy()
 
 
+def seeded_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
+    """EM from the points nearest to each of some that k-means++ draws.
+
+    The best of ten k-means is nearly always the same one, so EM from it ends at the same maximum with every seed; from
+    single points it ends at many, among which restarts can choose.
+    """
+    from sklearn.cluster import kmeans_plusplus
+    from sklearn.metrics import pairwise_distances_argmin
+
+    points = z.cpu().double().numpy()
+    n_drawn = min(mixture.n_components, len(points))
+    drawn, _ = kmeans_plusplus(points, n_drawn, random_state=streams.integer("k-means++"))
+    from_labels_(mixture, z, pairwise_distances_argmin(points, drawn))
+    em_(mixture, z)
+    return mixture.responsibilities(z).argmax(-1).cpu().numpy()
+
+
 def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """The moments of the spectral clusters of a nearest-neighbour graph.
 
@@ -117,6 +134,7 @@ def linkage_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams
 STARTS: dict[str, Start] = {
     "em": em_start,
     "graph": graph_start,
+    "k-means++": seeded_start,
     "kmeans": kmeans_start,
     "linkage": linkage_start,
     "random": random_start,
