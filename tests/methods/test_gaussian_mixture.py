@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture as Peer
 
 from steinmix import (
@@ -242,3 +243,13 @@ def test_columns_in_other_units_are_told_where_they_are_not_scaled(unit, told):
         GaussianMixture(2, scaling="none", training=Training(epochs=1), random_state=0).fit(rows)
         GaussianMixture(2, training=Training(epochs=1), random_state=0).fit(rows)
     assert [w.category for w in caught if w.category is not CollapseWarning] == [ScaleWarning] * told
+
+
+def test_restarts_from_drawn_rows_find_groups_of_unequal_size_which_k_means_cuts(rng):
+    """The best k-means halves the large group, so that EM from it ends the same with every seed."""
+    sizes = [1000, 300, 30, 10]
+    truth = np.repeat(np.arange(4), sizes)
+    x = rng.normal(size=(1340, 5)) + 5 * np.eye(5)[truth]
+    found = {name: mixture(4, epochs=1, start=name, n_init=10).fit(x) for name in ("em", "k-means++")}
+    assert adjusted_rand_score(truth, found["em"].labels_) < 0.7
+    assert adjusted_rand_score(truth, found["k-means++"].labels_) > 0.99

@@ -5,11 +5,12 @@ import pytest
 import torch
 from scipy.cluster.hierarchy import fcluster, ward
 from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from oracles.mixtures import FAMILIES
 from steinmix.mixtures import STARTS, initialise, start_mixture
-from steinmix.mixtures.initialise import em_, from_labels_, separate_duplicates_
+from steinmix.mixtures.initialise import Backing, dithered, em_, from_labels_, separate_duplicates_
 from steinmix.random import Streams
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
@@ -135,12 +136,46 @@ def test_starts_return_a_label_per_point_and_leave_a_sound_mixture(blobs, family
     assert all(torch.equal(p, q) for p, q in zip(mixture.parameters(), again.parameters()))
 
 
-@pytest.mark.parametrize("name", ["em", "graph", "kmeans", "linkage"])
+@pytest.mark.parametrize("name", ["em", "graph", "k-means++", "kmeans", "linkage"])
 def test_starts_find_well_separated_groups(rng, name):
     truth = np.repeat(np.arange(3), 60)
     x = rng.normal(size=(180, 2)) + 12 * np.array([[0, 0], [1, 0], [0, 1]])[truth]
     labels = start_mixture(name, FAMILIES["diag"](3, 2), torch.from_numpy(x).float(), Streams(0))
     assert len(set(zip(truth.tolist(), labels.tolist()))) == 3
+
+
+def mixed_table(rng):
+    """Four groups in three measured columns, and two columns of yes and no, told by a coin; standardised."""
+    truth = np.repeat(np.arange(4), 150)
+    measured = rng.normal(size=(600, 3)) + 6 * np.eye(4, 3)[truth]
+    x = np.concatenate([measured, rng.uniform(size=(600, 2)) < 0.5], axis=1)
+    return torch.from_numpy((x - x.mean(0)) / x.std(0)).float(), truth
+
+
+def test_the_graph_start_does_not_take_patterns_of_yes_and_no_for_clusters(rng):
+    x, truth = mixed_table(rng)
+    labels = start_mixture("graph", FAMILIES["diag"](4, 5), x, Streams(0), Backing(x))
+    assert adjusted_rand_score(truth, labels) > 0.95
+
+
+def test_dithering_spreads_columns_of_two_values_among_measured_ones(rng):
+    x, _ = mixed_table(rng)
+    spread = dithered(x, Streams(0))
+    assert torch.equal(spread[:, :3], x[:, :3])
+    for j in (3, 4):
+        step = x[:, j].max() - x[:, j].min()
+        assert bool(((spread[:, j] - x[:, j]).abs() <= step / 2).all())
+        assert len(spread[:, j].unique()) == len(x)
+
+
+@pytest.mark.parametrize("kind", ["measured", "bits", "images"])
+def test_dithering_leaves_other_rows_as_they_are(rng, kind):
+    x = torch.from_numpy(rng.normal(size=(50, 20)) if kind == "measured" else rng.integers(0, 2, size=(50, 20)) * 1.0)
+    if kind == "images":
+        x = torch.from_numpy(rng.uniform(size=(50, 20)))
+        x[:, 0] = 0
+        x[7, 0] = 1
+    assert dithered(x, Streams(0)) is x
 
 
 def test_em_starts_where_em_from_k_means_ends(blobs):

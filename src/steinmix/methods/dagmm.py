@@ -227,7 +227,7 @@ class DAGMM(DetectorShell):
         Where the mixture comes from: the estimation network (DAGMM), the same with the variational energy
         (DAGMM-NVI), or free particles of equal weight. "auto" takes "free" with a diversifier, else "network".
         "signed" are free particles whose factor has the released code's parameters (`SignedCholeskyMixture`).
-    start : {"uniform", "em", "graph", "kmeans", "linkage", "random"}, default="uniform"
+    start : {"uniform", "em", "graph", "kmeans", "k-means++", "linkage", "random"}, default="uniform"
         How free particles are started: as the released code does, or from the codes.
     diversifier : Diversifier, optional
         Acts on free particles: `NSVGD(alpha=...)` keeps them apart. See the module on the scale of alpha.

@@ -191,7 +191,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         p^2 / f as in the released code, or p / sqrt(f) as in the paper.
     hidden_weight : float, default=0.1
         Weight of the hidden layers' reconstructions; 0.01 in the code of DEPICT with Nonlinear SVGD.
-    start : {"graph", "em", "kmeans", "linkage", "random"}, default="graph"
+    start : {"graph", "em", "kmeans", "k-means++", "linkage", "random"}, default="graph"
         How the head is started.
     smoothing_epochs : int, optional
         Epochs in which a classifier makes the labels of the start smooth; None takes some after a graph start of 1,000

@@ -96,10 +96,11 @@ class GaussianMixture(DensityMixin, MixtureShell):
         Number of components.
     covariance_type : {"diag", "full", "unit"}, default="diag"
         Diagonal, full by Cholesky factors, or the identity in the units of the scaled data.
-    start : {"em", "kmeans", "graph", "linkage", "random"}, default="em"
-        Where components begin: "em" and "kmeans" by those two, "graph" by spectral clusters of a neighbour graph,
-        "linkage" by Ward's tree, "random" with means uniform in the box of the rows. Without a diversifier the start is
-        kept where training ends at a lower likelihood.
+    start : {"em", "kmeans", "k-means++", "graph", "linkage", "random"}, default="em"
+        Where components begin: "kmeans" by the best of ten k-means, "em" by EM from there, "k-means++" by EM from rows
+        that k-means++ draws, "graph" by spectral clusters of a neighbour graph, "linkage" by Ward's tree, "random" with
+        means uniform in the box of the rows. With ``n_init > 1`` take "k-means++": restarts of "em" hardly differ.
+        Without a diversifier the start is kept where training ends at a lower likelihood.
     learn_weights : bool, default=True
         Learn the weights, or keep them uniform as the paper does.
     diversifier : Diversifier, optional

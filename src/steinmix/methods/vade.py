@@ -187,8 +187,8 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         Widths of the encoder's hidden layers; None sizes them by the number of rows (500-500-2000 from 20,000 up).
     likelihood : {"auto", "bernoulli", "gaussian"} or Likelihood, default="auto"
         "auto" takes Bernoulli for prepared data that crowd at 0 and 1 (grey values, bits), else Gaussian.
-    start : {"graph", "em", "kmeans", "linkage", "random"}, default="graph"
-        How the mixture is started; "linkage" is Ward's.
+    start : {"graph", "em", "kmeans", "k-means++", "linkage", "random"}, default="graph"
+        How the mixture is started; "linkage" is Ward's, "k-means++" EM from what that draws.
     smoothing_epochs : int, optional
         Epochs in which a classifier makes the labels of the start smooth; None takes some after a graph start of 1,000
         rows or more, 0 leaves it out.

@@ -1,4 +1,4 @@
-"""Ways to start a mixture from points: random, k-means, EM, linkage, and the graph start. No label is ever seen here.
+"""Ways to start a mixture from points: random, k-means, EM, linkage, graph. No label is ever seen here.
 
 Each start sets the mixture's parameters in place and returns the hard assignment it came from.
 """
@@ -81,17 +81,53 @@ def em_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Str
     return mixture.responsibilities(z).argmax(-1).cpu().numpy()
 
 
+def seeded_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
+    """EM from the points nearest to each of some that k-means++ draws.
+
+    The best of ten k-means is nearly always the same one, so EM from it ends at the same maximum with every seed; from
+    single points it ends at many, among which restarts can choose.
+    """
+    from sklearn.cluster import kmeans_plusplus
+    from sklearn.metrics import pairwise_distances_argmin
+
+    points = z.cpu().double().numpy()
+    n_drawn = min(mixture.n_components, len(points))
+    drawn, _ = kmeans_plusplus(points, n_drawn, random_state=streams.integer("k-means++"))
+    from_labels_(mixture, z, pairwise_distances_argmin(points, drawn))
+    em_(mixture, z)
+    return mixture.responsibilities(z).argmax(-1).cpu().numpy()
+
+
 def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
     """The moments of the spectral clusters of a nearest-neighbour graph.
 
     Where rows stand behind the points, the graph of either is tried: few rows make poor codes, many make better ones
-    than raw rows. `best_start` chooses, with the judge, if there is one.
+    than raw rows. `best_start` chooses, with the judge, if there is one and rows are not dithered: then codes fall into
+    patterns as rows did, and only both graphs together can tell.
     """
-    spaces = [z] if backing.rows is None else [z, backing.rows]
+    rows = None if backing.rows is None else dithered(backing.rows, streams)
+    spaces = [z] if rows is None else [z, rows]
     found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]
-    labels = best_start(found, backing.judge)
+    labels = best_start(found, backing.judge if rows is backing.rows else None)
     from_labels_(mixture, z, labels)
     return labels
+
+
+def dithered(rows: Tensor, streams: Streams) -> Tensor:
+    """Return rows (n, f) whose columns of two values are spread evenly about them, if other columns are measured.
+
+    A step from one of two values to the other is longer than all steps inside a cluster together. Neighbours then have
+    the same values in all such columns, and the graph falls into their patterns in place of clusters.
+    """
+    low, high, variance = rows.amin(0), rows.amax(0), rows.var(0, correction=0)
+    step, two = high - low, ((rows == low) | (rows == high)).all(0)
+    wide = two & (variance > 0.5 * variance.mean())  # not a pixel at the edge that is set once
+    if bool(two.all()) or not bool(wide.any()):
+        return rows
+    noise = torch.rand(len(rows), int(wide.sum()), generator=streams.torch("dither", "cpu"), dtype=rows.dtype) - 0.5
+    rows = rows.clone()
+    rows[:, wide] += step[wide] * noise.to(rows)
+    return rows
 
 
 def linkage_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: Streams) -> np.ndarray:
@@ -113,6 +149,7 @@ def linkage_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams
 STARTS: dict[str, Start] = {
     "em": em_start,
     "graph": graph_start,
+    "k-means++": seeded_start,
     "kmeans": kmeans_start,
     "linkage": linkage_start,
     "random": random_start,
