@@ -120,7 +120,7 @@ def test_starts(started, X, start):
 
 
 def test_an_unknown_start_names_the_known(started, X):
-    with pytest.raises(sm.ConfigError, match="em, graph, kmeans, linkage, random"):
+    with pytest.raises(sm.ConfigError, match=r"em, graph, k-means\+\+, kmeans, linkage, random"):
         build(started, start="magic").fit(X)
 
 
