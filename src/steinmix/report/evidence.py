@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ MEANINGS = {
     "n": "seeds run, of those a claim needs; failed ones are counted apart",
     "95 % interval": "of the mean, by Student's t",
     "best null row": "the best of what one has for less: simple baselines, an untrained network, the row's own start",
+    "below a row": "what differs from the paper's own way, and how the paper came to its number",
     "verdict": "reproduced: within the margin (0.01 for accuracies, or the paper's sd); not reproduced, above the "
     "paper: worse or better by more than margin and interval; undecided: more seeds are needed; protocol differs: "
     "other rows or another way of judging, so not compared",
@@ -107,22 +110,40 @@ def write_table(
         If the file cannot be written.
     """
     require("jinja2")
-    rows = [
-        {"cells": list(zip(HEADINGS, cells(experiment, line).values())), "line": line, "loud": line.verdict in LOUD}
-        for line in table
-    ]
+    headings, *body = table_cells(experiment, table)
     text = render(
         "evidence.html.j2",
         experiment=experiment,
-        headings=HEADINGS,
-        rows=rows,
+        headings=headings,
+        groups=_groups(table, body, notes or {}),
         meanings=MEANINGS,
         command=command,
-        notes=dict(notes or {}),
         figures=dict(figures or {}),
     )
     write_text(path, text)
     return Path(path)
+
+
+def _groups(
+    table: Sequence[Line], body: Iterable[list[str | None]], notes: Mapping[str, str]
+) -> list[tuple[tuple[str, str, str], list[dict[str, Any]]]]:
+    """Join lines that follow each other and share name, protocol and what is said of them, which then stand once."""
+    keyed = [
+        ((line.row.name, _protocol(line), _said(line, notes)), {"cells": own[1:], "loud": line.verdict in LOUD})
+        for line, own in zip(table, body)
+    ]
+    return [(key, [lines for _, lines in group]) for key, group in groupby(keyed, key=itemgetter(0))]
+
+
+def _protocol(line: Line) -> str:
+    claim = line.claim
+    return line.row.protocol + (f" (paper: {claim.protocol})" if claim is not None and claim.protocol else "")
+
+
+def _said(line: Line, notes: Mapping[str, str]) -> str:
+    """Return how a row differs from the paper's, how the paper came to its number, and why it was not run."""
+    paper = f"paper: {line.claim.note}" if line.claim is not None and line.claim.note else ""
+    return "; ".join(filter(None, (line.row.deviations, paper, notes.get(line.row.name))))
 
 
 def draw_curves(experiment: Experiment, records: Mapping[Key, RunRecord], rows: Iterable[Row]) -> dict[str, str]:
