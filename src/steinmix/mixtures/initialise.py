@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..numerics.graphs import joined, knn_graph
 from ..numerics.partitions import best_start, graph_clusters
-from ..numerics.quiet import without_convergence_warnings
+from ..numerics.shared import without_convergence_warnings
 from ..random import Streams
 from .base import AbstractMixture
 

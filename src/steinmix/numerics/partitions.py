@@ -36,7 +36,7 @@ from .graphs import (
     spectral_embedding,
 )
 from .neighbours import in_unit_box, nearest_rows
-from .quiet import without_convergence_warnings
+from .shared import without_convergence_warnings
 
 __all__ = ["GraphStart", "best_start", "graph_clusters"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .shared import Shared
 
 __all__ = ["onednn_products", "undisturbed", "widened", "without_autocast"]
 
@@ -51,29 +52,18 @@ def undisturbed(device: torch.device) -> Iterator[None]:
         yield
 
 
-class _Route:
-    """torch's process-wide switch that sends float32 products to oneDNN, held while anyone needs it."""
-
-    def __init__(self) -> None:
-        self._lock, self._users, self._before = threading.Lock(), 0, "none"
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        switch = mkldnn.matmul
-        with self._lock:
-            if not self._users:
-                self._before, switch.fp32_precision = switch.fp32_precision, "bf16"
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if not self._users:
-                    switch.fp32_precision = self._before
+@contextmanager
+def _routed() -> Iterator[None]:
+    """Set torch's process-wide switch that sends float32 products to oneDNN."""
+    switch = mkldnn.matmul
+    before, switch.fp32_precision = switch.fp32_precision, "bf16"
+    try:
+        yield
+    finally:
+        switch.fp32_precision = before
 
 
-_route = _Route()
+_route = Shared(_routed)
 
 
 @contextmanager
@@ -87,7 +77,7 @@ def onednn_products() -> Iterator[None]:
     if not _loses_nothing():
         yield
         return
-    with _route.taken():
+    with _route():
         yield
 
 
@@ -97,6 +87,6 @@ def _loses_nothing() -> bool:
         return False
     a, b = (torch.arange(n * 500).square().float().sin().reshape(n, 500) for n in (256, 500))  # of no regular digits
     exact = a.double() @ b.double().T
-    with _route.taken():
+    with _route():
         error = (a @ b.T - exact).abs().max() / exact.abs().max()
     return bool(error < ROUNDING)

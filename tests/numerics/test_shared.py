@@ -4,7 +4,7 @@ import warnings
 
 from sklearn.exceptions import ConvergenceWarning
 
-from steinmix.numerics.quiet import without_convergence_warnings
+from steinmix.numerics.shared import without_convergence_warnings
 
 
 def test_filters_are_as_before_when_the_last_of_two_threads_is_done():
