@@ -99,13 +99,15 @@ def draw(point: Point, trial: int) -> Data:
 
 
 def problems(data: Sequence[Data]) -> list[Problem]:
-    """Return the paper's start for each trial: means uniform in [-m, m], variances 1."""
-    made = []
-    for trial, one in enumerate(data):
-        streams, m = Streams(trial), len(one.means)
-        means = m * (2 * torch.rand(m, 1, generator=streams.torch("start")) - 1)
-        made.append(Problem(one.observed, means, torch.zeros(m, 1), streams))
-    return made
+    """Return the paper's start for each trial."""
+    return [started(one, Streams(trial)) for trial, one in enumerate(data)]
+
+
+def started(one: Data, streams: Streams) -> Problem:
+    """Return the paper's start: means uniform in [-m, m], variances 1."""
+    m = len(one.means)
+    means = m * (2 * torch.rand(m, 1, generator=streams.torch("start")) - 1)
+    return Problem(one.observed, means, torch.zeros(m, 1), streams)
 
 
 def arm(method: str, optimizer: str, m: int) -> Arm:
