@@ -77,12 +77,10 @@ def _table_1_rows() -> list[Row]:
             row = f"{data}/{name}"
             found.append(Row(row, clustering.run, clustering.load_task, seen, beside, deviations, cost))
         for name, deviations in DEPICT_ROWS.items():
-            run, beside = (
-                depict.run,
-                [null] if name.startswith("ae") else [null, f"{data}/ae+k-means"],
-            )
+            beside = (null,) if name.startswith("ae") else (null, f"{data}/ae+k-means")
             said, coder = f"{deviations}; {BUDGETS[data]}", f"{data}/autoencoder"
-            found.append(Row(f"{data}/{name}", run, clustering.load_task, seen, tuple(beside), said, 4 * cost, coder))
+            row = f"{data}/{name}"
+            found.append(Row(row, depict.run, clustering.load_task, seen, beside, said, 4 * cost, coder))
     return [*found, Row("mnist/dec", protocol=IMAGES), Row("mnist/jule", protocol=IMAGES)]
 
 
