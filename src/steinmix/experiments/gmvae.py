@@ -114,10 +114,6 @@ def row_name(version: int, k: int, m: int, network: str = "conv", variant: str =
     return f"mnist/{'gmvae-cv' if version == 1 else 'gmvae'}-k{k}-m{m}{ending}"
 
 
-def _example() -> str:
-    return row_name(*CELLS[-1], "dense", "+free")
-
-
 def settings_of(version: int, network: str, variant: str = "") -> dict[str, Any]:
     """Return the parameters of a cell's estimator, K, M and training aside."""
     own: dict[str, Any] = {"consistency": CONSISTENCY} if version == 1 else {}
@@ -134,7 +130,8 @@ def run(row: str, seed: int, data: Split, epochs: int | None = None, checkpoint:
     """Train the cell that the row names, from its newest checkpoint if any, and judge it on the test images."""
     named = NAME.fullmatch(row)
     if named is None:
-        raise ConfigError(f"no cell {row!r}; expected a name such as {row_name(*CELLS[0])} or {_example()}.")
+        known = f"{row_name(*CELLS[0])} or {row_name(*CELLS[-1], 'dense', '+free')}"
+        raise ConfigError(f"no cell {row!r}; expected a name such as {known}.")
     version, network = 1 if named["cv"] else 2, named["network"] or "conv"
     kind = GMVAECV if version == 1 else GMVAE
     settings = settings_of(version, network, named["variant"] or "")
@@ -200,11 +197,12 @@ def rows(
     protocol = f"{n_rows or 60_000:,} images trained, {n_rows or 10_000:,} judged"
     protocol += "" if epochs is None else f", {epochs} epochs"
     chosen, added = NETWORKS[network], VARIANTS[variant]
+    loader = load if n_rows is None else partial(load, n_rows=n_rows)  # one for all rows, so that data are read once
     return tuple(
         Row(
             row_name(*cell, network, variant),
             Runner(epochs),
-            partial(load, n_rows=n_rows),
+            loader,
             protocol,
             deviations=_said(network) + added.said,
             cost=chosen.cost[cell[2]] + added.cost,
