@@ -22,6 +22,11 @@ def test_the_cells_are_those_of_the_papers():
     assert gmvae.row_name(2, 30, 10, "dense", "+free") == "mnist/gmvae-k30-m10-dense+free"
 
 
+def test_rows_share_one_loader_so_that_data_are_read_once():
+    assert len({row.load for network in gmvae.NETWORKS for row in gmvae.rows(network=network)}) == 1
+    assert len({row.load for row in gmvae.rows(n_rows=100)}) == 1
+
+
 @pytest.mark.parametrize(("version", "kind"), [(1, GMVAECV), (2, GMVAE)])
 def test_without_additions_the_objective_is_the_papers(version, kind):
     settings = gmvae.settings_of(version, "conv")

@@ -85,7 +85,6 @@ def test_rows_named_here_are_those_of_their_runners():
     listed = [*wang2019.KDD_ROWS.values(), *wang2019.KDD_ABLATION.values()]
     assert {*wang2019.KDD_NULLS, *chain.from_iterable(listed)} == set(detectors.ROWS)
     assert set(wang2019.PROTOCOLS) == set(protocols.PROTOCOLS)
-    assert set(wang2019.TOY_METHODS) == set(toy.METHODS)
     assert set(wang2019.TOY_OPTIMIZERS) == set(toy.OPTIMIZERS)
     points = {(point.m, point.delta) for point in toy.PARTS["figure2"]} | {(p.m, p.delta) for p in toy.PARTS["row1"]}
     assert set(wang2019.TOY_POINTS) == points

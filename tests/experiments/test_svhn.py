@@ -73,6 +73,6 @@ def test_train_and_extra_train_and_nothing_is_fetched(monkeypatch):
 def test_images_that_are_not_here(monkeypatch, tmp_path):
     monkeypatch.setenv("STEINMIX_DATA", str(tmp_path))
     monkeypatch.setattr("steinmix.data.fetch.cache_folder", lambda: tmp_path / "cache")
-    assert svhn.absent() == "svhn/train_32x32.mat not present (steinmix data get svhn)"
+    assert datasets.absent("svhn") == "svhn/train_32x32.mat not present (steinmix data get svhn)"
     with pytest.raises(DataError, match=r"train_32x32.mat was not found.*ufldl.stanford.edu"):
         svhn.load()

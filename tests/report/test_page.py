@@ -339,6 +339,6 @@ def test_ticks_of_a_flat_curve_are_whole_numbers():
 
     from steinmix.report import figures
 
-    axis = figures._dressed(Figure().subplots())
+    axis = figures.dressed(Figure().subplots())
     axis.plot([14.4445, 14.446])
     assert "14.44" in axis.yaxis.get_major_formatter().format_ticks([14.4445, 14.446])[0]

@@ -51,7 +51,7 @@ from ..random import Streams
 from ..training.schedules import Constant, Cosine, Fade
 from ..training.study import Arm, Fitted, Problem, Study
 from .records import append_lines
-from .toy import Data, Point, command, draw, read, scored
+from .toy import Data, Point, command, draw, read, scored, started
 
 __all__ = ["PARTS", "RECIPES", "Recipe", "run_recipe"]
 
@@ -166,13 +166,12 @@ def _by_trial(fitted: Fitted, trials: int) -> Fitted:
 
 
 def _problem(one: Data, trial: int, number: int, start: str) -> Problem:
-    streams, m = Streams(1000 * number + trial), len(one.means)
-    if start == "kmeans":
-        mixture = DiagonalMixture(m, 1, learn_weights=False, log_var_range=(-3.0, 3.0))
-        start_mixture("kmeans", mixture, one.observed, streams)
-        return Problem(one.observed, mixture.means.detach(), mixture.log_vars.detach(), streams)
-    means = m * (2 * torch.rand(m, 1, generator=streams.torch("start")) - 1)
-    return Problem(one.observed, means, torch.zeros(m, 1), streams)
+    streams = Streams(1000 * number + trial)
+    if start != "kmeans":
+        return started(one, streams)
+    mixture = DiagonalMixture(len(one.means), 1, learn_weights=False, log_var_range=(-3.0, 3.0))
+    start_mixture("kmeans", mixture, one.observed, streams)
+    return Problem(one.observed, mixture.means.detach(), mixture.log_vars.detach(), streams)
 
 
 def record(point: Point, name: str, trials: int, steps: int, compiled: bool) -> dict[str, Any]:

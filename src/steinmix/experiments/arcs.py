@@ -11,10 +11,8 @@ batches of 200 and the two-dimensional x and w are theirs.
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +24,9 @@ from ..errors import CollapseWarning
 from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose
 from ..training import Training
-from .arguments import seeds
+from .arguments import command
 from .gmvae import PAPER
+from .records import as_typed
 from .runner import complete, missing
 from .spec import Curve, Experiment, Row
 
@@ -108,7 +107,7 @@ def trained(row: str, seed: int, data: Points, epochs: int) -> dict[str, Any]:
         warnings.simplefilter("ignore", CollapseWarning)  # it is what is measured
         model.fit(data.rows)
     found = _judged(model, data) | {"z_prior_by_epoch": [round(r["z_information"], 4) for r in model.history_]}
-    told = {"estimator": " ".join(repr(model).split())}
+    told = {"estimator": as_typed(model)}
     return found | {"settings": told | ({"picture": _picture(model, data)} if seed == 0 else {})}
 
 
@@ -159,11 +158,8 @@ ARCS = Experiment(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the rows and seeds that are asked for and not yet in the records."""
-    parser = argparse.ArgumentParser(prog="python -m steinmix.experiments.arcs")
+    parser = command("arcs")
     parser.add_argument("--row", action="append", choices=ROWS, help="a row; all if left out; may be repeated")
-    parser.add_argument("--seeds", type=seeds, default=[0], help="such as 3, or 0-9; 0 if left out")
-    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
     options = parser.parse_args(arguments)
     rows = [ARCS.row(f"arcs/{name}") for name in options.row or ROWS]
     complete(ARCS, missing(ARCS, rows, options.seeds, options.results), options.results, options.jobs)

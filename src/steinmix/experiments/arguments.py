@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+from pathlib import Path
 
 from ..errors import ConfigError
 
-__all__ = ["seeds"]
+__all__ = ["command", "seeds"]
+
+
+def command(module: str) -> argparse.ArgumentParser:
+    """Return the command line of a module that runs rows: seeds, processes, and where the records are."""
+    parser = argparse.ArgumentParser(prog=f"python -m steinmix.experiments.{module}")
+    parser.add_argument("--seeds", type=seeds, default=[0], help="such as 3, or 0-9; 0 if left out")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
+    return parser
 
 
 def seeds(text: str) -> list[int]:

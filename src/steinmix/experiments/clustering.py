@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -19,15 +20,18 @@ import torch
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
+from ..data import datasets
 from ..diversify import NSVGD
 from ..errors import CollapseWarning, UnboundedWarning
 from ..estimator import Pretraining
 from ..methods import VAE, Autoencoder, VaDE
 from ..metrics import clustering_accuracy, clustering_scores
+from ..numerics.partitions import graph_clusters
 from ..random import Streams
 from ..training import Callback, RunState, Training
 from . import xie2016
 from .pictures import latent_map
+from .records import as_typed
 
 __all__ = [
     "METHODS",
@@ -141,8 +145,6 @@ def load_task(name: str) -> Task:
     DataError
         If its files are not there.
     """
-    from ..data import datasets
-
     loader = datasets.available()[LOCAL.get(name, name)]
     local = name in LOCAL and "download_if_missing" in signature(loader).parameters
     rows, labels = loader(return_X_y=True, **({"download_if_missing": False} if local else {}))
@@ -151,8 +153,6 @@ def load_task(name: str) -> Task:
 
 def absent(name: str) -> str:
     """Return why a data set that the tables do not fetch is not here; empty if it is, or will be fetched."""
-    from ..data import datasets
-
     return datasets.absent(LOCAL[name]) if name in LOCAL else ""
 
 
@@ -235,11 +235,12 @@ def _k_means(task: Task, seed: int) -> Any:
 def _pixels(task: Task, seed: int) -> Answer:
     model = _k_means(task, seed).fit(unit_rows(task.rows))
     return Answer(
-        np.asarray(model.labels_), objective=-float(model.inertia_) / len(model.labels_), settings=_said(model)
+        np.asarray(model.labels_), objective=-float(model.inertia_) / len(model.labels_), settings=as_typed(model)
     )
 
 
 def gaussian_mixture(task: Task, seed: int, covariance_type: str = "diag") -> Any:
+    """Return scikit-learn's mixture with as many components as the task has clusters, not fitted."""
     from sklearn.mixture import GaussianMixture
 
     return GaussianMixture(task.n_clusters, covariance_type=covariance_type, reg_covar=1e-3, random_state=seed)
@@ -247,15 +248,12 @@ def gaussian_mixture(task: Task, seed: int, covariance_type: str = "diag") -> An
 
 def _mixture(task: Task, seed: int) -> Answer:
     model, rows = gaussian_mixture(task, seed), unit_rows(task.rows).astype(np.float64)
-    return Answer(model.fit_predict(rows), objective=float(model.score(rows)), settings=_said(model))
+    return Answer(model.fit_predict(rows), objective=float(model.score(rows)), settings=as_typed(model))
 
 
 def _graph(task: Task, seed: int) -> Answer:
-    from ..numerics.partitions import graph_clusters
-
-    return Answer(
-        graph_clusters(unit_rows(task.rows), task.n_clusters, Streams(seed)).labels, settings="graph_clusters"
-    )
+    found = graph_clusters(unit_rows(task.rows), task.n_clusters, Streams(seed))
+    return Answer(found.labels, settings="graph_clusters")
 
 
 def _coded(coder: Callable[..., Any], clusterer: Callable[[Task, int], Any]) -> Callable[[Task, int], Answer]:
@@ -263,13 +261,9 @@ def _coded(coder: Callable[..., Any], clusterer: Callable[[Task, int], Any]) -> 
 
     def method(task: Task, seed: int) -> Answer:
         model = make_pipeline(coder(random_state=seed), clusterer(task, seed))
-        return Answer(model.fit_predict(task.rows), settings=_said(model))
+        return Answer(model.fit_predict(task.rows), settings=as_typed(model))
 
     return method
-
-
-def _full_mixture(task: Task, seed: int) -> Any:
-    return gaussian_mixture(task, seed, "full")
 
 
 def deep(kind: type, training: Training | None = None, **settings: Any) -> Callable[[Task, int], Answer]:
@@ -280,14 +274,9 @@ def deep(kind: type, training: Training | None = None, **settings: Any) -> Calla
         model = clone(plain).set_params(training=replace(training or Training()))
         watch = ByEpoch(task.rows, model)
         model.set_params(training__callbacks=(watch,)).fit(task.rows)
-        return Answer(model.labels_, model.initial_labels_, model.score(task.rows), _said(plain), watch)
+        return Answer(model.labels_, model.initial_labels_, model.score(task.rows), as_typed(plain), watch)
 
     return method
-
-
-def _said(model: Any) -> str:
-    """Return an estimator as one types it: what is not its default."""
-    return " ".join(repr(model).split())
 
 
 UNTRAINED: dict[str, Any] = {
@@ -309,7 +298,7 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "dense-ae+k-means": _coded(Autoencoder, _k_means),
     "dec-ae+k-means": _coded(xie2016.autoencoder, _k_means),
     "ae+gmm": _coded(Autoencoder, gaussian_mixture),
-    "ae+gmm-full": _coded(Autoencoder, _full_mixture),
+    "ae+gmm-full": _coded(Autoencoder, partial(gaussian_mixture, covariance_type="full")),
     "vae+gmm": _coded(VAE, gaussian_mixture),
     "vade": deep(VaDE),
     "vade-fp32": deep(VaDE, Training(precision="fp32")),

@@ -47,7 +47,7 @@ GAUSSIAN = {"head": "gaussian", "hidden_weight": 0.01}
 FROM_KMEANS = {"start": "kmeans", "anchor_epochs": 0}
 
 
-def _released_kernel(temperature: float) -> NSVGD:
+def _paper_sign(temperature: float) -> NSVGD:
     """The released code's direction with the sign of the paper."""
     return NSVGD(N_CLUSTERS * temperature, RBF("median_squared_with_zeros"), row_normalised=True)
 
@@ -76,8 +76,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "gaussian + stein, released sign": GAUSSIAN
     | {"anchor_epochs": ANCHOR, "diversifier": ReleasedNSVGD(TEMPERATURE / N_CLUSTERS)},
     "code, no stein step": GAUSSIAN | FROM_KMEANS,
-    "code, T 0": _code(_released_kernel(0.0)),
-    "code, paper sign": _code(_released_kernel(TEMPERATURE)),
+    "code, T 0": _code(_paper_sign(0.0)),
+    "code, paper sign": _code(_paper_sign(TEMPERATURE)),
     "code, released sign": _code(ReleasedNSVGD(TEMPERATURE)),
 }
 """What each row gives DEPICT. ``depict + nsvgd`` of the table is "gaussian + stein"."""

@@ -17,7 +17,6 @@ from smoothed clusters of a neighbour graph, which are the library's and not the
 
 from __future__ import annotations
 
-import argparse
 import re
 import time
 import warnings
@@ -30,12 +29,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..data import datasets
 from ..errors import CollapseWarning, ConfigError
 from ..estimator import Pretraining
 from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose, exemplar_accuracy
 from ..training import Callback, Cosine, RunState, Training
-from .arguments import seeds
+from .arguments import command
+from .records import as_typed
 from .runner import complete, missing
 from .spec import Experiment, Row
 
@@ -102,9 +103,7 @@ class Split:
 
 def load(name: str = "mnist", n_rows: int | None = None) -> Split:
     """Return MNIST in the split of its files; of each part the first `n_rows` if given."""
-    from ..data.datasets import load_mnist
-
-    parts = [load_mnist(subset=subset) for subset in ("train", "test")]
+    parts = [datasets.load_mnist(subset=subset) for subset in ("train", "test")]
     return Split(parts[0].data[:n_rows], parts[1].data[:n_rows], parts[1].target[:n_rows])
 
 
@@ -112,10 +111,6 @@ def row_name(version: int, k: int, m: int, network: str = "conv", variant: str =
     """Return the name of a cell of the table."""
     ending = ("" if network == "conv" else f"-{network}") + variant
     return f"mnist/{'gmvae-cv' if version == 1 else 'gmvae'}-k{k}-m{m}{ending}"
-
-
-def _example() -> str:
-    return row_name(*CELLS[-1], "dense", "+free")
 
 
 def settings_of(version: int, network: str, variant: str = "") -> dict[str, Any]:
@@ -134,7 +129,8 @@ def run(row: str, seed: int, data: Split, epochs: int | None = None, checkpoint:
     """Train the cell that the row names, from its newest checkpoint if any, and judge it on the test images."""
     named = NAME.fullmatch(row)
     if named is None:
-        raise ConfigError(f"no cell {row!r}; expected a name such as {row_name(*CELLS[0])} or {_example()}.")
+        known = f"{row_name(*CELLS[0])} or {row_name(*CELLS[-1], 'dense', '+free')}"
+        raise ConfigError(f"no cell {row!r}; expected a name such as {known}.")
     version, network = 1 if named["cv"] else 2, named["network"] or "conv"
     kind = GMVAECV if version == 1 else GMVAE
     settings = settings_of(version, network, named["variant"] or "")
@@ -160,7 +156,7 @@ class _Clock(Callback):
 
 def judged(model: Any, data: Split, checkpoint: Path | None = None) -> dict[str, Any]:
     """Fit a model to the images to train on, judge it on the others, and return the metrics and its settings."""
-    described, clock = " ".join(repr(model).split()), _Clock()
+    described, clock = as_typed(model), _Clock()
     model.set_params(training=replace(model.training, callbacks=(clock,)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)  # said by the number of components
@@ -200,11 +196,12 @@ def rows(
     protocol = f"{n_rows or 60_000:,} images trained, {n_rows or 10_000:,} judged"
     protocol += "" if epochs is None else f", {epochs} epochs"
     chosen, added = NETWORKS[network], VARIANTS[variant]
+    loader = load if n_rows is None else partial(load, n_rows=n_rows)  # one for all rows, so that data are read once
     return tuple(
         Row(
             row_name(*cell, network, variant),
             Runner(epochs),
-            partial(load, n_rows=n_rows),
+            loader,
             protocol,
             deviations=_said(network) + added.said,
             cost=chosen.cost[cell[2]] + added.cost,
@@ -226,17 +223,14 @@ def _said(network: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the cells and seeds that are asked for and not yet in the records."""
-    parser = argparse.ArgumentParser(prog="python -m steinmix.experiments.gmvae")
+    parser = command("gmvae")
     parser.add_argument("--version", type=int, action="append", choices=[1, 2], help="both if left out")
     parser.add_argument("--k", type=int, action="append", choices=[10, 16, 30], help="all if left out")
     parser.add_argument("--m", type=int, action="append", choices=[1, 10], help="both if left out")
-    parser.add_argument("--seeds", type=seeds, default=[0], help="such as 3, or 0-9; 0 if left out")
     parser.add_argument("--network", choices=NETWORKS, default="dense")
     parser.add_argument("--variant", choices=VARIANTS, default="", help="see the top of this module")
     parser.add_argument("--epochs", type=int, help="instead of the network's own")
     parser.add_argument("--rows", type=int, help="train and judge on so many images only, to try it out")
-    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the records")
     options = parser.parse_args(arguments)
     wanted = (options.version or [1, 2], options.k or [10, 16, 30], options.m or [1, 10])
     cells = [cell for cell in CELLS if all(value in chosen for value, chosen in zip(cell, wanted))]

@@ -42,6 +42,8 @@ DATA = {
 }
 """Data sets of Table 2 and seconds for one seed of VaDE on two cores; the last two by the size of the others."""
 
+IMAGES = ("mnist", "usps", "digits")
+
 SHARE = {"k-means": 0.05, "gmm": 0.1, "graph": 0.5, "untrained": 0.1, "ae+gmm": 0.4, "ae+gmm-full": 0.4, "vae+gmm": 0.4}
 """Cost of the other methods, as a share of VaDE's."""
 
@@ -186,11 +188,11 @@ ERRORS = {
 
 def _neighbour_rows() -> tuple[Row, ...]:
     found = []
-    for data, cost in {"mnist": 900.0, "usps": 120.0, "digits": 30.0}.items():
+    for data in IMAGES:
         for name in ("pixels", "vae", "vade", "vade-transductive"):
             seen = "test rows seen without labels" if name.endswith("transductive") else "test rows held out"
             nulls = () if name == "pixels" else (f"{data}/pixels",)
-            seconds = 60.0 if name == "pixels" else cost
+            seconds = 60.0 if name == "pixels" else DATA[data]
             deviations = "not in the paper" if name == "pixels" else "mean codes of 10 numbers; defaults"
             row = f"{data}/{name}"
             found.append(Row(row, neighbours.run, neighbours.load_split, seen, nulls, deviations, seconds))
@@ -226,11 +228,11 @@ TABLE_3 = Experiment(
 
 def _sample_rows() -> tuple[Row, ...]:
     found = []
-    for data, seconds in {"mnist": 900.0, "usps": 120.0, "digits": 30.0}.items():
+    for data in IMAGES:
         for name, share in {"gmm": 0.2, "vade": 1.0}.items():
             nulls = () if name == "gmm" else (f"{data}/gmm",)
             deviations = "not in the paper; samples of a diagonal mixture of pixels" if name == "gmm" else OWN_START
-            row, cost = f"{data}/{name}", seconds * share
+            row, cost = f"{data}/{name}", DATA[data] * share
             found.append(Row(row, samples.run, samples.load_gallery, PROTOCOLS[data], nulls, deviations, cost))
     return tuple(found)
 
@@ -241,14 +243,11 @@ FIGURE_4 = Experiment(
     source="Jiang et al. (2017), Figure 4; the paper shows pictures and prints no number",
     metrics=("one_class", "classes", "one_class_sure", "judge_error"),
     rows=_sample_rows(),
-    claims=(),
 )
 
-IMAGES = ("mnist", "usps", "digits")
 
-
-def _map_row(name: str, run: Run, deviations: str, share: float = 1.0) -> tuple[Row, ...]:
-    """Return the row of each set of images."""
+def _map_rows(name: str, run: Run, deviations: str, share: float = 1.0) -> tuple[Row, ...]:
+    """Return one row for each set of images."""
     return tuple(
         Row(f"{data}/{name}", run, clustering.load_task, PROTOCOLS[data], (), deviations, DATA[data] * share)
         for data in IMAGES
@@ -260,7 +259,7 @@ FIGURE_3 = Experiment(
     title="VaDE: maps of the codes in the course of training",
     source="Jiang et al. (2017), Figure 3 (pictures on MNIST, by t-SNE; here principal axes)",
     metrics=("accuracy", "initial_accuracy", "nmi"),
-    rows=_map_row("vade", maps.run_stages, OWN_START),
+    rows=_map_rows("vade", maps.run_stages, OWN_START),
     seeds=1,
     always=3,
 )
@@ -271,9 +270,9 @@ FIGURE_5 = Experiment(
     source="Jiang et al. (2017), Figure 5 (pictures on MNIST, by t-SNE; here principal axes); DEC is not here",
     metrics=("accuracy", "nmi"),
     rows=(
-        *_map_row("ae", maps.run, f"not in the paper; {DEVIATIONS['ae+gmm']}", SHARE["ae+gmm"]),
-        *_map_row("vae", maps.run, f"clusters by a mixture on the codes; {DEVIATIONS['vae+gmm']}", SHARE["vae+gmm"]),
-        *_map_row("vade", maps.run, OWN_START),
+        *_map_rows("ae", maps.run, f"not in the paper; {DEVIATIONS['ae+gmm']}", SHARE["ae+gmm"]),
+        *_map_rows("vae", maps.run, f"clusters by a mixture on the codes; {DEVIATIONS['vae+gmm']}", SHARE["vae+gmm"]),
+        *_map_rows("vade", maps.run, OWN_START),
     ),
     seeds=1,
     always=2,

@@ -10,8 +10,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from .._params import check_choice
 from ..data import datasets
-from ..errors import ConfigError, UnboundedWarning
+from ..errors import UnboundedWarning
 from .detectors import ROWS
 from .protocols import KDD, PROTOCOLS, judged, load_kdd, prepared, split
 
@@ -53,10 +54,8 @@ def judge(row: str, protocol: str, seed: int, kdd: KDD) -> dict[str, float]:
     ConfigError
         If there is no such row or protocol.
     """
-    for name, value, known in (("row", row, ROWS), ("protocol", protocol, PROTOCOLS)):
-        if value not in known:
-            raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(known)}.")
-    halves = PROTOCOLS[protocol].halves
+    check_choice("row", row, ROWS)
+    halves = PROTOCOLS[check_choice("protocol", protocol, PROTOCOLS)].halves
     return judged(kdd, split(kdd, halves, seed), _scores(row, halves, seed, kdd), protocol)
 
 

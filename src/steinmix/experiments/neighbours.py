@@ -12,6 +12,7 @@ from inspect import signature
 
 import numpy as np
 
+from ..data import datasets
 from ..methods import VAE, VaDE
 from ..metrics import knn_error
 from .clustering import unit_rows
@@ -73,8 +74,6 @@ def load_split(name: str) -> Split:
     DataError
         If its files are not there.
     """
-    from ..data import datasets
-
     load = datasets.available()[name]
     rows, labels = load(return_X_y=True)
     number = np.arange(len(labels))

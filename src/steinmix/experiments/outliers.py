@@ -11,8 +11,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import sklearn.datasets
 from sklearn.preprocessing import StandardScaler
 
+from ..data import datasets
 from ..methods import DAGMM
 from ..metrics import detection_scores
 from ..random import Streams
@@ -44,10 +46,6 @@ Score = Callable[[np.ndarray, int], np.ndarray]
 
 def load(name: str) -> Table:
     """Return a table by its name."""
-    import sklearn.datasets
-
-    from ..data import datasets
-
     source, rare, taken = DATA[name]
     own = datasets.available()
     loader = own[source] if source in own else getattr(sklearn.datasets, f"load_{source}")

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from .._params import check_choice
 from ..metrics import detection_scores
 from ..random import Streams
 
@@ -131,9 +131,7 @@ def judged(kdd: KDD, parts: Split, scores: np.ndarray, protocol: str) -> dict[st
     ConfigError
         If there is no such protocol.
     """
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"protocol is {protocol!r}; expected one of {', '.join(PROTOCOLS)}.")
-    rule = PROTOCOLS[protocol]
+    rule = PROTOCOLS[check_choice("protocol", protocol, PROTOCOLS)]
     rows = unseen_rows(kdd, parts) if rule.unseen else parts.test
     truth, s = kdd.target[rows], scores[rows]
     reference = np.r_[scores[parts.train], s] if rule.threshold == "all" else s
@@ -150,9 +148,8 @@ def unseen_rows(kdd: KDD, parts: Split) -> np.ndarray:
 
 def prepared(kdd: KDD, train: np.ndarray, preparation: str) -> np.ndarray:
     """Return all rows (n, f) as float32, scaled by what the rows `train` show and nothing else."""
-    if preparation not in PREPARATIONS:
-        raise ConfigError(f"preparation is {preparation!r}; expected one of {', '.join(PREPARATIONS)}.")
-    return PREPARATIONS[preparation](kdd, kdd.data[train]).astype(np.float32)
+    scaled = PREPARATIONS[check_choice("preparation", preparation, PREPARATIONS)]
+    return scaled(kdd, kdd.data[train]).astype(np.float32)
 
 
 def _papers(kdd: KDD, seen: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar
 from .._machine import finite, hardware, now, versions
 from ..errors import ModelFileError
 
-__all__ = ["Key", "RunRecord", "append", "append_lines", "by_key", "read", "read_lines"]
+__all__ = ["Key", "RunRecord", "append", "append_lines", "as_typed", "by_key", "read", "read_lines"]
 
 T = TypeVar("T")
 
@@ -156,6 +156,11 @@ def _parsed(entry: Mapping[str, Any]) -> RunRecord:
     if missing:
         raise TypeError(f"it lacks {', '.join(missing)}")
     return RunRecord(**{f.name: entry[f.name] for f in fields(RunRecord)})
+
+
+def as_typed(model: Any) -> str:
+    """Return an estimator on one line as one types it: what is not its default."""
+    return " ".join(repr(model).split())
 
 
 def by_key(records: Iterable[RunRecord]) -> dict[Key, RunRecord]:

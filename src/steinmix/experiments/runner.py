@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,8 +132,8 @@ def _runs(experiment: str, cells: Sequence[Cell], folder: Path, jobs: int) -> It
 
 def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Divide the runs into those that share what is trained."""
-    keys = [(cell.row.shared or cell.row.name, cell.seed) for cell in cells]
-    return [[cell for _, cell in group] for _, group in groupby(zip(keys, cells), key=itemgetter(0))]
+    shared = groupby(cells, key=lambda cell: (cell.row.shared or cell.row.name, cell.seed))
+    return [list(group) for _, group in shared]
 
 
 def _run_alone(experiment: str, cells: Sequence[Cell], folder: Path) -> list[RunRecord]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import datasets
 from ..errors import ConfigError
 from ..methods import GaussianMixture, VaDE
 from ..random import Streams
@@ -101,8 +102,6 @@ def load_gallery(name: str) -> Gallery:
     DataError
         If its files are not there.
     """
-    from ..data import datasets
-
     return make_gallery(*datasets.available()[name](return_X_y=True))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data import datasets
 from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores
 from ..random import Streams
@@ -20,7 +21,7 @@ from ..training import Training
 from .gmvae import CONSISTENCY, PAPER, Split, judged
 from .spec import Experiment, Row
 
-__all__ = ["MODELS", "SVHN", "absent", "load", "run"]
+__all__ = ["MODELS", "SVHN", "load", "run"]
 
 NETWORK: dict[str, Any] = {"image_shape": (32, 32, 3), "latent_dim": 200, "w_dim": 150, "likelihood": "bernoulli"}
 TRAINING = {"batch_size": 128, "lr": 1e-4}
@@ -45,18 +46,9 @@ def load(name: str = "svhn") -> Split:
     DataError
         If the images are not here.
     """
-    from ..data.datasets import load_svhn
-
-    parts = {part: load_svhn(subset=part, download_if_missing=False) for part in ("train", "extra", "test")}
+    parts = {part: datasets.load_svhn(subset=part, download_if_missing=False) for part in ("train", "extra", "test")}
     train = np.concatenate([parts["train"].data, parts["extra"].data])
     return Split(train, parts["test"].data, parts["test"].target)
-
-
-def absent(name: str = "svhn") -> str:
-    """Return why the images are not here; empty if they are."""
-    from ..data import datasets
-
-    return datasets.absent(name)
 
 
 def run(row: str, seed: int, data: Split, checkpoint: Path | None = None) -> dict[str, Any]:
@@ -92,12 +84,13 @@ def _rows() -> tuple[Row, ...]:
         protocol,
         deviations=f"not in the papers; of the pixels of {NULL_ROWS:,} images",
         cost=100.0,
-        absent=absent,
+        absent=datasets.absent,
     )
     said = f"{EPOCHS} epochs; the objective as printed"
     nulls, cost = (null.name,), 3_000_000.0
     models = (
-        Row(f"svhn/{name}", run, load, protocol, nulls, said, cost, absent=absent, resumable=True) for name in MODELS
+        Row(f"svhn/{name}", run, load, protocol, nulls, said, cost, absent=datasets.absent, resumable=True)
+        for name in MODELS
     )
     return null, *models
 

@@ -40,9 +40,9 @@ import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 
+from .._params import check_choice
 from ..data.datasets.toy import load_toy
 from ..diversify import NSVGD, RBF, LogDet, Pairwise
-from ..errors import ConfigError
 from ..metrics import mode_recovering_error, variance_ratio
 from ..numerics.densities import diagonal_log_prob
 from ..random import Streams
@@ -55,7 +55,9 @@ ALPHAS = (1.0, 0.5, 0.1, 0.05, 0.01)
 GRIDS = ("code", "centred")
 OPTIMIZERS = ("tf_rmsprop", "tf_adagrad")
 METHODS = ("gmm", "gmm-pt", "gmm-logdet", "nsvgd", "nsvgd-code")
-TRIALS = 20
+RULES = ("oracle", "held-out")
+"""By which a strength is chosen; see `choose`."""
+TRIALS, STEPS = 20, 50_000
 PER_COMPONENT, HELD_OUT = 2000, 200
 
 
@@ -97,13 +99,15 @@ def draw(point: Point, trial: int) -> Data:
 
 
 def problems(data: Sequence[Data]) -> list[Problem]:
-    """Return the paper's start for each trial: means uniform in [-m, m], variances 1."""
-    made = []
-    for trial, one in enumerate(data):
-        streams, m = Streams(trial), len(one.means)
-        means = m * (2 * torch.rand(m, 1, generator=streams.torch("start")) - 1)
-        made.append(Problem(one.observed, means, torch.zeros(m, 1), streams))
-    return made
+    """Return the paper's start for each trial."""
+    return [started(one, Streams(trial)) for trial, one in enumerate(data)]
+
+
+def started(one: Data, streams: Streams) -> Problem:
+    """Return the paper's start: means uniform in [-m, m], variances 1."""
+    m = len(one.means)
+    means = m * (2 * torch.rand(m, 1, generator=streams.torch("start")) - 1)
+    return Problem(one.observed, means, torch.zeros(m, 1), streams)
 
 
 def arm(method: str, optimizer: str, m: int) -> Arm:
@@ -117,7 +121,7 @@ def arm(method: str, optimizer: str, m: int) -> Arm:
 
 
 def run_point(
-    point: Point, optimizer: str, trials: int = TRIALS, steps: int = 50_000, compiled: bool = False
+    point: Point, optimizer: str, trials: int = TRIALS, steps: int = STEPS, compiled: bool = False
 ) -> list[dict[str, Any]]:
     """Run all methods at all strengths; returns one record for each of these.
 
@@ -179,11 +183,10 @@ def choose(records: Iterable[dict[str, Any]], by: str) -> dict[str, Any]:
         the likelihood of its held-out rows.
     """
     records = list(records)
+    check_choice("by", by, RULES)
     if by == "oracle":
         best = min(records, key=lambda r: float(np.mean(r["mode_error"])))
         return {name: np.asarray(best[name]) for name in ("mode_error", "variance_ratio")} | {"alpha": best["alpha"]}
-    if by != "held-out":
-        raise ConfigError(f"by is {by!r}; expected 'oracle' or 'held-out'.")
     pick = np.argmax([r["held_out"] for r in records], axis=0)
     table = {name: np.asarray([r[name] for r in records]) for name in ("mode_error", "variance_ratio")}
     chosen = {name: values[pick, np.arange(len(pick))] for name, values in table.items()}
@@ -226,7 +229,7 @@ def command(module: str, parts: Sequence[str], output: str) -> argparse.Argument
     parser.add_argument("--output", default=output, help="file of records, which are added to it")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--trials", type=int, default=TRIALS)
-    parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--compile", action="store_true", help="use torch.compile (needs a C++ compiler)")
     parser.add_argument("--resume", action="store_true", help="run only what the file does not have")
     return parser

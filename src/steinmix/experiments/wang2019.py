@@ -77,12 +77,10 @@ def _table_1_rows() -> list[Row]:
             row = f"{data}/{name}"
             found.append(Row(row, clustering.run, clustering.load_task, seen, beside, deviations, cost))
         for name, deviations in DEPICT_ROWS.items():
-            run, beside = (
-                depict.run,
-                [null] if name.startswith("ae") else [null, f"{data}/ae+k-means"],
-            )
+            beside = (null,) if name.startswith("ae") else (null, f"{data}/ae+k-means")
             said, coder = f"{deviations}; {BUDGETS[data]}", f"{data}/autoencoder"
-            found.append(Row(f"{data}/{name}", run, clustering.load_task, seen, tuple(beside), said, 4 * cost, coder))
+            row = f"{data}/{name}"
+            found.append(Row(row, depict.run, clustering.load_task, seen, beside, said, 4 * cost, coder))
     return [*found, Row("mnist/dec", protocol=IMAGES), Row("mnist/jule", protocol=IMAGES)]
 
 
@@ -122,7 +120,7 @@ attracts, and what it says, with the strength that it names."""
 HALVES = {"rows": ("Z", "D"), "normal": ("T", "B-oracle")}
 """Protocols that divide the rows alike, so that one training serves both."""
 
-KDD_NULLS = ("untrained", "1-nn", "mahalanobis", "pca+gmm", "isolation-forest")
+KDD_NULLS = tuple(detectors.NULLS)
 KDD_ROWS = {  # in the paper's protocol and its like; ours in all
     "rows": ("dagmm", "dagmm-consensus", "dagmm-p", "dagmm-nvi", "ours", "ours+network"),
     "normal": ("free", "released-sign", "nsvgd-0.5", "ours"),
@@ -188,10 +186,7 @@ TABLE_2_ABLATION = Experiment(
     seeds=20,
 )
 
-TOY_GRIDS = ("code", "centred")
-TOY_OPTIMIZERS = ("tf_adagrad", "tf_rmsprop")
-TOY_METHODS = ("gmm", "gmm-pt", "gmm-logdet", "nsvgd", "nsvgd-code")
-TOY_RULES = ("oracle", "held-out")
+TOY_OPTIMIZERS = ("tf_adagrad", "tf_rmsprop")  # the paper's first
 TOY_POINTS = (*((6, d) for d in (2.0, 3.0, 4.0, 5.0)), *((m, 4.0) for m in (3, 4, 5, 7, 8, 9, 10)))
 TOY_DATA = "2,000 m rows, 20 trials"
 TOY_FILE = "wang2019-toy.jsonl"
@@ -204,7 +199,7 @@ def _toy_row(grid: str, m: int, delta: float, optimizer: str, method: str, rule:
 def _toy_rows() -> list[Row]:
     found = []
     for grid, (m, delta), optimizer, rule, method in product(
-        TOY_GRIDS, TOY_POINTS, TOY_OPTIMIZERS, TOY_RULES, TOY_METHODS
+        toy.GRIDS, TOY_POINTS, TOY_OPTIMIZERS, toy.RULES, toy.METHODS
     ):
         name, null = (_toy_row(grid, m, delta, optimizer, kind, rule) for kind in (method, "gmm"))
         said = "alpha by the truth, as in the paper" if rule == "oracle" else "alpha by held-out rows"
@@ -223,14 +218,14 @@ def _read_toy(folder: Path) -> list[RunRecord]:
     """Return one record for each trial, its alpha chosen by either rule among the study's records."""
     groups: dict[tuple[str, int, float, str, str], list[dict[str, Any]]] = {}
     for record in toy.read(folder / TOY_FILE):
-        if (record["steps"], len(record["mode_error"])) == (50_000, 20):
+        if (record["steps"], len(record["mode_error"])) == (toy.STEPS, toy.TRIALS):
             point = record["point"]
             where = (point["grid"], point["m"], point["delta"], record["optimizer"], record["method"])
             groups.setdefault(where, []).append(record)
     return [
         made
         for where, records in groups.items()
-        for rule in TOY_RULES
+        for rule in toy.RULES
         for made in _toy_trials(_toy_row(*where, rule), toy.choose(records, rule), records[0])
     ]
 
@@ -254,13 +249,13 @@ def _toy_sweeps() -> list[Sweep]:
     """Figure 2: errors over the distance at m = 6, and over m at distance 4."""
     found = []
     axes = {"delta": TOY_POINTS[:4], "m": sorted([TOY_POINTS[2], *TOY_POINTS[4:]])}
-    for grid, optimizer, rule, x in product(TOY_GRIDS, TOY_OPTIMIZERS, TOY_RULES, axes):
+    for grid, optimizer, rule, x in product(toy.GRIDS, TOY_OPTIMIZERS, toy.RULES, axes):
         lines = {
             method: tuple(
                 (delta if x == "delta" else m, _toy_row(grid, m, delta, optimizer, method, rule))
                 for m, delta in axes[x]
             )
-            for method in TOY_METHODS
+            for method in toy.METHODS
         }
         ending = f"{x}-{grid}-{optimizer}-{rule}"
         found += [Sweep(f"{metric}-{ending}", metric, x, lines) for metric in ("mode_error", "variance_ratio")]

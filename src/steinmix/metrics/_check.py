@@ -1,4 +1,4 @@
-"""What every metric asks of its input; NumPy only, so that importing the metrics stays cheap."""
+"""What every metric asks of its input, and counts; NumPy only, so that importing the metrics stays cheap."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..errors import ConfigError, DataError
 __all__ = [
     "encoded",
     "label_vector",
+    "pair_counts",
     "positive_integer",
     "real",
     "responsibility_matrix",
@@ -54,6 +55,11 @@ def encoded(labels: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     except TypeError as error:
         got = f"{name}: got labels that cannot be ordered ({error})"
         raise DataError(f"{got}, expected all numbers or all strings, none missing.") from error
+
+
+def pair_counts(a: np.ndarray, b: np.ndarray, n_a: int, n_b: int) -> np.ndarray:
+    """Return how often each pair of the indices `a` below `n_a` and `b` below `n_b` is there, (n_a, n_b)."""
+    return np.bincount((a * n_b + b).ravel(), minlength=n_a * n_b).reshape(n_a, n_b)
 
 
 def real(x: Any, name: str, ndim: int | None = None, infinite: bool = False) -> np.ndarray:

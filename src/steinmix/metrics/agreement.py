@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import DataError
-from ._check import to_numpy
+from ._check import pair_counts, to_numpy
 from .clustering import _assignment, adjusted_rand_index
 
 __all__ = ["align_labels", "cluster_stability", "consensus_labels", "pairwise_agreement", "row_stability"]
@@ -169,8 +169,7 @@ def cluster_stability(partitions: np.ndarray, reference: np.ndarray, n_clusters:
 
 def _table(a: np.ndarray, b: np.ndarray, n_rows: int = 0) -> np.ndarray:
     """Return the counts (max a + 1, max b + 1), or more rows, of pairs of labels."""
-    shape = max(int(a.max()) + 1, n_rows), int(b.max()) + 1
-    return np.bincount(a * shape[1] + b, minlength=shape[0] * shape[1]).reshape(shape)
+    return pair_counts(a, b, max(int(a.max()) + 1, n_rows), int(b.max()) + 1)
 
 
 def _compared(partitions: np.ndarray, reference: np.ndarray) -> np.ndarray:

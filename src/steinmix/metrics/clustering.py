@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError
-from ._check import encoded, responsibility_matrix, same_length
+from ._check import encoded, pair_counts, responsibility_matrix, same_length
 
 __all__ = [
     "adjusted_rand_index",
@@ -60,9 +60,7 @@ def contingency_table(labels_true: ArrayLike, labels_pred: ArrayLike) -> tuple[n
     classes, c = encoded(labels_true, "labels_true")
     clusters, k = encoded(labels_pred, "labels_pred")
     same_length(labels_true=c, labels_pred=k)
-    shape = len(classes), len(clusters)
-    counts = np.bincount(c * shape[1] + k, minlength=shape[0] * shape[1])
-    return counts.reshape(shape), classes, clusters
+    return pair_counts(c, k, len(classes), len(clusters)), classes, clusters
 
 
 def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DataError
-from ._check import encoded, label_vector, positive_integer, real, same_length
+from ._check import encoded, label_vector, pair_counts, positive_integer, real, same_length
 
 __all__ = ["knn_error", "trustworthiness"]
 
@@ -93,8 +93,7 @@ def trustworthiness(X: ArrayLike, embedding: ArrayLike, k: int = 5) -> float:
 def _majority(votes: np.ndarray, n_classes: int) -> np.ndarray:
     """Return the most frequent code in every row of `votes` (b, k)."""
     rows = np.arange(len(votes))[:, None]
-    counts = np.bincount((rows * n_classes + votes).ravel(), minlength=len(votes) * n_classes)
-    return counts.reshape(-1, n_classes).argmax(axis=1)
+    return pair_counts(rows, votes, len(votes), n_classes).argmax(axis=1)
 
 
 def _same_kind(a: np.ndarray, b: np.ndarray) -> None:

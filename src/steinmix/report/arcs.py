@@ -16,7 +16,7 @@ import numpy as np
 from .._files import write_text
 from ..errors import DataError
 from ..experiments.records import RunRecord, read
-from .figures import INK, SMALL, _dressed, _svg, mark, panels, require, scatter, standalone
+from .figures import INK, SMALL, as_svg, dressed, mark, panels, require, scatter, standalone
 
 __all__ = ["latent_spaces", "main"]
 
@@ -41,11 +41,11 @@ def latent_spaces(records: Iterable[RunRecord]) -> str:
         raise DataError("no record has a picture; run seed 0 of steinmix.experiments.arcs.")
     figure, axes = panels(len(shown), COLUMNS)
     for ax, record in zip(axes, shown):
-        _panel(_dressed(ax), record.settings["picture"])
+        _panel(dressed(ax), record.settings["picture"])
         title = record.row.partition("/")[2]
         distinct = record.metrics["mixture_distinct_components"]
         ax.set_title(f"{title}: {distinct:.1f} distinct", fontsize=SMALL, color=INK, loc="left")
-    return _svg(figure, "arcs")
+    return as_svg(figure, "arcs")
 
 
 def _panel(ax: Any, picture: Mapping[str, Any]) -> None:

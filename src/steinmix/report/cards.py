@@ -44,7 +44,7 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
     certainty = rows.responsibilities.max(axis=1)
     grey = grey_range(rows)
     cards = []
-    for c in np.argsort(-sizes, kind="stable")[:CARDS].tolist():
+    for c in rows.by_size[:CARDS].tolist():
         members = np.flatnonzero(labels == c)
         order = members[np.argsort(-log_density[members, c], kind="stable")]
         nearest = _distinct(rows.raw, order, NEAREST_IMAGES if side else NEAREST_ROWS)
@@ -94,7 +94,7 @@ def contrasts(rows: Rows, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     is zero, or one side has no row, the contrast is zero.
     """
     stats = column_statistics(as_source(rows.prepared))
-    m = len(np.asarray(rows.sizes))
+    m = rows.n_clusters
     # Sums of centred rows: a large common mean would swallow a small difference.
     centred = np.stack([_sum_of(rows.prepared, labels == c, stats.mean) for c in range(m)])
     sums = np.stack([_sum_of(rows.raw, labels == c) for c in range(m)])

@@ -152,7 +152,8 @@ def draw_curves(experiment: Experiment, records: Mapping[Key, RunRecord], rows: 
     One figure for each curve and data set, and one for each sweep.
     """
     require("matplotlib")
-    groups = {row.name: records_of_row(by_row(records.values()), row) for row in rows}
+    held = by_row(records.values())
+    groups = {row.name: records_of_row(held, row) for row in rows}
     figures = {}
     for curve in experiment.curves:
         for data in dict.fromkeys(name.partition("/")[0] for name in groups):

@@ -20,9 +20,11 @@ from .words import TERMS
 __all__ = [
     "MARKERS",
     "PALETTE",
+    "as_svg",
     "bands",
     "code_map",
     "collapse_timeline",
+    "dressed",
     "galleries",
     "mark",
     "panels",
@@ -99,14 +101,14 @@ def tiled(images: np.ndarray) -> np.ndarray:
 def code_map(points: np.ndarray, groups: np.ndarray, means: np.ndarray | None, axes: tuple[str, str], name: str) -> str:
     """Return a map of rows (n, 2), marked by group (n,), with numbered component means (m, 2), as SVG."""
     figure = _figure(8.0, 5.6)
-    ax = _dressed(figure.add_subplot())
+    ax = dressed(figure.add_subplot())
     scatter(ax, points, groups, 13, 0.65)
     for c, (x, y) in enumerate(() if means is None else means):
         ax.scatter([x], [y], s=230, c="#ffffff", edgecolors=mark(c)[0], linewidths=2.2, zorder=3)
         ax.text(x, y, str(c), color="#111111", fontsize=BIG, ha="center", va="center_baseline", weight="bold", zorder=4)
     ax.set_xlabel(axes[0])
     ax.set_ylabel(axes[1])
-    return _svg(figure, name)
+    return as_svg(figure, name)
 
 
 def scatter(ax: Any, points: np.ndarray, groups: np.ndarray, size: float, alpha: float = 1.0) -> None:
@@ -135,14 +137,14 @@ def small_maps(lines: Mapping[str, Sequence[tuple[str, np.ndarray, np.ndarray]]]
     maps = [(side, *shown) for side, line in lines.items() for shown in line]
     figure, axes = panels(len(maps), len(maps) // len(lines), 3.0, 2.9)
     for ax, (side, title, points, groups) in zip(axes, maps):
-        scatter(_dressed(ax), points, groups, 5, 0.65)
+        scatter(dressed(ax), points, groups, 5, 0.65)
         ax.set_ylabel(side)
         for g in np.unique(groups).tolist():
             x, y = np.median(points[groups == g], axis=0)
             ax.text(x, y, str(g), color=INK, fontsize=BIG, ha="center", va="center", weight="bold")
         ax.set_title(textwrap.fill(title, TITLE), fontsize=SMALL, color=INK, loc="left", parse_math=False)
         ax.tick_params(labelleft=False, labelbottom=False)  # axes of a projection have no unit
-    return _svg(figure, name)
+    return as_svg(figure, name)
 
 
 def galleries(shown: Sequence[tuple[str, np.ndarray]], columns: int, name: str) -> str:
@@ -159,7 +161,7 @@ def galleries(shown: Sequence[tuple[str, np.ndarray]], columns: int, name: str) 
         ax.tick_params(colors=INK, labelsize=SMALL, length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
-    return _svg(figure, name)
+    return as_svg(figure, name)
 
 
 def training_curves(history: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -168,15 +170,15 @@ def training_curves(history: Sequence[Mapping[str, Any]], name: str) -> str:
     columns = min(3, len(shown))
     lines = -(-len(shown) // columns)
     figure = _figure(9.6, 2.3 * lines + 0.3)
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for ax, quantity in zip(panels, shown):
-        _dressed(ax).set_title(quantity.replace("_", " "), fontsize=BIG, color=INK, loc="left", parse_math=False)
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for ax, quantity in zip(axes, shown):
+        dressed(ax).set_title(quantity.replace("_", " "), fontsize=BIG, color=INK, loc="left", parse_math=False)
         _draw_phases(ax, history, quantity)
-    for ax in panels[len(shown) :]:
+    for ax in axes[len(shown) :]:
         ax.set_axis_off()
-    for ax in panels[max(0, len(shown) - columns) : len(shown)]:
+    for ax in axes[max(0, len(shown) - columns) : len(shown)]:
         ax.set_xlabel("epoch")
-    return _svg(figure, name)
+    return as_svg(figure, name)
 
 
 def quantities(history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -213,13 +215,13 @@ def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
     occupancy = np.array([d["occupancy"] for _, d in watched]).T
     m, first, last = len(occupancy), watched[0][0], watched[-1][0]
     pairs = m > 2 and all("closest_relative" in d for _, d in watched)  # the only pair is the median one
-    figure = _figure(9.6, min(7.5, 1.6 + 0.17 * m) + 1.7 * (1 + pairs))
     heights = [min(7.5, 1.6 + 0.17 * m), *([1.7] * (1 + pairs))]
-    panels = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
-    _heat(figure, panels[0], occupancy, first, last)
+    figure = _figure(9.6, heights[0] + 1.7 * (1 + pairs))
+    axes = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
+    _heat(figure, axes[0], occupancy, first, last)
     epochs = [number for number, _ in watched]
     _line(
-        panels[1],
+        axes[1],
         epochs,
         [d["effective_components"] for _, d in watched],
         f"effective clusters by probability, of {m}",
@@ -227,10 +229,10 @@ def collapse_timeline(history: Sequence[Mapping[str, Any]], name: str) -> str:
     )
     if pairs:
         closest = [d["closest_relative"] for _, d in watched]
-        _line(panels[2], epochs, closest, "closest pair of means / median pair", (0, max(1e-6, *closest) * 1.15))
-    panels[-1].set_xlabel("epoch (of all phases)")
-    panels[-1].set_xlim(first - 0.5, last + 0.5)
-    return _svg(figure, name)
+        _line(axes[2], epochs, closest, "closest pair of means / median pair", (0, max(1e-6, *closest) * 1.15))
+    axes[-1].set_xlabel("epoch (of all phases)")
+    axes[-1].set_xlim(first - 0.5, last + 0.5)
+    return as_svg(figure, name)
 
 
 def bands(lines: Mapping[str, tuple[Sequence[float], Sequence[Any]]], x: str, y: str, name: str) -> str:
@@ -246,7 +248,7 @@ def bands(lines: Mapping[str, tuple[Sequence[float], Sequence[Any]]], x: str, y:
         Begins the figure's ids.
     """
     figure = _figure(8.0, 4.4)
-    ax = _dressed(figure.add_subplot())
+    ax = dressed(figure.add_subplot())
     for i, (label, (places, points)) in enumerate(lines.items()):
         colour, marker = mark(i)
         mean, low, high = zip(*points)
@@ -256,7 +258,7 @@ def bands(lines: Mapping[str, tuple[Sequence[float], Sequence[Any]]], x: str, y:
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
-    return _svg(figure, name)
+    return as_svg(figure, name)
 
 
 def score_histogram(groups: Mapping[str, np.ndarray], threshold: float, name: str) -> str:
@@ -269,7 +271,7 @@ def score_histogram(groups: Mapping[str, np.ndarray], threshold: float, name: st
     low = min(low, threshold) - 0.1 * abs(middle - threshold)
     edges = np.linspace(low, max(high, threshold), 61)
     figure = _figure(8.0, 3.4)
-    ax = _dressed(figure.add_subplot())
+    ax = dressed(figure.add_subplot())
     ax.hist(
         [scores.clip(low) for scores in groups.values()],
         bins=edges.tolist(),
@@ -281,7 +283,7 @@ def score_histogram(groups: Mapping[str, np.ndarray], threshold: float, name: st
     ax.set_xlabel("score; rows left of the threshold are flagged")
     ax.set_ylabel("rows")
     ax.legend(frameon=False, fontsize=SMALL, labelcolor=INK, loc="upper left")
-    return _svg(figure, name)
+    return as_svg(figure, name)
 
 
 def standalone(svg: str) -> str:
@@ -297,7 +299,7 @@ def _heat(figure: Any, ax: Any, occupancy: np.ndarray, first: int, last: int) ->
     extent = (first - 0.5, last + 0.5, m - 0.5, -0.5)
     style: Any = {"aspect": "auto", "extent": extent, "cmap": "cividis", "interpolation": "nearest"}
     shown = ax.imshow(100 * occupancy, vmin=0, vmax=100 * top, **style)
-    _dressed(ax).set_title("share of rows per component", fontsize=BIG, color=INK, loc="left")
+    dressed(ax).set_title("share of rows per component", fontsize=BIG, color=INK, loc="left")
     ax.grid(False)
     step = max(1, -(-m // 24))
     ax.set_yticks(range(0, m, step))
@@ -311,7 +313,7 @@ def _heat(figure: Any, ax: Any, occupancy: np.ndarray, first: int, last: int) ->
 def _line(ax: Any, x: list[int], y: list[float], title: str, limits: tuple[float, float]) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    _dressed(ax).set_title(title, fontsize=BIG, color=INK, loc="left")
+    dressed(ax).set_title(title, fontsize=BIG, color=INK, loc="left")
     ax.plot(x, y, color=PALETTE[0], linewidth=1.8, marker="o" if len(x) == 1 else None, markersize=4)
     ax.set_ylim(*limits)
     ax.yaxis.set_major_locator(MaxNLocator(4, integer=limits[1] > 1))
@@ -323,7 +325,8 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained", facecolor="none")
 
 
-def _dressed(ax: Any) -> Any:
+def dressed(ax: Any) -> Any:
+    """Return the axes after giving them the look of all figures."""
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     ax.set_facecolor("none")
@@ -340,7 +343,7 @@ def _dressed(ax: Any) -> Any:
     return ax
 
 
-def _svg(figure: Any, name: str) -> str:
+def as_svg(figure: Any, name: str) -> str:
     """Return the figure as an SVG element for use inside a page: no metadata, fixed ids that begin with `name`."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})

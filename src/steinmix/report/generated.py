@@ -23,10 +23,9 @@ def generated(model: Any, rows: Rows, side: int | None) -> dict[str, Any] | None
     if side is None or not has_network(model):
         return None
     grey = grey_range(rows)
-    largest = np.argsort(-np.asarray(rows.sizes), kind="stable")[:CARDS]
     between = [
         {"pair": pair, "image": strip(model.interpolate(*pair, steps=STEPS), side, *grey)}
-        for pair in _nearest_pairs(model, largest)
+        for pair in _nearest_pairs(model, rows.by_size[:CARDS])
     ]
     return {"between": between, "styles": _styles(model, side, grey), "steps": STEPS}
 

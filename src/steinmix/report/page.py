@@ -14,7 +14,7 @@ from .._machine import versions
 from ..metrics import clustering_accuracy
 from ..random import Streams
 from .anomalies import unusual_rows
-from .cards import cluster_cards, reconstructions
+from .cards import CARDS, cluster_cards, reconstructions
 from .figures import (
     MARKERS,
     PALETTE,
@@ -229,10 +229,8 @@ def _empty_note(empty: int, smallest: int) -> str:
 
 
 def _others(rows: Rows) -> list[tuple[int, int]]:
-    from .cards import CARDS
-
     sizes = np.asarray(rows.sizes)
-    return [(int(c), int(sizes[c])) for c in np.argsort(-sizes, kind="stable")[CARDS:]]
+    return [(c, int(sizes[c])) for c in rows.by_size[CARDS:].tolist()]
 
 
 def _map(model: Any, rows: Rows, streams: Streams) -> dict[str, Any]:

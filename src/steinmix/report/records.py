@@ -92,6 +92,11 @@ class Rows:
         """Probability of each component, (k, m)."""
         return torch.softmax(torch.from_numpy(self._joint()).double(), dim=-1).numpy()
 
+    @property
+    def by_size(self) -> np.ndarray:
+        """Numbers of the components (m,), those with most rows first."""
+        return np.argsort(-np.asarray(self.sizes), kind="stable")
+
     def _joint(self) -> np.ndarray:
         if self.log_joint is None:
             raise ConfigError("Got rows of a model without clusters; expected one with a mixture.")

@@ -18,7 +18,7 @@ import numpy as np
 from .._files import write_text
 from ..experiments.tables import t_quantile
 from ..experiments.toy import METHODS, Point, draw, problems, read
-from .figures import BIG, INK, PALETTE, _dressed, _figure, _svg, require, standalone
+from .figures import BIG, INK, PALETTE, as_svg, dressed, panels, require, standalone
 
 __all__ = ["densities", "ingredients", "main"]
 
@@ -43,16 +43,16 @@ def densities(records: Iterable[Mapping[str, Any]], grid: str, optimizer: str) -
     grid, optimizer : str
     """
     rows = [_panels(list(records), Point(grid, p.m, p.delta), optimizer) for p in SHOWN]
-    figure = _figure(2.3 * (1 + len(METHODS)), 2.2 * len(rows))
-    axes = figure.subplots(len(rows), 1 + len(METHODS), squeeze=False)
-    for line, (point, truth, panels) in zip(axes, rows):
+    columns = 1 + len(METHODS)
+    figure, axes = panels(columns * len(rows), columns, 2.3, 2.2)
+    for i, (point, truth, mixtures) in enumerate(rows):
         x = np.linspace(truth.min() - 5, truth.max() + 5, 600)
-        for ax, (title, mixture) in zip(line, panels.items()):
-            _dressed(ax).set_title(f"{title}, m = {point.m}", fontsize=BIG, color=INK, loc="left")
+        for ax, (title, mixture) in zip(axes[i * columns :], mixtures.items()):
+            dressed(ax).set_title(f"{title}, m = {point.m}", fontsize=BIG, color=INK, loc="left")
             ax.plot(x, density(x, truth.tolist(), [1.0] * point.m), color=PALETTE[1], linewidth=1.2)
             ax.plot(x, density(x, mixture["means"], mixture["variances"]), color=PALETTE[0], linewidth=1.2)
             ax.set_yticks([])
-    return _svg(figure, f"toy-{grid}-{optimizer}")
+    return as_svg(figure, f"toy-{grid}-{optimizer}")
 
 
 def _panels(
