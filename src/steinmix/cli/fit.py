@@ -81,8 +81,8 @@ def run(argv: Sequence[str]) -> None:
 
 def _asked(schema: Schema, options: argparse.Namespace) -> tuple[Any, Request]:
     model = schema.method(**_arguments(schema, options), random_state=options.seed)
-    columns = {name: listed(getattr(options, name)) for name in ("exclude", "categories")}
-    return model, Request(options.data, options.labels, use_labels=not options.no_labels, **columns)
+    exclude, categories = listed(options.exclude), listed(options.categories)
+    return model, Request(options.data, options.labels, exclude, not options.no_labels, categories)
 
 
 def _follow(schema: Schema, options: argparse.Namespace) -> None:
