@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 import numpy as np
@@ -220,8 +220,10 @@ def _check_parent(path: Path) -> None:
     parent = path.resolve().parent
     if not parent.is_dir():
         raise ConfigError(f"the folder of the output {path} is not there; make it first.")
-    if not os.access(parent, os.W_OK):
-        raise ConfigError(f"the folder of the output {path} may not be written to; choose another.")
+    try:
+        TemporaryFile(dir=parent).close()  # os.access allows all to root, also what no one can write to, as /proc
+    except OSError:
+        raise ConfigError(f"the folder of the output {path} may not be written to; choose another.") from None
 
 
 @contextmanager

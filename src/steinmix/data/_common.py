@@ -113,9 +113,9 @@ def missing_extra(package: str, purpose: str) -> ConfigError:
 
 
 def both_forms(option: str, names: Sequence[Any]) -> str:
-    """Return how columns are named in Python, and on the command line (--exclude a,b)."""
+    """Return how columns are named in Python, and on the command line (steinmix fit --exclude a,b)."""
     word = ",".join(f'"{name}"' if "," in str(name) or not str(name) else str(name) for name in names)
-    return f"sm.as_source(X, {option}={list(names)}) (--{option} {shlex.quote(word)})"
+    return f"sm.as_source(X, {option}={list(names)}) (steinmix fit --{option} {shlex.quote(word)})"
 
 
 def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataError:
