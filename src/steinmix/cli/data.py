@@ -15,7 +15,7 @@ from ..errors import ConfigError, suggestion
 from .inputs import Request, load_published, open_data
 from .outputs import check_table
 from .parsing import Parser, add_common_options, listed
-from .show import print_json, print_pairs, print_rows
+from .show import print_json, print_pairs, print_result, print_rows
 
 __all__ = ["run"]
 
@@ -83,10 +83,7 @@ def _pack(options: argparse.Namespace) -> None:
         groups = pack(data.rows, temporary, beside)
     facts = {"written": str(target), "shape": [data.rows.n_rows, data.rows.n_features], "dtype": str(data.rows.dtype)}
     facts |= {"row_groups": groups, "bytes": target.stat().st_size}
-    if options.json:
-        print_json(facts)
-    elif not options.quiet:
-        print_pairs({**facts, "shape": f"{data.rows.n_rows} rows x {data.rows.n_features} columns"})
+    print_result(options, facts, {**facts, "shape": f"{data.rows.n_rows} rows x {data.rows.n_features} columns"})
 
 
 def _column_name(request: Request) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .._machine import now, versions
 from .._typing import Source
 from ..errors import ConfigError, suggestion
 from ..training import Training
@@ -32,10 +33,8 @@ from .records import (
     Stopwatch,
     command_line,
     machine,
-    now,
     page_record,
     request_record,
-    versions,
     write_record,
 )
 from .schema import Schema, method_names, read_config, taken

@@ -22,24 +22,24 @@ from pathlib import Path
 from typing import Any
 
 from .._files import standing, write_text
-from .._machine import counted, finite, now, peak_memory_mb, versions
+from .._machine import counted, finite, peak_memory_mb
 from ..errors import ModelFileError
 from .inputs import Data, Request, open_like
 
 __all__ = [
     "FILES",
+    "FORMAT",
     "PREDICTIONS",
+    "RECORD",
+    "SCHEMA",
     "Run",
     "Stopwatch",
     "command_line",
-    "finite",
     "hardware_words",
     "machine",
-    "now",
     "page_record",
     "read_run",
     "request_record",
-    "versions",
     "write_record",
 ]
 
