@@ -17,11 +17,12 @@ import numpy as np
 
 from .._machine import now, versions
 from .._typing import Source
+from ..data.sources import require
 from ..errors import ConfigError, suggestion
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, check_varies, open_data
-from .outputs import check_apart, check_target, lies_in, new_folder, new_table, require_pyarrow
+from .outputs import check_apart, check_target, lies_in, new_folder, new_table
 from .parsing import add_common_options, listed, normalised
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
@@ -131,13 +132,13 @@ def _add_options(parser: Any) -> None:
 
 def _check_extras(options: argparse.Namespace) -> None:
     """Miss a package now, not after training."""
-    require_pyarrow("writing the predictions of a run")
+    require("pyarrow.parquet", "writing the predictions of a run")
     if options.resume and options.checkpoint is None:
         raise ConfigError("--resume needs the --checkpoint folder to go on from.")
     if not options.no_report:
-        from ..report.figures import require
+        from ..report import figures
 
-        require("jinja2", "matplotlib", remedy=", or say --no_report")
+        figures.require("jinja2", "matplotlib", remedy=", or say --no_report")
 
 
 def _check_outside(folder: Path, others: Sequence[str | Path]) -> None:

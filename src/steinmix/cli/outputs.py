@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .._files import new_file, replace_folder
+from ..data.sources import require
 from ..errors import ConfigError
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "new_array",
     "new_folder",
     "new_table",
-    "require_pyarrow",
 ]
 
 
@@ -122,7 +122,7 @@ def check_table(path: Path, *inputs: Path) -> Path:
     if path.suffix not in TABLES:
         raise ConfigError(f"got the output {path}; expected a file that ends in {', '.join(TABLES)}.")
     if path.suffix == ".parquet":
-        require_pyarrow("writing Parquet")
+        require("pyarrow.parquet", "writing Parquet")
     _check_parent(path)
     if path.is_dir():
         raise ConfigError(f"the output {path} is a folder; expected a new file or one to replace.")
@@ -142,14 +142,6 @@ def check_apart(path: Path, inputs: Iterable[Path]) -> None:
 def lies_in(path: str | Path, folder: str | Path) -> bool:
     """Whether a path is a folder or lies in it, links followed."""
     return Path(path).resolve().is_relative_to(Path(folder).resolve())
-
-
-def require_pyarrow(purpose: str) -> None:
-    """Raise ConfigError unless pyarrow is installed."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise ConfigError(f'{purpose} needs pyarrow; do: pip install "steinmix[data]"') from None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ChecksumError, ConfigError, DataError
-from ._common import missing_extra
+from ._common import require
 
 __all__ = ["ENVIRONMENT_VARIABLE", "cache_folder", "find", "locate", "verify"]
 
@@ -99,10 +99,9 @@ def cache_folder() -> Path:
     ConfigError
         If pooch is not installed.
     """
-    try:
-        import pooch
-    except ImportError:
-        raise missing_extra("pooch", "Downloading data") from None
+    require("pooch", "Downloading data")
+    import pooch
+
     return Path(pooch.os_cache("steinmix"))
 
 
