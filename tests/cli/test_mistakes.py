@@ -10,7 +10,7 @@ FAST = ("--method", "gaussian-mixture", "--training.epochs", "1", "--no-report")
 
 def test_missing_file(refused, tmp_path):
     assert "no file" in refused("fit", tmp_path / "nope.csv", "-o", tmp_path / "run")
-    assert "did you mean 'digits'" in refused("fit", "digit", "-o", tmp_path / "run")
+    assert "did you mean 'digits'? expected a file" in refused("fit", "digit", "-o", tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,7 +187,7 @@ def test_extra_missing(refused, write, tmp_path, monkeypatch):
 
 
 def test_verbs(cli, refused):
-    assert "did you mean 'fit'" in refused("fti")
+    assert "did you mean 'fit'? expected one of demo," in refused("fti")
     assert "no option" in refused("--fast")
     assert cli("--version")[:2] == (0, f"steinmix {__import__('steinmix').__version__}\n")
     for argv in ((), ("-h",), ("--help",)):

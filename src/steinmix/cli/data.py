@@ -11,7 +11,7 @@ from .._files import new_file
 from ..data.datasets import available
 from ..data.pack import pack
 from ..data.prepare import choose_scaling, column_statistics
-from ..errors import ConfigError, suggestion
+from ..errors import ConfigError, unknown
 from .inputs import Request, load_published, open_data
 from .outputs import check_table
 from .parsing import Parser, add_common_options, listed
@@ -55,10 +55,8 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _get(options: argparse.Namespace) -> None:
-    known = available()
-    if options.name.partition(":")[0] not in known:
-        near = suggestion(options.name, known) or ";"
-        raise ConfigError(f"no data set {options.name!r}{near} expected one of {', '.join(known)}.")
+    if options.name.partition(":")[0] not in available():
+        raise unknown("data set", options.name, available())
     found = load_published(options.name)
     shape, classes = list(found.data.shape), len(found.target_names)
     if options.json:

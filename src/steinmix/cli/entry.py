@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from .. import __version__
-from ..errors import ConfigError, SteinmixError, Terminated, suggestion
+from ..errors import SteinmixError, Terminated, unknown
 from .parsing import one_line
 from .show import say
 
@@ -94,7 +94,7 @@ def _dispatch(args: list[str]) -> None:
     verb, *rest = args
     if verb not in VERBS:
         kind = "option" if verb.startswith("-") else "command"
-        raise ConfigError(f"no {kind} {verb!r}{suggestion(verb, VERBS)}; expected one of {', '.join(VERBS)}.")
+        raise unknown(kind, verb, VERBS)
     import_module(f".{verb}", __package__).run(rest)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from .._machine import now, versions
 from .._typing import Source
 from ..data.sources import require
-from ..errors import ConfigError, suggestion
+from ..errors import ConfigError, unknown
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, check_varies, open_data
@@ -100,9 +100,7 @@ def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
     method = named[-1] if named else str(settings.get("method", DEFAULT_METHOD))
     methods = method_names()
     if method not in methods:
-        raise ConfigError(
-            f"no method {method!r}{suggestion(method, methods) or ';'} expected one of {', '.join(methods)}."
-        )
+        raise unknown("method", method, methods)
     schema = Schema(methods[method], "steinmix fit", _DESCRIPTION, _add_options)
     return schema, schema.parse(rest, settings)
 

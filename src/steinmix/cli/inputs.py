@@ -131,7 +131,7 @@ def _existing(word: str) -> Path:
     if not Path(word).exists():
         known = _available()
         names = f"one of the data sets {', '.join(known)}"
-        raise DataError(f"there is no file {word}{suggestion(word, known)}; expected a file or {names}.")
+        raise DataError(f"there is no file {word}{suggestion(word, known) or ';'} expected a file or {names}.")
     return Path(word)
 
 

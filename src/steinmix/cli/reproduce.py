@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..errors import ConfigError, suggestion
+from ..errors import ConfigError, unknown
 from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
 from ..experiments.arguments import seeds as parsed_seeds
 from ..experiments.records import Key, RunRecord
@@ -237,8 +237,7 @@ def _drawn(experiment: Experiment, records: Mapping[Key, RunRecord], rows: Seque
 def _metrics(names: Sequence[str]) -> Sequence[str]:
     for name in names:
         if name not in METRICS:
-            near = suggestion(name, METRICS) or ";"
-            raise ConfigError(f"no metric {name!r}{near} expected one of {', '.join(METRICS)}.")
+            raise unknown("metric", name, METRICS)
     return names
 
 
