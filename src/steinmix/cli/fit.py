@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .._files import new_folder
 from .._machine import now, versions
 from .._typing import Source
 from ..data.sources import require
@@ -22,7 +23,7 @@ from ..errors import ConfigError, unknown
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, check_varies, open_data
-from .outputs import check_apart, check_target, lies_in, new_folder, new_table
+from .outputs import check_apart, check_target, lies_in, new_table
 from .parsing import add_common_options, listed, normalised
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
@@ -74,7 +75,7 @@ def run(argv: Sequence[str]) -> None:
     model, request = _asked(schema, options)
     _check_outside(folder, [*request.files, *([] if options.checkpoint is None else [options.checkpoint])])
     check_apart(folder, request.files)
-    with _interruptible(options.checkpoint), new_folder(folder) as partial:
+    with _interruptible(options.checkpoint), new_folder(folder, hidden=False) as partial:
         record = _written(partial, model, request, options, command_line("fit", argv))
     _show(record, folder, options)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 import numpy as np
 
-from .._files import new_file, replace_folder
+from .._files import new_file
 from ..data.sources import require
 from ..errors import ConfigError
 
@@ -25,7 +23,6 @@ __all__ = [
     "check_target",
     "lies_in",
     "new_array",
-    "new_folder",
     "new_table",
 ]
 
@@ -216,16 +213,3 @@ def _check_parent(path: Path) -> None:
         TemporaryFile(dir=parent).close()  # os.access allows all to root, also what no one can write to, as /proc
     except OSError:
         raise ConfigError(f"the folder of the output {path} may not be written to; choose another.") from None
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, NAME.partial-...; it becomes `folder`, replacing an earlier one, when all went well."""
-    folder = folder.resolve()
-    temporary = folder.with_name(f"{folder.name}.partial-{token_hex(4)}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
