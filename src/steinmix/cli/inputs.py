@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from .._typing import Source
 from ..data.csv import ENDINGS as CSV
+from ..data.datasets import available
 from ..data.sources import Categories, UnknownColumns, as_source, ending
 from ..errors import ConfigError, DataError, suggestion
 from .labels import is_label_file, read_label_column, read_label_file
@@ -129,7 +129,7 @@ def open_data(request: Request, categories: Categories = ()) -> Data:
 
 def _existing(word: str) -> Path:
     if not Path(word).exists():
-        known = _available()
+        known = available()
         names = f"one of the data sets {', '.join(known)}"
         raise DataError(f"there is no file {word}{suggestion(word, known) or ';'} expected a file or {names}.")
     return Path(word)
@@ -223,7 +223,7 @@ def load_published(name: str) -> Any:
         If it has no such part.
     """
     stem, _, part = name.partition(":")
-    loader = _available()[stem]
+    loader = available()[stem]
     if not part:
         return loader()
     parameter = next((p for p in _PART_PARAMETERS if p in signature(loader).parameters), None)
@@ -232,13 +232,9 @@ def load_published(name: str) -> Any:
     return loader(**{parameter: part})
 
 
-def _available() -> dict[str, Callable[..., Any]]:
-    return import_module("steinmix.data.datasets").available()
-
-
 def _is_published(word: str) -> bool:
     """A name without a suffix or a separator means the data set; ./name means the file."""
-    return word.partition(":")[0] in _available()
+    return word.partition(":")[0] in available()
 
 
 def _published(request: Request) -> Data:
