@@ -29,7 +29,7 @@ from torch import Tensor
 
 from .errors import ModelFileError, SteinmixWarning
 
-__all__ = ["discard_folder", "new_file", "read_folder", "replace_folder", "standing", "write_folder", "write_text"]
+__all__ = ["discard_folder", "new_file", "new_folder", "read_folder", "standing", "write_folder", "write_text"]
 
 FORMAT = "steinmix"
 
@@ -68,6 +68,27 @@ def new_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path, hidden: bool = True) -> Iterator[Path]:
+    """Give a folder to fill; it becomes `folder`, replacing an earlier one, when all went well. A link stays.
+
+    Parameters
+    ----------
+    folder : Path
+    hidden : bool, default=True
+        Whether the name of the one to fill is hidden; else it is ``NAME.partial-...``, for what takes long.
+    """
+    folder = folder.resolve()
+    temporary = _beside(folder) if hidden else folder.with_name(f"{folder.name}.partial-{token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _sync(temporary)
+        _replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _beside(path: Path) -> Path:
@@ -109,17 +130,10 @@ def write_folder(folder: Path, stem: str, meta: Mapping[str, Any], tensors: Mapp
     text = json.dumps(body | {"sha256": _digest(_canonical(body))}).encode()
     try:
         _refuse_foreign(folder, stem)
-        real = folder.resolve()
-        real.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(real)
-        temporary.mkdir()
-        try:
+        folder.resolve().parent.mkdir(parents=True, exist_ok=True)
+        with new_folder(folder) as temporary:
             _write(temporary / f"{stem}.safetensors", data)
             _write(temporary / f"{stem}.json", text)
-            _sync(temporary)
-            replace_folder(temporary, real)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         if isinstance(error, ModelFileError):
             raise
@@ -152,16 +166,9 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_folder(temporary: Path, folder: Path) -> None:
-    """Rename `temporary`, which stands beside it, to `folder`; an earlier folder is moved aside first, removed last.
-
-    Parameters
-    ----------
-    temporary : Path
-        Its name ends in a dot and what no other has, without a dot in it.
-    folder : Path
-    """
-    aside = folder.with_name(f".{folder.name}.{temporary.name.rpartition('.')[2]}.old")
+def _replace_folder(temporary: Path, folder: Path) -> None:
+    """Rename `temporary`, which stands beside it, to `folder`; an earlier folder is moved aside first, removed last."""
+    aside = folder.with_name(f".{folder.name}.{token_hex(4)}.old")
     if folder.exists():
         folder.rename(aside)
     try:

@@ -25,7 +25,7 @@
 Every message says what was got, what was expected and what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 __all__ = [
@@ -148,3 +148,8 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     lower = {name.lower().lstrip("-"): name for name in known}
     near = get_close_matches(word.lower().lstrip("-"), list(lower), n=1, cutoff=0.6)
     return f"; did you mean {lower[near[0]]!r}?" if near else ""
+
+
+def unknown(kind: str, word: str, known: Collection[str]) -> ConfigError:
+    """Return the error for the name of some kind of thing that is none of the `known`."""
+    return ConfigError(f"no {kind} {word!r}{suggestion(word, known) or ';'} expected one of {', '.join(known)}.")

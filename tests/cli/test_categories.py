@@ -52,7 +52,7 @@ def test_a_file_of_text_is_packed_and_described(cli, write, tmp_path):
 
 def test_mistakes(refused, write, tmp_path):
     to = ("--method", "gaussian-mixture", "-o", tmp_path / "run")
-    both = "name them as categories with sm.as_source(X, categories=['kind']) (--categories kind)"
+    both = "name them as categories with sm.as_source(X, categories=['kind']) (steinmix fit --categories kind)"
     assert both in refused("fit", write("rows.csv"), *to)
     assert "unknown columns ['kin']" in refused("fit", write("rows.csv"), "--categories", "kin", *to)
     assert "digits is a data set of numbers" in refused("fit", "digits", "--categories", "kind", *to)

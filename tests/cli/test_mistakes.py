@@ -10,7 +10,7 @@ FAST = ("--method", "gaussian-mixture", "--training.epochs", "1", "--no-report")
 
 def test_missing_file(refused, tmp_path):
     assert "no file" in refused("fit", tmp_path / "nope.csv", "-o", tmp_path / "run")
-    assert "did you mean 'digits'" in refused("fit", "digit", "-o", tmp_path / "run")
+    assert "did you mean 'digits'? expected a file" in refused("fit", "digit", "-o", tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,6 +66,12 @@ def test_a_folder_of_other_files(refused, write, tmp_path):
     for name in ("0.csv", "1.npy"):
         write(name, folder=tmp_path / "parts")
     assert "no Parquet or Arrow file" in refused("fit", tmp_path / "parts", "-o", tmp_path / "run")
+
+
+def test_a_folder_that_nobody_may_write_to(refused, write):
+    assert "/proc/run may not be written to; choose another" in refused(
+        "fit", write("rows.npy"), *FAST, "-o", "/proc/run"
+    )
 
 
 def test_no_data(refused):
@@ -148,11 +154,20 @@ def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
     bad[-1, 0] = np.inf
     assert "inf in row 89, column 0;" in refused("predict", run, write("bad.npy", bad), "-o", output)
     assert "required" in refused("predict", run, data)
+    assert "may not be written to" in refused("predict", run, data, "-o", "/proc/labels.csv")
     assert "component is 9" in refused("sample", run, "--component", "9", "-o", tmp_path / "new.npy")
     assert "n_samples" in refused("sample", run, "-n", "0", "-o", tmp_path / "new.npy")
     for many in (10**12, 10**27):
         assert "on the disk" in refused("sample", run, "-n", many, "-o", tmp_path / "new.npy")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.npy", "rows.npy", "run", "two.npy"]
+
+
+def test_a_missing_value_is_no_reason_for_an_option_that_predict_lacks(refused, fit, write, tmp_path):
+    run, _ = fit(write("rows.csv"), "--exclude", "kind")
+    (tmp_path / "new.csv").write_text("a,b,c\n1,2,3\n1,,3\n")
+    line = refused("predict", run, tmp_path / "new.csv", "-o", tmp_path / "labels.csv")
+    assert "missing value in row 1, column 'b'" in line
+    assert "(steinmix fit --exclude b)" in line
 
 
 def test_damaged_run(refused, fit, write, tmp_path):
@@ -172,7 +187,7 @@ def test_extra_missing(refused, write, tmp_path, monkeypatch):
 
 
 def test_verbs(cli, refused):
-    assert "did you mean 'fit'" in refused("fti")
+    assert "did you mean 'fit'? expected one of demo," in refused("fti")
     assert "no option" in refused("--fast")
     assert cli("--version")[:2] == (0, f"steinmix {__import__('steinmix').__version__}\n")
     for argv in ((), ("-h",), ("--help",)):

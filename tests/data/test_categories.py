@@ -218,5 +218,5 @@ def test_bad_requests(frame, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="ndarray; expected a file or a data frame"):
         as_source(np.eye(3), categories=[0])
     monkeypatch.setattr(categories, "MOST_VALUES", 3)
-    with pytest.raises(DataError, match=r"'kind' has 4 different values; .* 3 at most.*\(--exclude kind\)"):
+    with pytest.raises(DataError, match=r"'kind' has 4 different values; .* 3 at most.*fit --exclude kind\)"):
         as_source(frame, categories=["kind"])

@@ -11,12 +11,11 @@ from .._files import new_file
 from ..data.datasets import available
 from ..data.pack import pack
 from ..data.prepare import choose_scaling, column_statistics
-from ..errors import ConfigError, suggestion
+from ..errors import ConfigError, unknown
 from .inputs import Request, load_published, open_data
-from .labels import is_label_file
 from .outputs import check_table
 from .parsing import Parser, add_common_options, listed
-from .show import print_json, print_pairs, print_rows
+from .show import print_json, print_pairs, print_result, print_rows
 
 __all__ = ["run"]
 
@@ -56,10 +55,8 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _get(options: argparse.Namespace) -> None:
-    known = available()
-    if options.name.partition(":")[0] not in known:
-        near = suggestion(options.name, known) or ";"
-        raise ConfigError(f"no data set {options.name!r}{near} expected one of {', '.join(known)}.")
+    if options.name.partition(":")[0] not in available():
+        raise unknown("data set", options.name, available())
     found = load_published(options.name)
     shape, classes = list(found.data.shape), len(found.target_names)
     if options.json:
@@ -70,8 +67,8 @@ def _get(options: argparse.Namespace) -> None:
 
 
 def _asked(options: argparse.Namespace) -> Request:
-    columns = {name: listed(getattr(options, name)) for name in ("exclude", "categories")}
-    return Request(options.name, options.labels, use_labels=False, **columns)
+    exclude, categories = listed(options.exclude), listed(options.categories)
+    return Request(options.name, options.labels, exclude, use_labels=False, categories=categories)
 
 
 def _pack(options: argparse.Namespace) -> None:
@@ -79,20 +76,18 @@ def _pack(options: argparse.Namespace) -> None:
         raise ConfigError(f"got the output {options.output}; expected `steinmix data pack DATA OUT.parquet`.")
     request = _asked(options)
     target, data = check_table(Path(options.output), *request.files), open_data(request)
-    beside = {} if data.labels is None else {_column_name(options.labels): data.labels()}
+    beside = {} if data.labels is None else {_column_name(request): data.labels()}
     with new_file(target) as temporary:
         groups = pack(data.rows, temporary, beside)
     facts = {"written": str(target), "shape": [data.rows.n_rows, data.rows.n_features], "dtype": str(data.rows.dtype)}
     facts |= {"row_groups": groups, "bytes": target.stat().st_size}
-    if options.json:
-        print_json(facts)
-    elif not options.quiet:
-        print_pairs({**facts, "shape": f"{data.rows.n_rows} rows x {data.rows.n_features} columns"})
+    print_result(options, facts, {**facts, "shape": f"{data.rows.n_rows} rows x {data.rows.n_features} columns"})
 
 
-def _column_name(labels: str) -> str:
+def _column_name(request: Request) -> str:
     """Labels of a file are packed in a column of its name, without folder and ending: that needs no file any more."""
-    return Path(labels).name.lstrip(".").partition(".")[0] if is_label_file(labels) else labels
+    file = request.label_file
+    return str(request.labels) if file is None else file.name.lstrip(".").partition(".")[0]
 
 
 def _describe(options: argparse.Namespace) -> None:

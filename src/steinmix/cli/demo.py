@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._machine import now, versions
 from ..errors import ConfigError, UnboundedWarning
+from ..numerics.partitions import graph_clusters
+from ..random import Streams
 from .outputs import check_target
 from .parsing import Parser, add_common_options
-from .records import Stopwatch, command_line, hardware_words, machine, now, versions, write_record
+from .records import Stopwatch, command_line, hardware_words, machine, write_record
 from .show import print_json, print_pairs, print_rows
 
 __all__ = ["run"]
@@ -128,9 +131,6 @@ def _gaussian_mixture(x: np.ndarray, seed: int) -> Answer:
 
 
 def _graph(x: np.ndarray, seed: int) -> Answer:
-    from ..numerics.partitions import graph_clusters
-    from ..random import Streams
-
     return _hard(graph_clusters(x, N_CLUSTERS, Streams(seed)).labels)
 
 

@@ -27,8 +27,9 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from .. import __version__
-from ..errors import ConfigError, SteinmixError, Terminated, suggestion
+from ..errors import SteinmixError, Terminated, unknown
 from .parsing import one_line
+from .show import say
 
 __all__ = ["VERBS", "main"]
 
@@ -69,10 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _abandon_stdout()
         return 141
     except KeyboardInterrupt as stop:
-        _say(str(stop) or "interrupted; nothing was written")
+        say(str(stop) or "interrupted; nothing was written")
         return 130
     except Terminated as stop:
-        _say(stop.text)
+        say(stop.text)
         return 143
     except SystemExit as stop:  # -h ends so, and SIGTERM
         return stop.code if isinstance(stop.code, int) else 0
@@ -93,7 +94,7 @@ def _dispatch(args: list[str]) -> None:
     verb, *rest = args
     if verb not in VERBS:
         kind = "option" if verb.startswith("-") else "command"
-        raise ConfigError(f"no {kind} {verb!r}{suggestion(verb, VERBS)}; expected one of {', '.join(VERBS)}.")
+        raise unknown(kind, verb, VERBS)
     import_module(f".{verb}", __package__).run(rest)
 
 
@@ -121,12 +122,8 @@ def _described(error: BaseException) -> str:
 def _report(error: BaseException, args: Sequence[str], text: str, code: int) -> int:
     if "--debug" in args:
         traceback.print_exception(error)
-    _say(f"error: {one_line(text)}")
+    say(f"error: {one_line(text)}")
     return code
-
-
-def _say(text: str) -> None:
-    print(f"steinmix: {text}", file=sys.stderr)
 
 
 def _abandon_stdout() -> None:
@@ -143,7 +140,7 @@ def _plain_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         # Columns are put in order when a file is opened; the blocks that models get are plain arrays.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
-        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {one_line(str(message))}")
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {one_line(str(message))}")
         yield
 
 

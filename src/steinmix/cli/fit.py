@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from .._files import new_folder
+from .._machine import now, versions
 from .._typing import Source
-from ..errors import ConfigError, suggestion
+from ..data.sources import require
+from ..errors import ConfigError, unknown
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, check_varies, open_data
-from .outputs import check_apart, check_target, lies_in, new_folder, new_table, require_pyarrow
+from .outputs import check_apart, check_target, lies_in, new_table
 from .parsing import add_common_options, listed, normalised
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
@@ -32,10 +35,8 @@ from .records import (
     Stopwatch,
     command_line,
     machine,
-    now,
     page_record,
     request_record,
-    versions,
     write_record,
 )
 from .schema import Schema, method_names, read_config, taken
@@ -74,15 +75,15 @@ def run(argv: Sequence[str]) -> None:
     model, request = _asked(schema, options)
     _check_outside(folder, [*request.files, *([] if options.checkpoint is None else [options.checkpoint])])
     check_apart(folder, request.files)
-    with _interruptible(options.checkpoint), new_folder(folder) as partial:
+    with _interruptible(options.checkpoint), new_folder(folder, hidden=False) as partial:
         record = _written(partial, model, request, options, command_line("fit", argv))
     _show(record, folder, options)
 
 
 def _asked(schema: Schema, options: argparse.Namespace) -> tuple[Any, Request]:
     model = schema.method(**_arguments(schema, options), random_state=options.seed)
-    columns = {name: listed(getattr(options, name)) for name in ("exclude", "categories")}
-    return model, Request(options.data, options.labels, use_labels=not options.no_labels, **columns)
+    exclude, categories = listed(options.exclude), listed(options.categories)
+    return model, Request(options.data, options.labels, exclude, not options.no_labels, categories)
 
 
 def _follow(schema: Schema, options: argparse.Namespace) -> None:
@@ -100,9 +101,7 @@ def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
     method = named[-1] if named else str(settings.get("method", DEFAULT_METHOD))
     methods = method_names()
     if method not in methods:
-        raise ConfigError(
-            f"no method {method!r}{suggestion(method, methods) or ';'} expected one of {', '.join(methods)}."
-        )
+        raise unknown("method", method, methods)
     schema = Schema(methods[method], "steinmix fit", _DESCRIPTION, _add_options)
     return schema, schema.parse(rest, settings)
 
@@ -132,13 +131,13 @@ def _add_options(parser: Any) -> None:
 
 def _check_extras(options: argparse.Namespace) -> None:
     """Miss a package now, not after training."""
-    require_pyarrow("writing the predictions of a run")
+    require("pyarrow.parquet", "writing the predictions of a run")
     if options.resume and options.checkpoint is None:
         raise ConfigError("--resume needs the --checkpoint folder to go on from.")
     if not options.no_report:
-        from ..report.figures import require
+        from ..report import figures
 
-        require("jinja2", "matplotlib", remedy=", or say --no_report")
+        figures.require("jinja2", "matplotlib", remedy=", or say --no_report")
 
 
 def _check_outside(folder: Path, others: Sequence[str | Path]) -> None:

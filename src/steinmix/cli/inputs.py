@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from .._typing import Source
 from ..data.csv import ENDINGS as CSV
+from ..data.datasets import available
 from ..data.sources import Categories, UnknownColumns, as_source, ending
 from ..errors import ConfigError, DataError, suggestion
 from .labels import is_label_file, read_label_column, read_label_file
@@ -55,25 +55,30 @@ class Request:
     categories: tuple[str, ...] = ()
 
     @property
+    def label_file(self) -> Path | None:
+        """The file that `labels` names, if it names one."""
+        return Path(self.labels) if self.labels is not None and is_label_file(self.labels) else None
+
+    @property
+    def label_column(self) -> str | None:
+        """The column that `labels` names, if it names one."""
+        return self.labels if self.label_file is None else None
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """Columns that are no part of the rows: the excluded ones and the one of labels."""
-        column = self.labels is not None and not is_label_file(self.labels)
-        return (*self.exclude, self.labels) if column else self.exclude  # type: ignore[return-value]
+        return self.exclude if self.label_column is None else (*self.exclude, self.label_column)
 
     @property
     def files(self) -> list[Path]:
         """Files, and folders of files, that are read: what no output may replace or mix with."""
-        files = [] if _is_published(self.data) else [Path(self.data)]
-        if self.labels is not None and is_label_file(self.labels):
-            files.append(Path(self.labels))
-        return files
+        data = None if _is_published(self.data) else Path(self.data)
+        return [path for path in (data, self.label_file) if path is not None]
 
     def absolute(self) -> Request:
         """Return the request with full paths, so that it can be repeated from another folder."""
         data = self.data if _is_published(self.data) else str(Path(self.data).resolve())
-        labels = self.labels
-        if labels is not None and is_label_file(labels):
-            labels = str(Path(labels).resolve())
+        labels = self.labels if self.label_file is None else str(self.label_file.resolve())
         return replace(self, data=data, labels=labels)
 
 
@@ -124,9 +129,9 @@ def open_data(request: Request, categories: Categories = ()) -> Data:
 
 def _existing(word: str) -> Path:
     if not Path(word).exists():
-        known = _available()
+        known = available()
         names = f"one of the data sets {', '.join(known)}"
-        raise DataError(f"there is no file {word}{suggestion(word, known)}; expected a file or {names}.")
+        raise DataError(f"there is no file {word}{suggestion(word, known) or ';'} expected a file or {names}.")
     return Path(word)
 
 
@@ -218,7 +223,7 @@ def load_published(name: str) -> Any:
         If it has no such part.
     """
     stem, _, part = name.partition(":")
-    loader = _available()[stem]
+    loader = available()[stem]
     if not part:
         return loader()
     parameter = next((p for p in _PART_PARAMETERS if p in signature(loader).parameters), None)
@@ -227,13 +232,9 @@ def load_published(name: str) -> Any:
     return loader(**{parameter: part})
 
 
-def _available() -> dict[str, Callable[..., Any]]:
-    return import_module("steinmix.data.datasets").available()
-
-
 def _is_published(word: str) -> bool:
     """A name without a suffix or a separator means the data set; ./name means the file."""
-    return word.partition(":")[0] in _available()
+    return word.partition(":")[0] in available()
 
 
 def _published(request: Request) -> Data:
@@ -241,8 +242,12 @@ def _published(request: Request) -> Data:
         raise ConfigError(f"--categories are columns of a file; {request.data} is a data set of numbers. Leave it out.")
     found = load_published(request.data)
     rows = _kept(found, request.exclude)
-    if request.labels is not None:
-        return _with_label_file(Data(request.data, rows), request.labels)
+    if request.label_column is not None:
+        raise ConfigError(
+            f"--labels: there is no file {request.labels} (.npy, .csv or .parquet); {request.data} has no such column."
+        )
+    if request.label_file is not None:
+        return _with_label_file(Data(request.data, rows), request.label_file)
     target = found.target
     origin = f"the targets of {request.data}"
     return Data(request.data, rows, lambda: target, origin) if request.use_labels else Data(request.data, rows)
@@ -254,10 +259,9 @@ def _kept(published: Any, exclude: Sequence[str]) -> Source:
 
 
 def _from_file(path: Path, request: Request, categories: Categories) -> Data:
-    column = None if request.labels is None or is_label_file(request.labels) else request.labels
-    exclude = [*request.exclude, *([] if column is None else [column])]
+    column = request.label_column
     try:
-        data = Data(path.name, _excluding(path, exclude, categories))
+        data = Data(path.name, _excluding(path, request.left_out, categories))
     except UnknownColumns as err:
         if column is None or column not in map(str, err.unknown):
             raise
@@ -266,7 +270,7 @@ def _from_file(path: Path, request: Request, categories: Categories) -> Data:
             "Correct --labels."
         ) from None
     if column is None:
-        return data if request.labels is None else _with_label_file(data, request.labels)
+        return data if request.label_file is None else _with_label_file(data, request.label_file)
     named = ending(path) != ".npy" and (data.rows.feature_names is not None or ending(path) not in CSV)
     return _checked(data, lambda: read_label_column(path, column, named), f"the column {column!r} of {path.name}")
 
@@ -286,12 +290,8 @@ def _excluding(X: Any, exclude: Sequence[Any], categories: Categories = ()) -> S
     return as_source(X, exclude=numbers)
 
 
-def _with_label_file(data: Data, file: str) -> Data:
-    if not is_label_file(file):
-        raise ConfigError(
-            f"--labels: there is no file {file} (.npy, .csv or .parquet); {data.name} has no such column."
-        )
-    return _checked(data, lambda: read_label_file(Path(file), data.rows.n_rows), f"the file {Path(file).name}")
+def _with_label_file(data: Data, file: Path) -> Data:
+    return _checked(data, lambda: read_label_file(file, data.rows.n_rows), f"the file {file.name}")
 
 
 def _checked(data: Data, read: Callable[[], np.ndarray], origin: str) -> Data:

@@ -10,9 +10,9 @@ import numpy as np
 from ..data.csv import ENDINGS as CSV
 from ..data.csv import is_number
 from ..data.parquet import ENDINGS as PARQUET
-from ..data.sources import as_source, ending
+from ..data.sources import as_source, ending, require
 from ..data.texts import column_names, read_columns, read_lines
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 
 __all__ = ["is_label_file", "read_label_column", "read_label_file"]
 
@@ -43,10 +43,8 @@ def read_label_file(path: Path, n_rows: int) -> np.ndarray:
     """
     if ending(path) == ".npy":
         return _array(path)
-    try:
-        column = _lines(path, n_rows) if ending(path) in CSV else _only_column(path)
-    except ImportError:
-        raise ConfigError('labels in a table need pyarrow; do: pip install "steinmix[data]"') from None
+    require("pyarrow.parquet", "Reading labels from a table")
+    column = _lines(path, n_rows) if ending(path) in CSV else _only_column(path)
     return _complete(column, f"of {path}")
 
 

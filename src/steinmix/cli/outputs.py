@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 import numpy as np
 
-from .._files import new_file, replace_folder
+from .._files import new_file
+from ..data.sources import require
 from ..errors import ConfigError
 
 __all__ = [
@@ -24,9 +23,7 @@ __all__ = [
     "check_target",
     "lies_in",
     "new_array",
-    "new_folder",
     "new_table",
-    "require_pyarrow",
 ]
 
 
@@ -122,7 +119,7 @@ def check_table(path: Path, *inputs: Path) -> Path:
     if path.suffix not in TABLES:
         raise ConfigError(f"got the output {path}; expected a file that ends in {', '.join(TABLES)}.")
     if path.suffix == ".parquet":
-        require_pyarrow("writing Parquet")
+        require("pyarrow.parquet", "writing Parquet")
     _check_parent(path)
     if path.is_dir():
         raise ConfigError(f"the output {path} is a folder; expected a new file or one to replace.")
@@ -142,14 +139,6 @@ def check_apart(path: Path, inputs: Iterable[Path]) -> None:
 def lies_in(path: str | Path, folder: str | Path) -> bool:
     """Whether a path is a folder or lies in it, links followed."""
     return Path(path).resolve().is_relative_to(Path(folder).resolve())
-
-
-def require_pyarrow(purpose: str) -> None:
-    """Raise ConfigError unless pyarrow is installed."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise ConfigError(f'{purpose} needs pyarrow; do: pip install "steinmix[data]"') from None
 
 
 @contextmanager
@@ -220,18 +209,7 @@ def _check_parent(path: Path) -> None:
     parent = path.resolve().parent
     if not parent.is_dir():
         raise ConfigError(f"the folder of the output {path} is not there; make it first.")
-    if not os.access(parent, os.W_OK):
-        raise ConfigError(f"the folder of the output {path} may not be written to; choose another.")
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, NAME.partial-...; it becomes `folder`, replacing an earlier one, when all went well."""
-    folder = folder.resolve()
-    temporary = folder.with_name(f"{folder.name}.partial-{token_hex(4)}")
-    temporary.mkdir()
     try:
-        yield temporary
-        replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        TemporaryFile(dir=parent).close()  # os.access allows all to root, also what no one can write to, as /proc
+    except OSError:
+        raise ConfigError(f"the folder of the output {path} may not be written to; choose another.") from None

@@ -22,24 +22,24 @@ from pathlib import Path
 from typing import Any
 
 from .._files import standing, write_text
-from .._machine import counted, finite, now, peak_memory_mb, versions
+from .._machine import counted, finite, peak_memory_mb
 from ..errors import ModelFileError
 from .inputs import Data, Request, open_like
 
 __all__ = [
     "FILES",
+    "FORMAT",
     "PREDICTIONS",
+    "RECORD",
+    "SCHEMA",
     "Run",
     "Stopwatch",
     "command_line",
-    "finite",
     "hardware_words",
     "machine",
-    "now",
     "page_record",
     "read_run",
     "request_record",
-    "versions",
     "write_record",
 ]
 
@@ -146,7 +146,7 @@ def read_run(word: str) -> Run:
     Raises
     ------
     ModelFileError
-        If it is neither.
+        If it is neither, or its record is damaged, foreign or of another version.
     """
     folder = standing(Path(word))
     if (folder / "model.json").is_file():
@@ -154,7 +154,10 @@ def read_run(word: str) -> Run:
         if folder.resolve().name != "model" or not (run / RECORD).is_file():
             return Run(folder, folder, {})
         folder = run  # its record says more of the columns
-    path = folder / RECORD
+    return Run(folder, folder / "model", _read_record(folder / RECORD))
+
+
+def _read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -169,7 +172,7 @@ def read_run(word: str) -> Run:
         raise ModelFileError(
             f"{path} has schema {record.get('schema')!r}; this version reads {SCHEMA}. Update steinmix."
         )
-    return Run(folder, folder / "model", record)
+    return record
 
 
 def page_record(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from .inputs import Data, open_data
 from .parsing import Parser, add_common_options
 from .predictions import has_clusters, is_detector, rows_sha256
 from .records import page_record, read_run
-from .show import print_json, print_pairs
+from .show import print_result
 
 __all__ = ["run"]
 
@@ -36,10 +36,7 @@ def run(argv: Sequence[str]) -> None:
     judged = has_clusters(model) or is_detector(model)
     labels = data.labels() if data.labels is not None and judged else None
     path = write_report(model, data.rows, page_record(fitted.record), fitted.folder / "report.html", labels=labels)
-    if options.json:
-        print_json({"report": str(path)})
-    elif not options.quiet:
-        print_pairs({"written": str(path)})
+    print_result(options, {"report": str(path)}, {"written": str(path)})
 
 
 def _check_same(data: Data, known: Mapping[str, Any]) -> None:

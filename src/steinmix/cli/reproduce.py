@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..errors import ConfigError, suggestion
+from ..errors import ConfigError, unknown
 from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
 from ..experiments.arguments import seeds as parsed_seeds
 from ..experiments.records import Key, RunRecord
@@ -17,7 +16,7 @@ from ..experiments.runner import NO_RUNNER, Cell, complete, missing, records_of,
 from ..experiments.tables import by_row, lines, records_of_row
 from .parsing import Parser, add_common_options
 from .records import command_line
-from .show import print_json, print_pairs, print_rows
+from .show import print_json, print_pairs, print_rows, say
 
 __all__ = ["run"]
 
@@ -89,8 +88,7 @@ def _run(
     try:
         complete(experiment, cells, folder, options.jobs, False if options.quiet else None, options.fresh)
     except KeyboardInterrupt:
-        _say("interrupted; finished seeds are kept, and the same command goes on")
-        raise SystemExit(130) from None
+        raise KeyboardInterrupt("interrupted; finished seeds are kept, and the same command goes on") from None
     return reasons
 
 
@@ -108,7 +106,7 @@ def _announce(
         return
     costs = _costs(experiment, records_of(experiment, folder))
     seconds = sum(costs.get(cell.row.name) or 0.0 for cell in cells) / options.jobs
-    _say(f"{len(cells)} of {asked} runs to do, roughly {_duration(seconds)}; Ctrl-C keeps what is finished")
+    say(f"{len(cells)} of {asked} runs to do, roughly {_duration(seconds)}; Ctrl-C keeps what is finished")
 
 
 def _page(
@@ -239,8 +237,7 @@ def _drawn(experiment: Experiment, records: Mapping[Key, RunRecord], rows: Seque
 def _metrics(names: Sequence[str]) -> Sequence[str]:
     for name in names:
         if name not in METRICS:
-            near = suggestion(name, METRICS) or ";"
-            raise ConfigError(f"no metric {name!r}{near} expected one of {', '.join(METRICS)}.")
+            raise unknown("metric", name, METRICS)
     return names
 
 
@@ -248,10 +245,6 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _say(text: str) -> None:
-    print(f"steinmix: {text}", file=sys.stderr)
 
 
 def _parser() -> Parser:

@@ -16,7 +16,7 @@ from .outputs import check_table, new_array, new_table
 from .parsing import Parser, add_common_options
 from .predictions import block_rows
 from .records import PREDICTIONS, read_run
-from .show import print_json, print_pairs
+from .show import print_result
 
 __all__ = ["run"]
 
@@ -39,11 +39,8 @@ def run(argv: Sequence[str]) -> None:
     _check_room(target, options.n_samples, model.n_features_in_)
     _write(target, options.n_samples, _drawn(model, options), fitted.feature_names(model))
     component, columns = options.component, model.n_features_in_
-    result = {"rows": options.n_samples, "columns": columns, "component": component, "written": str(target)}
-    if options.json:
-        print_json(result)
-    elif not options.quiet:
-        print_pairs(result)
+    found = {"rows": options.n_samples, "columns": columns, "component": component, "written": str(target)}
+    print_result(options, found)
 
 
 def _check_model(model: Any, options: Any) -> None:

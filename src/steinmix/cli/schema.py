@@ -31,7 +31,8 @@ def method_names() -> dict[str, type]:
     >>> sorted(method_names())
     ['autoencoder', 'dagmm', 'depict', 'gaussian-mixture', 'gmvae', 'gmvae-cv', 'vade', 'vae']
     """
-    methods = import_module("steinmix.methods")
+    from .. import methods
+
     return {_kebab(getattr(methods, name)): getattr(methods, name) for name in methods.__all__}
 
 

@@ -16,7 +16,7 @@ from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
 from .predictions import scores, tell_unscored
 from .records import PREDICTIONS, read_run
-from .show import print_json, print_pairs
+from .show import print_result
 
 __all__ = ["run"]
 
@@ -51,10 +51,7 @@ def run(argv: Sequence[str]) -> None:
         with new_table(target, len(found)) as table:
             table.append(columns)
         summary["written"] = str(target)
-    if options.json:
-        print_json(summary)
-    elif not options.quiet:
-        print_pairs({**summary, "lowest rows": ", ".join(map(str, summary["lowest rows"]))})
+    print_result(options, summary, {**summary, "lowest rows": ", ".join(map(str, summary["lowest rows"]))})
 
 
 def _check_rate(options: argparse.Namespace) -> None:

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from .records import finite
+from .._machine import finite
 
-__all__ = ["print_json", "print_pairs", "print_rows"]
+__all__ = ["print_json", "print_pairs", "print_result", "print_rows", "say"]
+
+
+def say(text: str) -> None:
+    """Tell something that is no result, on standard error."""
+    print(f"steinmix: {text}", file=sys.stderr)
+
+
+def print_result(options: argparse.Namespace, found: Mapping[str, Any], words: Mapping[str, Any] | None = None) -> None:
+    """Print what a verb found as one JSON object with --json, as names and values otherwise, not at all with --quiet.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+    found : mapping
+    words : mapping, optional
+        What people read; `found` unless given.
+    """
+    if options.json:
+        print_json(found)
+    elif not options.quiet:
+        print_pairs(found if words is None else words)
 
 
 def print_json(content: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ __all__ = [
     "ending",
     "keep_columns",
     "kept_dtype",
-    "missing_extra",
     "not_numeric",
     "not_utf8",
     "reading",
+    "require",
     "slices",
 ]
 
@@ -107,15 +108,20 @@ def slices(n_rows: int, rows: int, rng: np.random.Generator | None) -> Iterator[
         yield int(start), min(int(start) + rows, n_rows)
 
 
-def missing_extra(package: str, purpose: str) -> ConfigError:
-    """Return the error for an optional package that is not installed."""
-    return ConfigError(f'{purpose} needs {package}, which is not installed; do: pip install "steinmix[data]"')
+def require(module: str, purpose: str) -> None:
+    """Raise ConfigError if an optional module, one of the extra ``data``, is not installed."""
+    try:
+        import_module(module)
+    except ImportError:
+        package = module.partition(".")[0]
+        text = f'{purpose} needs {package}, which is not installed; do: pip install "steinmix[data]"'
+        raise ConfigError(text) from None
 
 
 def both_forms(option: str, names: Sequence[Any]) -> str:
-    """Return how columns are named in Python, and on the command line (--exclude a,b)."""
+    """Return how columns are named in Python, and on the command line (steinmix fit --exclude a,b)."""
     word = ",".join(f'"{name}"' if "," in str(name) or not str(name) else str(name) for name in names)
-    return f"sm.as_source(X, {option}={list(names)}) (--{option} {shlex.quote(word)})"
+    return f"sm.as_source(X, {option}={list(names)}) (steinmix fit --{option} {shlex.quote(word)})"
 
 
 def not_numeric(names: Sequence[Any], types: Sequence[Any], what: str) -> DataError:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, NamesWarning
-from ._common import both_forms, ending, keep_columns, missing_extra, not_numeric, not_utf8, reading
+from ._common import both_forms, ending, keep_columns, not_numeric, not_utf8, reading, require
 from .streams import StreamedSource, missing_value, stack_scalars
 
-__all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "from_csv", "is_number", "refuse_gaps"]
+__all__ = ["ENDINGS", "CsvFormat", "CsvSource", "csv_format", "is_number", "refuse_gaps"]
 
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _EXPECTED = "a CSV file with one line of column names and the same number of fields in every line"
@@ -112,6 +112,7 @@ class CsvSource(StreamedSource):
     """
 
     def __init__(self, path: Path, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> None:
+        require("pyarrow.csv", "Reading CSV")
         self._format = csv_format(path)
         self._columns = self._format.arrow_names(columns, exclude)
         if self._format.header:
@@ -195,15 +196,6 @@ class CsvSource(StreamedSource):
         except pa.ArrowInvalid:
             self._refuse_cell([name for name, kind in self._types.items() if pa.types.is_floating(kind)])
             raise
-
-
-def from_csv(path: Path, columns: Sequence[Any] | None = None, exclude: Collection[Any] = ()) -> CsvSource:
-    """Open a CSV file; see `CsvSource`."""
-    try:
-        import pyarrow.csv  # noqa: F401
-    except ImportError:
-        raise missing_extra("pyarrow", "Reading CSV") from None
-    return CsvSource(path, columns, exclude)
 
 
 def csv_format(path: Path) -> CsvFormat:
@@ -325,7 +317,7 @@ def _check_names(chosen: list[str], names: list[str], path: Path) -> None:
     odd = [name for name in names if is_number(name) and isfinite(float(name)) and not name.strip().isdigit()]
     if numbers := odd or (names if all(map(is_number, names)) else []):
         text = f"{path} has numbers such as {numbers[0]!r} in its first line, which was read as names; if it is a row,"
-        warnings.warn(f"{text} write a line of names above it.", NamesWarning, stacklevel=6)  # whoever calls as_source
+        warnings.warn(f"{text} write a line of names above it.", NamesWarning, stacklevel=5)  # whoever calls as_source
 
 
 def is_number(text: str) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ChecksumError, ConfigError, DataError
-from ._common import missing_extra
+from ._common import require
 
-__all__ = ["ENVIRONMENT_VARIABLE", "cache_folder", "find", "locate", "verify"]
+__all__ = ["ENVIRONMENT_VARIABLE", "cache_folder", "find", "locate"]
 
 ENVIRONMENT_VARIABLE = "STEINMIX_DATA"
 
@@ -57,7 +57,7 @@ def locate(
     urls = (urls,) if isinstance(urls, str) else tuple(urls)
     found = find(relative_path)
     if found is not None:
-        return verify(found, sha256)
+        return _verify(found, sha256)
     if not urls or not download:
         raise DataError(_missing(relative_path, urls))
     return _download(relative_path, urls, sha256)
@@ -68,7 +68,7 @@ def find(relative_path: str) -> Path | None:
     return next((folder / relative_path for folder in _folders() if (folder / relative_path).is_file()), None)
 
 
-def verify(path: Path, sha256: str | None) -> Path:
+def _verify(path: Path, sha256: str | None) -> Path:
     """Return `path` if the file has the digest `sha256` (or if that is None).
 
     Raises
@@ -99,10 +99,9 @@ def cache_folder() -> Path:
     ConfigError
         If pooch is not installed.
     """
-    try:
-        import pooch
-    except ImportError:
-        raise missing_extra("pooch", "Downloading data") from None
+    require("pooch", "Downloading data")
+    import pooch
+
     return Path(pooch.os_cache("steinmix"))
 
 

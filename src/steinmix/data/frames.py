@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ._common import keep_columns, missing_extra, not_numeric
+from ._common import keep_columns, not_numeric, require
 from .arrays import ArraySource, SparseSource, from_array, from_sparse
 
 __all__ = ["frame_column", "from_frame", "is_frame"]
@@ -97,10 +97,9 @@ def _narwhals(X: Any, columns: Sequence[str] | None, exclude: Collection[str]) -
 
 
 def _eager(X: Any) -> Any:
-    try:
-        import narwhals.stable.v1 as nw
-    except ImportError:
-        raise missing_extra("narwhals", f"Reading a {type(X).__module__} frame") from None
+    require("narwhals.stable.v1", f"Reading a {type(X).__module__} frame")
+    import narwhals.stable.v1 as nw
+
     try:
         return nw.from_native(X, eager_only=True)
     except TypeError as err:

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ._common import missing_extra, reading
+from ._common import reading, require
 from .columnar import ColumnarSource, Group, files_of, groups_of
 
-__all__ = ["ENDINGS", "IpcSource", "from_ipc"]
+__all__ = ["ENDINGS", "IpcSource"]
 
 ENDINGS = (".arrow", ".feather", ".ipc")
 _EXPECTED = "an Arrow IPC file (Feather version 2), not a stream"
@@ -39,6 +39,7 @@ class IpcSource(ColumnarSource):
     """
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None, exclude: Collection[str] = ()) -> None:
+        require("pyarrow.ipc", "Reading Arrow IPC")
         schemas, counts = {}, {}
         for file in files_of(path, ENDINGS, "Arrow IPC"):
             with _opened(file) as reader:
@@ -50,15 +51,6 @@ class IpcSource(ColumnarSource):
         with _opened(group.path, self._layout.columns) as reader:
             batch = reader.get_batch(group.number).select(self._layout.columns)
             yield from (batch.slice(start, rows) for start in range(0, len(batch), rows))
-
-
-def from_ipc(path: Path, columns: Sequence[str] | None = None, exclude: Collection[str] = ()) -> IpcSource:
-    """Open an Arrow IPC file or a folder of them; see `IpcSource`."""
-    try:
-        import pyarrow.ipc  # noqa: F401
-    except ImportError:
-        raise missing_extra("pyarrow", "Reading Arrow IPC") from None
-    return IpcSource(path, columns, exclude)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._typing import Source
 from ..errors import DataError
-from ._common import missing_extra
+from ._common import require
 from .layout import packed_schema
 
 __all__ = ["pack"]
@@ -43,11 +43,10 @@ def pack(source: Source, path: Path, beside: dict[str, np.ndarray] | None = None
     ConfigError
         If pyarrow is not installed.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise missing_extra("pyarrow", "Packing") from None
+    require("pyarrow.parquet", "Packing")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     columns = {name: pa.array(values) for name, values in (beside or {}).items()}
     fields = [pa.field(name, values.type) for name, values in columns.items()]
     schema = packed_schema(source.dtype, source.n_features, source.feature_names, fields)

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ._common import missing_extra, reading
+from ._common import reading, require
 from .columnar import ColumnarSource, Group, files_of, groups_of
 
-__all__ = ["ENDINGS", "ParquetSource", "from_parquet"]
+__all__ = ["ENDINGS", "ParquetSource"]
 
 ENDINGS = (".parquet", ".pq")
 _EXPECTED = "a Parquet file"
@@ -38,6 +38,7 @@ class ParquetSource(ColumnarSource):
     """
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None, exclude: Collection[str] = ()) -> None:
+        require("pyarrow.parquet", "Reading Parquet")
         self._metadata = {file: _metadata(file) for file in files_of(path, ENDINGS, "Parquet")}
         schemas = {file: found.schema.to_arrow_schema() for file, found in self._metadata.items()}
         counts = {
@@ -59,15 +60,6 @@ class ParquetSource(ColumnarSource):
             batches = file.iter_batches(rows, row_groups=[group.number], columns=columns, use_threads=False)
             # Nothing promises that the columns come in the order asked for, so select again.
             yield from (batch.select(columns) for batch in batches)
-
-
-def from_parquet(path: Path, columns: Sequence[str] | None = None, exclude: Collection[str] = ()) -> ParquetSource:
-    """Open a Parquet file or a folder of them; see `ParquetSource`."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise missing_extra("pyarrow", "Reading Parquet") from None
-    return ParquetSource(path, columns, exclude)
 
 
 def _metadata(path: Path) -> Any:

@@ -13,20 +13,20 @@ from torch import Tensor
 
 from .._typing import Source
 from ..errors import ConfigError, DataError
-from ._common import NothingKept, UnknownColumns, ending, keep_columns
+from ._common import NothingKept, UnknownColumns, ending, keep_columns, require
 from .arrays import ArraySource, NpySource, from_array, from_memmap, from_sparse, from_tensor
 from .categories import EncodedSource, encoded
 from .columnar import files_of
 from .csv import ENDINGS as CSV_ENDINGS
-from .csv import from_csv
+from .csv import CsvSource
 from .frames import from_frame, is_frame
 from .ipc import ENDINGS as IPC_ENDINGS
-from .ipc import from_ipc
+from .ipc import IpcSource
 from .parquet import ENDINGS as PARQUET_ENDINGS
-from .parquet import from_parquet
+from .parquet import ParquetSource
 from .texts import coded_columns
 
-__all__ = ["Categories", "UnknownColumns", "as_source", "ending"]
+__all__ = ["Categories", "UnknownColumns", "as_source", "ending", "require"]
 
 
 Categories = Sequence[str] | Mapping[str, Sequence[str]]
@@ -147,9 +147,9 @@ def _from_npy(path: Path, columns: Sequence[int] | None, exclude: Collection[int
 
 _SUFFIXES: dict[str, Callable[..., Source]] = {
     ".npy": _from_npy,
-    **dict.fromkeys(PARQUET_ENDINGS, from_parquet),
-    **dict.fromkeys(IPC_ENDINGS, from_ipc),
-    **dict.fromkeys(CSV_ENDINGS, from_csv),
+    **dict.fromkeys(PARQUET_ENDINGS, ParquetSource),
+    **dict.fromkeys(IPC_ENDINGS, IpcSource),
+    **dict.fromkeys(CSV_ENDINGS, CsvSource),
 }
 _READABLE = f"a file that ends in {', '.join(_SUFFIXES)}, or a folder of Parquet or Arrow files"
 

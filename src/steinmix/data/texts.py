@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError, DataError
-from ._common import ending, keep_columns, missing_extra, reading
+from ._common import ending, keep_columns, reading, require
 from .columnar import files_of
 from .csv import ENDINGS as CSV_ENDINGS
 from .csv import csv_format, refuse_gaps
@@ -120,10 +120,7 @@ def read_columns(path: Path, columns: Sequence[Any], empty_is_missing: bool = Fa
         If it has no such columns, or pyarrow is not installed.
     """
     listed = ", ".join(map(str, columns))
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise missing_extra("pyarrow", f"Reading the columns {listed}") from None
+    require("pyarrow", f"Reading the columns {listed}")
     csv = ending(path) in CSV_ENDINGS and path.is_file()
     with reading(path, f"a file with the columns {listed}"):
         return _from_csv(path, columns, empty_is_missing) if csv else _from_tables(path, columns)

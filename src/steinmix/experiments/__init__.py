@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from importlib import import_module
 
-from ..errors import ConfigError, suggestion
+from ..errors import ConfigError, suggestion, unknown
 from .spec import METRICS, Claim, Curve, Experiment, Metric, Row, Study, Sweep
 
 __all__ = [
@@ -46,7 +46,7 @@ def find(name: str) -> Experiment:
     """
     known = available()
     if name not in known:
-        raise ConfigError(f"no experiment {name!r}{suggestion(name, known) or ';'} expected one of {', '.join(known)}.")
+        raise unknown("experiment", name, known)
     return known[name]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._common import missing_extra, reading
+from .._common import reading, require
 from ..texts import coded_arrow
 from ._card import Card, Remote, check_counts, check_shape, hand_out
 
@@ -94,11 +94,10 @@ def load_kddcup99(*, return_X_y: bool = False, as_frame: bool = False, download_
 
 
 def _parsed(path: Path) -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.csv as pc
-    except ImportError:
-        raise missing_extra("pyarrow", "Reading KDD Cup 1999") from None
+    require("pyarrow.csv", "Reading KDD Cup 1999")
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
     text = pa.dictionary(pa.int32(), pa.string())
     types = {name: text if name in (*_LEVELS, "label") else pa.float64() for name in (*_COLUMNS, "label")}
     with reading(path, "the CSV file of KDD Cup 1999"):
