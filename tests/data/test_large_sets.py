@@ -194,7 +194,7 @@ def test_the_sample_is_made_of_all_stories_in_the_same_way():
 
 
 def test_what_is_absent_and_how_to_get_it(folder, house_numbers, monkeypatch):
-    monkeypatch.setattr(fetch, "verify", None)  # nothing may be read
+    monkeypatch.setattr(fetch, "_verify", None)  # nothing may be read
     assert datasets.absent("svhn") == ""
     (folder / "svhn" / "extra_32x32.mat").unlink()
     assert datasets.absent("svhn") == "svhn/extra_32x32.mat not present (steinmix data get svhn)"
