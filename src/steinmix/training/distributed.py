@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -44,6 +45,10 @@ __all__ = [
 
 TIMEOUT = 600.0
 """Seconds to wait for another process, unless the environment variable STEINMIX_TIMEOUT says otherwise."""
+
+PARTING = 0.3
+"""Seconds left to the group's threads at the end of a process: to let go of their last tensors they need Python's lock,
+and where Python is gone by then the process aborts. Without them that was one run of two processes in ten."""
 
 T = TypeVar("T")
 
@@ -133,6 +138,7 @@ def _leave() -> None:
     """Part from the other processes while Python still runs: threads of the group left to its end may abort there."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        time.sleep(PARTING)
 
 
 @torch.no_grad()
