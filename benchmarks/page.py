@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ HEAD = """# Performance
 
 Every figure is read from a record under `results/benchmarks` by `python -m benchmarks.page`; `make bench` makes the
 records again. Ratios are medians over interleaved rounds in one process. `GOMP_SPINCOUNT=2000` is set by the Makefile:
-without it torch's threads, which spin while they wait, run ten times slower beside another busy process. `load_before`
+without it torch's threads, which spin while they wait, run ten times slower beside another busy process. *load before*
 is the load of the machine before a benchmark: above 0.3 other work ran beside it, and its times are upper bounds.
 
 `Training(precision="auto")` takes bf16 where the hardware has it, for convolutions and for dense networks of half a
@@ -35,8 +37,27 @@ torch's own pairwise distances for long rows; linear layers as 1 x 1 convolution
 """
 
 
+MEASURE = re.compile("seconds|minutes|faster|times")
+"""What the fields are called that hold a figure for each variant."""
+
+NAMES = {"dagmm": "DAGMM", "vade": "VaDE"}
+
+
+def by_variant(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each variant where several measures were taken of each, else the row, without nesting."""
+    measured = {name: value for name, value in row.items() if isinstance(value, dict) and MEASURE.search(name)}
+    if len(measured) < 2:
+        return [dict(flat(row))]
+    plain = dict(flat({name: value for name, value in row.items() if name not in measured}))
+    variants = dict.fromkeys(variant for figures in measured.values() for variant in figures)
+    return [
+        {**plain, "variant": variant, **{name: figures.get(variant, "") for name, figures in measured.items()}}
+        for variant in variants
+    ]
+
+
 def flat(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the plain values of a nested record under dotted names."""
+    """Yield the plain values of a nested record under joined names."""
     for name, value in row.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name}: ")
@@ -45,10 +66,14 @@ def flat(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return rows as a Markdown table, a column for every name that occurs."""
-    plain = [dict(flat(row)) for row in rows]
+    """Return records as a Markdown table, a column for every name that occurs."""
+    plain = [line for row in rows for line in by_variant(row)]
     names = list(dict.fromkeys(name for row in plain for name in row))
-    lines = [names, ["---"] * len(names), *([_text(row.get(name, "")) for name in names] for row in plain)]
+    lines = [
+        [*map(_spaced, names)],
+        ["---"] * len(names),
+        *([_text(row.get(name, "")) for name in names] for row in plain),
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -56,21 +81,34 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _line(values: dict[str, Any]) -> str:
+    return ", ".join(f"{_spaced(name)} {_text(value)}" for name, value in values.items() if value not in (None, ""))
+
+
+def _spaced(name: str) -> str:
+    *above, last = name.split(": ")
+    return ": ".join([*above, last if last.isupper() else last.replace("_", " ")])
+
+
+def _said(name: str) -> str:
+    """Return what the benchmark of this name says that it measures."""
+    tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+    return (ast.get_docstring(tree) or "").replace("``", "`")
+
+
 def section(path: Path) -> str:
-    """Return the part of the page for one record."""
+    """Return the part of the page for one record: what was measured, on what machine, and the figures."""
     record = json.loads(path.read_text())
     machine = record.pop("machine", {})
-    lists = {
-        name: value
-        for name, value in record.items()
-        if isinstance(value, list) and value and isinstance(value[0], dict)
-    }
+    lists = {name: rows for name, rows in record.items() if isinstance(rows, list) and isinstance(rows[0], dict)}
     single = {name: value for name, value in record.items() if name not in lists}
-    said = ", ".join(f"{name} {value}" for name, value in machine.items() if value not in (None, ""))
-    parts = [f"## {path.stem.replace('_', ' ')}", said]
-    parts += [table([single])] if dict(flat(single)) else []
-    parts += [table(rows) for rows in lists.values()]
-    return "\n\n".join(parts)
+    words = [NAMES.get(word, word) for word in path.stem.split("_")]
+    parts = [f"## {' '.join(words)}", _said(path.stem), f"On: {_line(machine)}."]
+    if len(by_variant(single)) > 1:
+        parts.append(table([single]))
+    elif any(flat(single)):
+        parts.append(f"{_line(dict(flat(single)))}.")
+    return "\n\n".join([*parts, *(table(rows) for rows in lists.values())])
 
 
 def main() -> None:
