@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 
 from steinmix.data import Scaling, as_source, choose_scaling, column_statistics
-from steinmix.data.prepare import shares_unit, spreads_alike
+from steinmix.data.prepare import ColumnStatistics, shares_unit, spreads_alike
 from steinmix.errors import ConfigError, DataError
 
 
@@ -156,6 +156,14 @@ def test_the_statistics_of_scaled_columns_are_those_of_the_scaled_rows(table):
         found, expected = scaling.statistics(stats_of(table)), stats_of(Z)
         for name in ("minimum", "maximum", "mean", "variance"):
             np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e300])
+@pytest.mark.filterwarnings("error")
+def test_the_square_of_a_scale_may_lie_beyond_float64(unit):
+    one = np.full(1, unit)
+    stats = ColumnStatistics(4, 0 * one, one, one / 2, np.full(1, 0.0 if unit < 1 else np.inf))
+    assert not np.isnan(Scaling(0 * one, one).statistics(stats).variance).any()
 
 
 def test_shared_units_ignore_constant_columns():

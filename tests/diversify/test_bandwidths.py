@@ -110,10 +110,12 @@ def test_names_numbers_and_rules():
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'mode'.*median, median_log, median_squared_with_zeros"):
-        RBF("mode").direction(torch.zeros(2, 1), torch.zeros(2, 1), 1.0)
+        RBF("mode")
 
 
-@pytest.mark.parametrize("h", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("h", [0.0, -1.0, math.inf, math.nan, None, True, [1.0], Median])
 def test_a_bandwidth_that_is_no_length_is_refused(h):
     with pytest.raises(ConfigError, match="length > 0"):
-        RBF(h).direction(torch.zeros(2, 1), torch.zeros(2, 1), 1.0)
+        RBF(h)
+    with pytest.raises(ConfigError, match="length > 0"):
+        NSVGD().set_params(kernel__bandwidth=h)

@@ -38,9 +38,13 @@ def test_the_threshold_can_be_moved(detector, X):
     assert (detector.set_threshold(X=X, contamination=0.05).predict(X) == -1).sum() == 15
     assert (detector.set_threshold(X=X).predict(X) == -1).sum() == 60
     assert (detector.set_threshold(-1e9).predict(X) == -1).sum() == 0
-    for wrong in ({}, {"offset": 1.0, "X": X}, {"offset": np.nan}, {"X": X, "contamination": 0.9}):
+    share = {"contamination": 0.9}
+    for wrong in ({}, {"offset": 1.0, "X": X}, {"X": X} | share, {"offset": 1.0} | share):
         with pytest.raises(sm.ConfigError):
             detector.set_threshold(**wrong)
+    for offset in (np.nan, "low", [1.0, 2.0], True):
+        with pytest.raises(sm.ConfigError, match="expected a finite number"):
+            detector.set_threshold(offset)
 
 
 def test_rows_without_a_number_are_outliers(detector, X, monkeypatch):

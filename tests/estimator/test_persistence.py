@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
+import steinmix as sm
 from steinmix import NSVGD, ConfigError
+from steinmix._files import read_folder, write_folder
 from steinmix.diversify import RBF
 from steinmix.estimator.persistence import plain_params
 
@@ -29,3 +32,15 @@ def test_a_class_of_the_users_is_not_saved_as_another_of_its_name(name):
 def test_a_class_of_this_library_is_saved_by_its_name():
     plain = plain_params({"diversifier": NSVGD(0.5, RBF(0.3))})["diversifier"]
     assert plain["params"]["kernel"] == {"$class": "RBF", "params": {"bandwidth": 0.3}}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+@pytest.mark.parametrize(("method", "change"), [(sm.DAGMM, {"n_components": 0}), (sm.GMVAE, {"image_shape": [[[]]]})])
+def test_a_plan_that_cannot_be_built_is_told_as_a_bad_file(method, change, tmp_path):
+    training = sm.Training(epochs=0, progress=False)
+    method(2, training=training, random_state=0).fit(np.random.default_rng(0).random((20, 4))).save(tmp_path / "m")
+    content, tensors = read_folder(tmp_path / "m", "model")
+    content["fitted"]["plan_"].update(change)
+    write_folder(tmp_path / "m", "model", content, tensors)
+    with pytest.raises(sm.ModelFileError, match="does not fit a"):
+        sm.load(tmp_path / "m")

@@ -122,7 +122,7 @@ class Scaling:
             Of the raw columns.
         """
         low, high, mean = ((at - self.shift) / self.scale for at in (stats.minimum, stats.maximum, stats.mean))
-        return ColumnStatistics(stats.n_rows, low, high, mean, stats.variance / self.scale**2)
+        return ColumnStatistics(stats.n_rows, low, high, mean, stats.variance / self.scale / self.scale)
 
 
 BLOCK_VALUES = 2**20

@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .._params import Configuration
+from .._params import Configuration, is_number
 from ..errors import ConfigError
 from ..numerics.kernels import pair_distances
 
@@ -43,10 +43,12 @@ class Fixed(Configuration):
 
     h: float = 1.0
 
-    def __call__(self, theta: Tensor) -> float:
-        """Return h."""
+    def __post_init__(self) -> None:
         if not 0 < self.h < math.inf:
             raise ConfigError(f"the bandwidth is {self.h}; expected a finite length > 0.")
+
+    def __call__(self, theta: Tensor) -> float:
+        """Return h."""
         return float(self.h)
 
 
@@ -104,13 +106,17 @@ def as_bandwidth(rule: str | float | Bandwidth) -> Bandwidth:
     Raises
     ------
     ConfigError
-        If there is no rule of that name.
+        If there is no rule of that name, or a number is no length.
     """
     if isinstance(rule, str):
         if rule not in RULES:
             raise ConfigError(f"no bandwidth rule is called {rule!r}; expected a length or one of {', '.join(RULES)}.")
         return RULES[rule]
-    return rule if callable(rule) else _fixed(float(rule))
+    if callable(rule) and not isinstance(rule, type):
+        return rule
+    if not is_number(rule) and not (isinstance(rule, Tensor) and rule.numel() == 1):
+        raise ConfigError(f"the bandwidth is {rule!r}; expected a finite length > 0 or an object such as Median().")
+    return _fixed(float(rule))
 
 
 @lru_cache(maxsize=128)

@@ -72,6 +72,9 @@ def in_float32(direction: Callable[..., Tensor]) -> Callable[..., Tensor]:
 class _Radial(Configuration, ABC):
     bandwidth: float | str | Bandwidth = "median"
 
+    def __post_init__(self) -> None:
+        as_bandwidth(self.bandwidth)  # a wrong one is told here, not after the pretraining of a fit
+
     def matrices(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return K and W, both ``(*r, m, m)``.
 

@@ -13,6 +13,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._params import is_number
 from .._typing import Source
 from ..errors import CollapseWarning, ConfigError, DataError
 from ..metrics.anomaly import conformal_pvalues
@@ -119,15 +120,18 @@ class DetectorShell(OutlierMixin, CodesMixin):
         Raises
         ------
         ConfigError
-            Unless exactly one of `offset` and `X` is given, or if a value cannot work.
+            Unless exactly one of `offset` and `X` is given, if `contamination` is given without `X`, or if a value
+            cannot work.
         """
         check_is_fitted(self)
         if (offset is None) == (X is None):
             raise ConfigError("set_threshold got both or neither of offset and X; give the one or the other.")
+        if X is None and contamination is not None:
+            raise ConfigError("set_threshold got contamination and no X; give the rows that it is a share of.")
         if offset is None:
             share = self.contamination if contamination is None else contamination
             offset = self._quantile(self.score_samples(X), share)
-        if not np.isfinite(offset):
+        if not is_number(offset) or not np.isfinite(offset):
             raise ConfigError(f"offset is {offset!r}; expected a finite number.")
         self.offset_ = float(offset)
         return self

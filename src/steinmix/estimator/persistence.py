@@ -85,7 +85,7 @@ def load(path: str | Path) -> Any:
     try:
         with undisturbed(torch.device("cpu")):
             return _rebuild(getattr(methods, name), meta, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (LookupError, ArithmeticError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ModelFileError(f"{path} does not fit a {name}: {error}.") from error
 
 
