@@ -52,6 +52,13 @@ def test_the_folder_holds_two_readable_files_and_its_parent_nothing_else(model):
     assert stat.S_IMODE(model.stat().st_mode) == 0o755
 
 
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    """Who writes to an open file is told why it failed, not where."""
+    with pytest.raises(OSError, match=r"No space left on device: .*rows\.csv"), new_file(tmp_path / "rows.csv"):
+        raise OSError(errno.ENOSPC, "full")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tensors_that_share_memory_are_written(tmp_path):
     shared = torch.arange(4.0)
     write_folder(tmp_path / "m", "model", {}, {"a": shared, "b": shared})

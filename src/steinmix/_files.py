@@ -10,6 +10,7 @@ earlier folder, whole, beside it, where `standing` finds it: there is no moment 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ from .errors import ModelFileError, SteinmixWarning
 __all__ = ["discard_folder", "new_file", "new_folder", "read_folder", "standing", "write_folder", "write_text"]
 
 FORMAT = "steinmix"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _digest(data: bytes) -> str:
@@ -66,6 +68,10 @@ def new_file(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.copymode(path, temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error  # what wrote names no file
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -35,6 +35,19 @@ def test_raw_rows_in_and_raw_new_rows(cli, fit, write, tmp_path, blobs, name):
     assert "none of the 5 rows has a known value of 'kind': got for example 'class new'" in err
 
 
+def test_a_category_that_is_named_twice_counts_once(fit, write):
+    _, record = fit(write("rows.csv"), "--categories", "kind,kind")
+    assert record["data"]["shape"] == [90, 6]
+
+
+@pytest.mark.filterwarnings("always::steinmix.UnknownCategoryWarning")
+def test_a_missing_value_is_called_so(cli, fit, write, tmp_path, blobs):
+    run, _ = fit(write("rows.parquet"), "--categories", "kind")
+    new = tmp_path / "new.parquet"
+    pq.write_table(pq.read_table(write("rows.parquet")).slice(0, 2).set_column(3, "kind", [["class 1", None]]), new)
+    assert "that is not known (none at all):" in cli("predict", run, new, "-o", tmp_path / "new.npy")[2]
+
+
 def test_the_report_is_made_again_from_the_raw_file(cli, fit, write):
     run, _ = fit(write("rows.csv"), "--categories", "kind")
     assert cli("report", run)[0] == 0

@@ -26,7 +26,7 @@ def test_corrupt_parquet(refused, write, tmp_path):
     ("options", "words"),
     [
         (("--method", "vad"), "did you mean 'vade'"),
-        (("--n-clustr", "3"), "did you mean '--n_clusters'"),
+        (("--n-clustr", "3"), "did you mean '--n_clusters'? -h lists"),
         (("--n_components", "3"), "did you mean '--n_clusters'"),
         (("--method", "gaussian-mixture", "--n-clusters", "3"), "did you mean '--n_components'"),
         (("--method", "autoencoder", "--n-clusters", "3"), "unknown option --n_clusters; -h"),
@@ -34,8 +34,8 @@ def test_corrupt_parquet(refused, write, tmp_path):
         (("--diversifier", "nsvgd"), "did you mean 'NSVGD'"),
         (("--diversifier.alpha", "1"), "needs --diversifier"),
         (("--diversifier", "os.system"), "expected one of"),
-        (("--n_clusters", "many"), "expected int"),
-        (("--training.epochs", "1.5"), "expected int or null"),
+        (("--n_clusters", "many"), "expected a whole number."),
+        (("--training.epochs", "1.5"), "expected a whole number or null"),
         (("--hidden", "3,4"), "expected a list"),
         (("--config", "nope.yaml"), "nope.yaml"),
         (("--resume",), "--checkpoint"),
@@ -188,7 +188,7 @@ def test_extra_missing(refused, write, tmp_path, monkeypatch):
 
 def test_verbs(cli, refused):
     assert "did you mean 'fit'? expected one of demo," in refused("fti")
-    assert "no option" in refused("--fast")
+    assert "no option '--fast'; expected one of --help, --version." in refused("--fast")
     assert cli("--version")[:2] == (0, f"steinmix {__import__('steinmix').__version__}\n")
     for argv in ((), ("-h",), ("--help",)):
         code, out, _ = cli(*argv)

@@ -26,6 +26,12 @@ def test_quiet_in_a_pipe(write, tmp_path):
     assert "\r" not in found.stdout
 
 
+def test_a_closed_standard_output():
+    shell = f"{sys.executable} -m steinmix data describe digits >&-"
+    found = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, timeout=120)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
 def test_reader_that_goes_away():
     shell = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {sys.executable} -m steinmix data describe digits | true"],

@@ -153,7 +153,7 @@ def test_pictures_are_drawn_from_records_and_stand_on_the_page(reproduce, tmp_pa
         (("jiang2017/table2", "--metric", "acuracy"), "did you mean 'accuracy'"),
         (("jiang2017/table2", "--seeds", "9-0"), "expected numbers and ranges"),
         (("jiang2017/table2", "--seeds", "x"), "expected numbers and ranges"),
-        (("jiang2017/table2", "--jobs", "0"), "--jobs"),
+        (("jiang2017/table2", "--jobs", "0"), "--jobs: got '0'; expected a whole number >= 1"),
         (("jiang2017/table2", "--fresh", "--resume"), "not allowed with"),
         (("jiang2017/table2", "--sede", "1"), "did you mean '--seeds'"),
     ],

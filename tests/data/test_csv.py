@@ -209,6 +209,7 @@ def test_bool_becomes_number(tmp_path, check_source):
         ("a,b\n1,2\n,3\n", r"missing value in row 1, column 'a'"),
         ("a,a\n1,2\n", "several columns of one name, 'a';"),
         ("Customers 2024,,,\nid,age,income,x\n1,2,3,4\n", r"looks like a title \('Customers 2024'\)\. Remove it"),
+        ("My table\n\na,b\n1,2\n", r"one field in its first line .*My table.* and 2 in.*Remove the first line"),
         (",a\n1,2\n", r"without a name.*exclude=\[''\]"),
         ("a,b\n1;2\n3;4\n", "cannot be read"),
     ],

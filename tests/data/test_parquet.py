@@ -1,6 +1,7 @@
 import pickle
 import sys
 import tracemalloc
+from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
@@ -50,6 +51,13 @@ def test_types_are_joined(tmp_path, table, check_source):
     pq.write_table(pa.table({"f": table[:, 0].astype(np.float32), "b": table[:, 1] > 0}), path)
     check_source(as_source(path), np.column_stack([table[:, 0].astype(np.float32), table[:, 1] > 0]))
     check_source(as_source(path, columns=["b"]), (table[:, [1]] > 0).astype(np.uint8))
+
+
+def test_decimals_are_numbers(tmp_path, check_source):
+    """Databases export amounts of money so."""
+    amounts = pa.array([Decimal("1.25"), Decimal("-3.50"), Decimal("1000.00")])
+    pq.write_table(pa.table({"price": amounts, "count": [1, 2, 3]}), tmp_path / "x.parquet")
+    check_source(as_source(tmp_path / "x.parquet"), np.array([[1.25, 1], [-3.5, 2], [1000, 3]]))
 
 
 def test_columns_of_vectors(tmp_path, rng, check_source):

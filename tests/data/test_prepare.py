@@ -53,6 +53,14 @@ def test_a_large_mean_does_not_swallow_a_small_variance(wrap, table):
     assert np.allclose(stats.variance, table.var(0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("wrap", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("value", [0.1, 1.6000000000123456e18, 1e25])
+def test_a_column_of_one_value_has_that_mean(wrap, value, table):
+    """Beside its rounded mean, of a time in nanoseconds for example, such a column would lie thousands off."""
+    stats = stats_of(wrap(np.column_stack([table[:, 0], np.full(1000, value)])), 64)
+    assert (stats.mean[1], stats.variance[1]) == (value, 0)
+
+
 def test_sparse_extremes_count_the_zeros_that_are_not_stored():
     X = np.array([[1.0, -1.0, 2.0], [3.0, -2.0, 5.0], [0.0, 0.0, 4.0]])
     stats = stats_of(sp.csr_array(X), 2)

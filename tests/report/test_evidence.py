@@ -5,9 +5,10 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from steinmix.experiments import Claim, Curve, Experiment, Row, Sweep
+from steinmix.experiments import METRICS, Claim, Curve, Experiment, Row, Sweep
 from steinmix.experiments.records import RunRecord, by_key
 from steinmix.experiments.tables import lines
+from steinmix.report import words
 from steinmix.report.evidence import cells, draw_curves, line_record, table_cells, write_curves, write_table
 
 EVIL = "<b>&"
@@ -78,8 +79,19 @@ def test_the_page_is_well_formed_and_escaped(tmp_path, records):
 def test_metrics_of_a_row_stand_under_one_name(tmp_path, records):
     table = lines(TABLE, records, ROWS[:1], ["accuracy", "nmi"])
     text = write_table(TABLE, table, tmp_path / "t.html", "again").read_text()
-    assert text.count(f'rowspan="3">{ROWS[0].name} <') == text.count(ROWS[0].name) == 1
+    assert text.count('rowspan="3">set/<wbr/>null <') == text.count("null <") == 1
     assert text.count("<tr>") == 3  # with the headings
+
+
+def test_what_is_shown_is_explained_and_nothing_else(tmp_path, records):
+    text = write_table(TABLE, lines(TABLE, records, ROWS[:1]), tmp_path / "t.html", "again").read_text()
+    explained = re.findall(r"<dt>(.*?)</dt>", text)
+    assert explained == ["mean, sd, worst", "n", "below a row", "verdict", "accuracy"]
+    assert "no claim: " in text
+
+
+def test_every_metric_has_words():
+    assert METRICS.keys() == words.METRICS.keys()
 
 
 def test_figures(tmp_path, records):

@@ -143,6 +143,20 @@ def test_images_and_tables(pages):
     assert '<table class="features">' in pages["mixture"]
 
 
+def test_wide_tables_scroll_by_themselves(pages):
+    """Or a narrow screen cuts their last column off."""
+    before = re.split(r'<table class="(?:features|nulls)', pages["vae"])[:-1]
+    assert [part.splitlines()[-1].startswith('<div class="scroll"') for part in before] == [True, True]
+
+
+def test_one_row_and_one_column_are_single(tmp_path):
+    X = np.array([[0.0], [0.1], [9.0]])
+    model = sm.GaussianMixture(2, start="kmeans", training=sm.Training(epochs=1), random_state=0).fit(X)
+    text = write_report(model, X, {}, tmp_path / "page.html").read_text()
+    assert "3 rows × 1 column<" in text
+    assert text.count("1 row\n") == text.count("(1 row)") == 1
+
+
 def test_every_component_has_a_card_and_a_place_in_the_legend(pages):
     for c in range(10):
         assert f"<h3>Cluster {c}</h3>" in pages["vade"]
@@ -203,7 +217,7 @@ def test_dead_components_are_named(blobs, tmp_path):
     model.history_[-1]["diagnostics"]["dead_components"] = [1]
     model.labels_ = np.zeros(60, dtype=int)
     text = write_report(model, blobs[0], {}, tmp_path / "page.html").read_text()
-    assert "component 1 has less than a tenth of an equal share" in " ".join(text.split())
+    assert "in its likeliest component, component 1 has less than a tenth of an equal share" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("m", [1, 30])
@@ -269,6 +283,8 @@ def test_import_is_lazy():
         (0.123456, "0.123"),
         (-1.5, "−1.50"),
         (217.4, "217"),
+        (0.9999, "1.00"),
+        (99.97, "100"),
         (1.234e-5, "1.23e−5"),
         (2.5e9, "2.50e9"),
         (None, "–"),

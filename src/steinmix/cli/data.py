@@ -15,7 +15,7 @@ from ..errors import ConfigError, unknown
 from .inputs import Request, load_published, open_data
 from .outputs import check_table
 from .parsing import Parser, add_common_options, listed
-from .show import print_json, print_pairs, print_result, print_rows
+from .show import print_json, print_pairs, print_result, print_rows, size
 
 __all__ = ["run"]
 
@@ -62,7 +62,7 @@ def _get(options: argparse.Namespace) -> None:
     if options.json:
         print_json({"name": options.name, "shape": shape, "classes": classes, "description": found.DESCR})
     elif not options.quiet:
-        print_pairs({"data set": options.name, "shape": f"{shape[0]} rows x {shape[1]} columns, {classes} classes"})
+        print_pairs({"data set": options.name, "shape": f"{size(shape)}, {classes} classes"})
         print(f"\n{found.DESCR}")
 
 
@@ -81,7 +81,7 @@ def _pack(options: argparse.Namespace) -> None:
         groups = pack(data.rows, temporary, beside)
     facts = {"written": str(target), "shape": [data.rows.n_rows, data.rows.n_features], "dtype": str(data.rows.dtype)}
     facts |= {"row_groups": groups, "bytes": target.stat().st_size}
-    print_result(options, facts, {**facts, "shape": f"{data.rows.n_rows} rows x {data.rows.n_features} columns"})
+    print_result(options, facts, {**facts, "shape": size(facts["shape"])})
 
 
 def _column_name(request: Request) -> str:
@@ -108,8 +108,7 @@ def _describe(options: argparse.Namespace) -> None:
 
 def _print_columns(facts: dict[str, Any], words: Sequence[str], columns: dict[str, dict[str, float]]) -> None:
     kept = {name: value for name, value in facts.items() if name not in ("categories", "feature_names", "shape")}
-    shape = facts["shape"]
-    print_pairs({**kept, "shape": f"{shape[0]} rows x {shape[1]} columns"})
+    print_pairs({**kept, "shape": size(facts["shape"])})
     print_rows([["column", *words], *([n, *(v[w] for w in words)] for n, v in list(columns.items())[:SHOWN_COLUMNS])])
     if len(columns) > SHOWN_COLUMNS:
         print(f"... and {len(columns) - SHOWN_COLUMNS} more columns; --json has them all")

@@ -44,6 +44,8 @@ VERBS = {
     "data": "list the published data sets, get one, or describe a file",
 }
 
+OPTIONS = ("--help", "--version")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _terminable(), _plain_warnings():
             _dispatch(args)
-            sys.stdout.flush()
+            print(end="", flush=True)  # which minds no closed standard output
         return 0
     except BrokenPipeError:
         _abandon_stdout()
@@ -93,8 +95,7 @@ def _dispatch(args: list[str]) -> None:
         return
     verb, *rest = args
     if verb not in VERBS:
-        kind = "option" if verb.startswith("-") else "command"
-        raise unknown(kind, verb, VERBS)
+        raise unknown("option", verb, OPTIONS) if verb.startswith("-") else unknown("command", verb, VERBS)
     import_module(f".{verb}", __package__).run(rest)
 
 

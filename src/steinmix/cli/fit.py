@@ -40,7 +40,7 @@ from .records import (
     write_record,
 )
 from .schema import Schema, method_names, read_config, taken
-from .show import print_json, print_pairs, print_rows
+from .show import print_json, print_pairs, print_rows, size
 
 __all__ = ["effective_words", "judge", "run", "train"]
 
@@ -296,11 +296,11 @@ def _show(record: Mapping[str, Any], folder: Path, options: argparse.Namespace) 
         return
     if options.quiet:
         return
-    metrics, shape = record["metrics"], record["data"]["shape"]
+    metrics = record["metrics"]
     print_pairs(
         {
             "method": f"{record['method']}, seed {record['seed']}",
-            "data": f"{record['data']['name']}, {shape[0]} rows x {shape[1]} columns",
+            "data": f"{record['data']['name']}, {size(record['data']['shape'])}",
             "effective components": effective_words(metrics),
             "mean score": metrics["mean_score"],
             "flagged": f"{metrics['flagged']:.1%}" if "flagged" in metrics else None,

@@ -68,7 +68,8 @@ def refuse_unknown(message: str, known: Iterable[str]) -> NoReturn:
     if not word.startswith("-"):
         raise ConfigError(f"got one argument too many, {word!r}; -h explains the command.")
     name = word.partition("=")[0]
-    raise ConfigError(f"unknown option {name}{suggestion(_TWINS.get(name, name), known)}; -h lists the options.")
+    near = suggestion(_TWINS.get(name, name), known) or ";"
+    raise ConfigError(f"unknown option {name}{near} -h lists the options.")
 
 
 class Parser(argparse.ArgumentParser):

@@ -33,8 +33,8 @@ def run(argv: Sequence[str]) -> None:
     elif not options.quiet:
         metrics = summary.metrics()
         effective = metrics.get("effective_components")
-        print_pairs({"rows": summary.n_rows, "effective components": effective, "mean score": metrics["mean_score"]})
-        print_pairs({"written": str(target)})
+        found = {"rows": summary.n_rows, "effective components": effective, "mean score": metrics["mean_score"]}
+        print_pairs({**found, "written": str(target)})
 
 
 def _parser() -> Parser:

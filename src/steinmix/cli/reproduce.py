@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .._machine import counted
 from ..errors import ConfigError, unknown
 from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
 from ..experiments.arguments import seeds as parsed_seeds
@@ -189,7 +190,7 @@ def _by_data(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "experiment": experiment,
-            "row": f"{data} ({len(entries)} rows)",
+            "row": f"{data} ({counted(len(entries), 'row')})",
             "done": sum(entry["done"] for entry in entries),
             "asked": sum(entry["asked"] for entry in entries),
             "seconds": sum(entry["seconds"] or 0.0 for entry in entries),
@@ -270,6 +271,7 @@ def _parser() -> Parser:
 
 
 def _jobs(text: str) -> int:
+    """Return a number of jobs; argparse would hide what an error of another kind says."""
     if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"--jobs: got {text!r}; expected a whole number >= 1.")
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected a whole number >= 1")
     return int(text)

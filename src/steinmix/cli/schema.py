@@ -20,7 +20,7 @@ from .parsing import one_line, refuse_unknown
 __all__ = ["Schema", "method_names", "read_config", "taken"]
 
 _NOT_FROM_CONFIG = {"config", "data", "print_config"}
-_WORDS = {"Sequence": "a list such as [500,500]", "NoneType": "null"}
+_WORDS = {"Sequence": "a list such as [500,500]", "NoneType": "null", "int": "a whole number", "float": "a number"}
 
 
 def method_names() -> dict[str, type]:

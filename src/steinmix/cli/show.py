@@ -8,9 +8,9 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from .._machine import finite
+from .._machine import counted, finite
 
-__all__ = ["print_json", "print_pairs", "print_result", "print_rows", "say"]
+__all__ = ["print_json", "print_pairs", "print_result", "print_rows", "say", "size"]
 
 
 def say(text: str) -> None:
@@ -56,6 +56,17 @@ def print_rows(rows: Sequence[Sequence[Any]], left: Collection[int] = (0,)) -> N
     for row in cells:
         padded = [f"{cell:{'<' if i in left else '>'}{width}}" for i, (cell, width) in enumerate(zip(row, widths))]
         print("  ".join(padded).rstrip())
+
+
+def size(shape: Sequence[int]) -> str:
+    """Return the shape of data in words.
+
+    Examples
+    --------
+    >>> size([150, 1])
+    '150 rows x 1 column'
+    """
+    return f"{counted(shape[0], 'row')} x {counted(shape[1], 'column')}"
 
 
 def _text(value: Any) -> str:

@@ -122,7 +122,8 @@ def _tell_unknown(name: str, values: Sequence[str], rows: np.ndarray, known: Seq
         what = f"none of the {len(rows)} rows has a known value of {name!r}: got for example {values[0]!r}, expected "
         text = f"{what}for example {known[0]!r}. The type or the coding of the column has probably changed;"
     else:
-        few = ", ".join(map(repr, values[:5])) + (", ..." if len(values) > 5 else "")
+        few = ", ".join(repr(value) if value else "none at all" for value in values[:5])
+        few += ", ..." if len(values) > 5 else ""
         text = f"{int(rows.sum())} of the rows have a value of {name!r} that is not known ({few}):"
     tail = "such rows are 0 in all of its columns, maybe nearer the mean than with any value: their scores say little."
     warnings.warn(f"{text} {tail}", UnknownCategoryWarning, stacklevel=4)

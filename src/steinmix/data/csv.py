@@ -216,7 +216,9 @@ def csv_format(path: Path) -> CsvFormat:
         raise DataError(f"{path} is empty; expected {_EXPECTED}. Check that it was written completely.")
     if any("\0" in line for line in lines):  # text of two bytes a letter that does not say so
         raise not_utf8(path, _EXPECTED)
-    return CsvFormat(path, first, _are_names(*_records(lines, separator)), separator, int(told is not None))
+    records = _records(lines, separator)
+    _refuse_title(records, path)
+    return CsvFormat(path, first, _are_names(*records), separator, int(told is not None))
 
 
 def refuse_gaps(form: CsvFormat) -> None:
@@ -294,6 +296,14 @@ def _in_equal_steps(fields: Sequence[str]) -> bool:
 def _count_columns(names: Sequence[str]) -> bool:
     n = len(names)
     return list(names) in [[str(i + start) for i in range(n)] for start in ((0, 1) if n > 1 else (0,))]
+
+
+def _refuse_title(records: list[list[str]], path: Path) -> None:
+    if len(records) == 2 and len(records[0]) == 1 < len(records[1]):
+        raise DataError(
+            f"{path} has one field in its first line ({records[0][0][:40]!r}) and {len(records[1])} in the next; "
+            f"expected {_EXPECTED}. Remove the first line if it is a title or a comment."
+        )
 
 
 def _refuse_doubled(names: list[str], path: Path) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ._common import keep_columns, kept_dtype, not_numeric
+from ._common import both_forms, keep_columns, kept_dtype, not_numeric
 from .streams import refuse_nulls, stack_scalars
 
 __all__ = ["PACKED", "Layout", "flat_values", "layout_of", "packed_schema", "rows_of"]
@@ -159,8 +159,8 @@ def _plain_layout(fields: list[Any], path: Path) -> Layout:
     if vectors:
         raise DataError(
             f"{path} has vectors in column {vectors[0].name!r} and other columns beside it ({len(fields)} in "
-            "all); expected one column of vectors, or numbers only. Choose with "
-            f"columns=[{vectors[0].name!r}]."
+            "all); expected one column of vectors, or numbers only. Leave it out with "
+            f"{both_forms('exclude', [vectors[0].name])}, or all others with columns=[{vectors[0].name!r}]."
         )
     wrong = [f for f in fields if _scalar_type(f.type) is None]
     if wrong:
@@ -172,6 +172,8 @@ def _plain_layout(fields: list[Any], path: Path) -> Layout:
 def _scalar_type(arrow_type: Any) -> np.dtype | None:
     import pyarrow as pa
 
+    if pa.types.is_decimal(arrow_type):  # amounts of money, as databases export them
+        return np.dtype(np.float64)
     known = pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean
     return kept_dtype(np.dtype(arrow_type.to_pandas_dtype())) if any(is_(arrow_type) for is_ in known) else None
 

@@ -326,22 +326,23 @@ def check_finite(block: Any, index: np.ndarray, names: list[str] | None) -> None
 
 def _moments(block: np.ndarray) -> ColumnStatistics:
     values = block.astype(np.float64, copy=False)
+    low, high = values.min(axis=0), values.max(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = values.mean(axis=0)
+        mean = np.clip(values.mean(axis=0), low, high)  # rounded, that of one large value may lie beside it
         variance = np.square(values - mean).mean(axis=0)
-    return ColumnStatistics(len(block), values.min(axis=0), values.max(axis=0), mean, variance)
+    return ColumnStatistics(len(block), low, high, mean, variance)
 
 
 def _sparse_moments(block: Any) -> ColumnStatistics:
     n, f = block.shape
-    mean = np.bincount(block.indices, block.data, f) / n
+    minimum, maximum = (
+        np.asarray(m.toarray(), dtype=np.float64).ravel() for m in (block.min(axis=0), block.max(axis=0))
+    )
+    mean = np.clip(np.bincount(block.indices, block.data, f) / n, minimum, maximum)
     stored = np.bincount(block.indices, minlength=f)
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.bincount(block.indices, np.square(block.data - mean[block.indices]), f)
         variance = (squares + (n - stored) * np.square(mean)) / n
-    minimum, maximum = (
-        np.asarray(m.toarray(), dtype=np.float64).ravel() for m in (block.min(axis=0), block.max(axis=0))
-    )
     return ColumnStatistics(n, minimum, maximum, mean, variance)
 
 

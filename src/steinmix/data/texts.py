@@ -55,7 +55,7 @@ def coded_columns(X: Any, columns: Collection[str]) -> dict[str, Coded]:
         return {name: _coded(frame_column(X, name)) for name in columns}
     if not isinstance(X, str | os.PathLike):
         raise ConfigError(f"Got categories {list(columns)} for a {type(X).__name__}; expected a file or a data frame.")
-    table = read_columns(Path(X), list(columns))
+    table = read_columns(Path(X), list(dict.fromkeys(columns)))  # one that is named twice is read once
     return {name: coded_arrow(table.column(name)) for name in columns}
 
 

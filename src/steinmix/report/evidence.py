@@ -13,6 +13,7 @@ from .._files import write_text
 from ..experiments import METRICS, Experiment, Row
 from ..experiments.records import Key, RunRecord
 from ..experiments.tables import Line, Summary, by_row, curve_of, records_of_row, summarise
+from . import words
 from .figures import bands, require, standalone
 from .render import render
 
@@ -31,7 +32,8 @@ MEANINGS = {
     "below a row": "what differs from the paper's own way, and how the paper came to its number",
     "verdict": "reproduced: within the margin (0.01 for accuracies, or the paper's sd); not reproduced, above the "
     "paper: worse or better by more than margin and interval; undecided: more seeds are needed; protocol differs: "
-    "other rows or another way of judging, so not compared",
+    "other rows or another way of judging, so not compared; no claim: the paper prints no number there; not run here: "
+    "there is no record of it",
 }
 
 
@@ -116,12 +118,19 @@ def write_table(
         experiment=experiment,
         headings=headings,
         groups=_groups(table, body, notes or {}),
-        meanings=MEANINGS,
+        meanings=_meanings(table, headings),
         command=command,
         figures=dict(figures or {}),
     )
     write_text(path, text)
     return Path(path)
+
+
+def _meanings(table: Sequence[Line], headings: Iterable[str | None]) -> dict[str, str]:
+    """Return what the columns that are shown mean, and the metrics."""
+    shown = {"below a row", *headings}
+    columns = {name: text for name, text in MEANINGS.items() if shown & set(name.split(", "))}
+    return columns | {line.metric.title: words.METRICS[line.metric.name] for line in table}
 
 
 def _groups(

@@ -299,7 +299,7 @@ def _heat(figure: Any, ax: Any, occupancy: np.ndarray, first: int, last: int) ->
     extent = (first - 0.5, last + 0.5, m - 0.5, -0.5)
     style: Any = {"aspect": "auto", "extent": extent, "cmap": "cividis", "interpolation": "nearest"}
     shown = ax.imshow(100 * occupancy, vmin=0, vmax=100 * top, **style)
-    dressed(ax).set_title("share of rows per component", fontsize=BIG, color=INK, loc="left")
+    dressed(ax).set_title("share of rows per component, by probability", fontsize=BIG, color=INK, loc="left")
     ax.grid(False)
     step = max(1, -(-m // 24))
     ax.set_yticks(range(0, m, step))

@@ -275,7 +275,7 @@ def _two_axes(points: np.ndarray, means: np.ndarray | None, streams: Streams, co
 def _groups(model: Any, rows: Rows) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Return a group (k,) for each row, and the legend: clusters, else the user's labels if few, else nothing."""
     if rows.log_joint is not None:
-        names = [f"{c} ({size:,} rows)" for c, size in enumerate(np.asarray(rows.sizes))]
+        names = [f"{c} ({FILTERS['counted'](size, 'row')})" for c, size in enumerate(np.asarray(rows.sizes))]
         return rows.labels, [_legend(c, name) for c, name in enumerate(names)]
     if rows.truth is not None:
         classes, groups = np.unique(rows.truth.astype(str), return_inverse=True)
@@ -317,7 +317,7 @@ def _collapse(history: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     last = watched[-1]
     dead = last["dead_components"]
-    alt = f"Heat map of the share of rows per component over {len(watched)} epochs, and effective components below it."
+    alt = f"Heat map of the probability per component over {len(watched)} epochs, and effective components below it."
     return {"svg": collapse_timeline(history, "collapse"), "alt": alt, "dead": dead, "last": last, "few": 12}
 
 

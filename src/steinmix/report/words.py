@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 
-__all__ = ["COLUMNS", "FILTERS", "GROUP_LIMIT", "PHASES", "SHAPES", "TERMS", "meaning"]
+__all__ = ["COLUMNS", "FILTERS", "GROUP_LIMIT", "METRICS", "PHASES", "SHAPES", "TERMS", "meaning"]
 
 NOTHING = "–"
 GROUP_LIMIT = 49
@@ -21,7 +21,8 @@ def figure(value: float | None) -> str:
     if value and not 1e-3 <= abs(value) < 1e7:
         mantissa, exponent = f"{value:.2e}".split("e")
         return f"{mantissa}e{int(exponent)}".replace("-", "−")
-    digits = 0 if float(value).is_integer() else max(0, 2 - math.floor(math.log10(abs(value))))
+    exponent = int(f"{value:.2e}".partition("e")[2])  # of the rounded number: 0.9999 is 1.00
+    digits = 0 if float(value).is_integer() else max(0, 2 - exponent)
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
@@ -48,6 +49,11 @@ def index(value: float | None) -> str:
 def count(value: int) -> str:
     """Return a whole number with commas."""
     return f"{value:,}"
+
+
+def counted(n: int, thing: str) -> str:
+    """Return a number of things: 1 row, 1,797 rows."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
 
 
 def duration(seconds: float) -> str:
@@ -79,6 +85,7 @@ def size(n_bytes: float) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "count": count,
+    "counted": counted,
     "duration": duration,
     "figure": figure,
     "hundredths": hundredths,
@@ -222,6 +229,39 @@ TERMS = {
     "inverse_variance": "sum of the inverse variances of the components: it keeps them from shrinking to points",
     "negative_log_likelihood": "minus the mean log-density of the prepared rows",
 }
+
+
+METRICS = {
+    "accuracy": "share of rows whose cluster is right, under the best one-to-one matching of clusters to classes",
+    "nmi": "normalised mutual information of clusters and classes (geometric mean), 0 to 1",
+    "nmi_arithmetic": "mutual information of clusters and classes over the arithmetic mean of their entropies, 0 to 1",
+    "ari": "adjusted Rand index: pairs of rows that clusters and classes treat alike; 0 by chance, 1 at best",
+    "initial_accuracy": "accuracy of the clusters that the training began with",
+    "exemplar_accuracy": "accuracy where each cluster takes the class of its most certain row, which one label tells",
+    "purity": "share of rows that have the most frequent class of their cluster",
+    "objective": "what the method maximises, in the mean over rows; comparable between seeds of one row of the table",
+    "precision": "share of the flagged rows that are outliers",
+    "recall": "share of the outliers that are flagged",
+    "f1": "harmonic mean of precision (flagged rows that are outliers) and recall (outliers that are flagged)",
+    "auroc": "probability that an outlier is more unusual than another row; 0.5 by chance, 1 at best",
+    "average_precision": "area under precision over recall; by chance the share of outliers, 1 at best",
+    "knn_error_3": "share of test rows that most of their 3 nearest training rows, by the codes, mislabel",
+    "knn_error_5": "share of test rows that most of their 5 nearest training rows, by the codes, mislabel",
+    "knn_error_10": "share of test rows that most of their 10 nearest training rows, by the codes, mislabel",
+    "mode_error": "mean distance of the true modes to the nearest mean that was learnt",
+    "variance_error": "distance of the variance ratio from 1",
+    "variance_ratio": "total variance of the learnt mixture over that of the true one; 1 is ideal",
+    "effective_components": "exponential of the entropy of the components' shares: their number if all are as large",
+    "distinct_components": "exponential of what a row tells of its component: how many components rows tell apart",
+    "mixture_distinct_components": "how many components the mixture itself tells apart, by a row's code and style",
+    "used_components": "components to which more than 1 % of the rows are given",
+    "ambiguity": "one minus the largest probability of a row, in the mean: the error a model expects of its labels",
+    "one_class": "share of a component's samples that the judge, a network trained with labels, gives one class",
+    "classes": "classes that are the most frequent one among some component's samples, by the judge",
+    "one_class_sure": "samples of one class, of those that belong to their component with 0.999 or more",
+    "judge_error": "share of rows held out that the judge, a network trained with labels, gets wrong",
+}
+"""Metric of an experiment -> meaning."""
 
 
 def meaning(name: str) -> str | None:
