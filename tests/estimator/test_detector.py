@@ -36,6 +36,7 @@ def test_the_offset_leaves_the_share_below_it(detector, X):
 
 def test_the_threshold_can_be_moved(detector, X):
     assert (detector.set_threshold(X=X, contamination=0.05).predict(X) == -1).sum() == 15
+    assert (detector.set_threshold(X=X, contamination=0.5).predict(X) == -1).sum() == 150
     assert (detector.set_threshold(X=X).predict(X) == -1).sum() == 60
     assert (detector.set_threshold(-1e9).predict(X) == -1).sum() == 0
     share = {"contamination": 0.9}

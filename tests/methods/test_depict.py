@@ -202,6 +202,12 @@ def test_a_run_over_images_resumes_with_the_same_bits(images, tmp_path, stop_aft
         assert torch.equal(value, resumed.module_.state_dict()[name]), name
 
 
+def test_without_an_anchor_labels_are_compared_with_those_of_the_start(images):
+    model = DEPICT(3, anchor_epochs=0, collapse="ignore", **(QUIET | {"training": Training(epochs=1)})).fit(images)
+    (record,) = [r for r in model.history_ if r["phase"] == "mixture"]
+    assert record["changed"] < 1
+
+
 def test_it_stops_when_labels_stay(images):
     long, to_the_end = Training(epochs=30), Training(epochs=8)
     stopped = DEPICT(3, **(QUIET | {"training": long})).fit(images)

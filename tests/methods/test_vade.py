@@ -13,6 +13,7 @@ from steinmix.metrics import adjusted_rand_index
 from steinmix.nn import Bernoulli, Gaussian
 from steinmix.objective import Batch
 from steinmix.random import Streams
+from steinmix.training import Callback
 from steinmix.training.checkpoint import Checkpoint
 
 
@@ -248,6 +249,18 @@ def test_phases_are_pretraining_anchor_mixture(fitted):
     model = fitted[0]
     assert [r["phase"] for r in model.history_] == ["pretrain"] * 8 + ["anchor"] * 2 + ["mixture"] * 4
     assert len(model.diagnostics_) == 6
+
+
+def test_variances_stay_in_the_range_of_the_mixture(blobs):
+    """Here it lies above all that the bound asks for, so that every step leads out of it."""
+
+    class Wide(Callback):
+        def on_run_start(self, state):
+            state.module.mixture.log_var_range = (5.0, 6.0)
+
+    training = Training(epochs=1, batch_size=64, callbacks=(Wide(),), progress=False)
+    model = vade(anchor_epochs=0, collapse="ignore", training=training).fit(blobs[0])
+    np.testing.assert_allclose(np.log(np.diagonal(model.covariances_, axis1=1, axis2=2)), 5.0, rtol=1e-6)
 
 
 def test_phases_can_be_left_out(blobs):

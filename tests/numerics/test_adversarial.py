@@ -22,6 +22,18 @@ def test_of_two_classes_it_goes_across_the_border(normal):
     np.testing.assert_allclose(step.norm(dim=-1), 0.3, rtol=1e-9)
 
 
+def test_of_a_linear_classifier_it_is_the_slope_in_closed_form(normal):
+    """KL[p || q] has the slope W' (q - p) at a step of that length along the noise: that way, not the opposite."""
+    weight, x, noise = normal(4, 5), normal(6, 5), 3 * normal(6, 5)
+    length, log_prob = torch.tensor(0.7, dtype=x.dtype), linear(weight)
+    log_p = log_prob(x)
+    with torch.no_grad():  # it needs none of the caller's
+        step = adversarial_step(log_prob, x, log_p, length, noise)
+    probe = length * noise / noise.norm(dim=-1, keepdim=True)
+    slope = (log_prob(x + probe).exp() - log_p.exp()) @ weight
+    torch.testing.assert_close(step, length * slope / slope.norm(dim=-1, keepdim=True), rtol=1e-9, atol=1e-12)
+
+
 def test_it_changes_the_answer_more_than_random_steps(normal):
     log_prob = linear(normal(4, 5))
     x, length = normal(50, 5), torch.tensor(0.2, dtype=torch.float64)

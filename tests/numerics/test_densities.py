@@ -73,6 +73,13 @@ def test_kl_from_the_standard_normal_equals_torch_and_monte_carlo(normal):
     assert bool(((draws.mean(0) - found).abs() < 4.5 * standard_error).all())
 
 
+def test_kl_between_normals_equals_torch(normal):
+    mean, log_var, prior_mean, prior_log_var = normal(4, 6, 3)
+    q, p = dist.Normal(mean, (0.5 * log_var).exp()), dist.Normal(prior_mean, (0.5 * prior_log_var).exp())
+    found = densities.normal_kl(mean, log_var, prior_mean, prior_log_var)
+    torch.testing.assert_close(found, dist.kl_divergence(q, p).sum(-1))
+
+
 def test_categorical_kl_equals_torch_and_has_a_finite_gradient_at_certainty(normal):
     a, b = normal(6, 4), normal(6, 4)
     found = densities.categorical_kl(a.log_softmax(-1), b.log_softmax(-1))

@@ -177,6 +177,14 @@ def test_information_of_a_walk_is_the_definition(steps):
     assert_allclose(edge_information(graph, labels, 3, steps), (joint * np.log(joint / np.outer(share, share))).sum())
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_node_without_edges_has_no_part_in_a_walk(steps):
+    whole, labels = cliques(4, 3), np.array([0, 0, 0, 1, 1, 1, 1])
+    apart = cliques(4, 3, 1)
+    expected = edge_information(whole, labels, 2, steps)
+    assert edge_information(apart, np.append(labels, 0), 2, steps) == pytest.approx(expected, rel=1e-12)
+
+
 def test_the_end_of_a_long_walk_is_that_of_the_walk_itself():
     """All eigenvectors are exact; twice as many as clusters do where the others have faded."""
     x, labels = blobs(120, 3, 2, spread=1.5)
@@ -196,6 +204,19 @@ def test_a_long_walk_of_few_steps_or_few_vectors():
     parts = np.repeat([0, 1, 2], 5)
     assert long_walk(graph, vectors[:, :3], values[:3], 3).information(parts, 3) == pytest.approx(np.log(3))
     assert long_walk(graph, vectors[:, :1], values[:1], 3).information(parts, 3) == pytest.approx(0, abs=1e-12)
+
+
+def test_what_few_vectors_tell_of_finer_labels_counts_no_weight_below_zero():
+    graph, labels = ring(12), np.repeat(np.arange(6), 2)
+    walk = long_walk(graph, *spectral_embedding(graph, 6, np.random.default_rng(0)), 5)
+    sums = np.eye(6)[labels].T @ walk.points
+    joint = (sums * walk.left) @ sums.T
+    assert joint.min() < -0.1  # between parts that no edge joins, as vectors are missing
+    joint = np.maximum(joint, 0)
+    joint /= joint.sum()
+    share, some = joint.sum(axis=1), joint > 0
+    expected = (joint[some] * np.log(joint[some] / np.outer(share, share)[some])).sum()
+    assert walk.information(labels, 6) == pytest.approx(expected, rel=1e-9)
 
 
 def test_probabilities_of_labels_may_be_told_in_their_place():

@@ -44,6 +44,14 @@ def test_an_empty_group_in_a_part_does_no_harm(normal):
         torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_a_group_that_is_empty_everywhere_stays_finite(normal):
+    """Merged, in the density, and in the energy of the variational form, which multiplies the density by no share."""
+    z, gamma = normal(6, 2), torch.tensor([[1.0, 0.0]] * 6).double()
+    merged = moments.merged_moments((3, moments.weighted_moments(z[i : i + 3], gamma[i : i + 3])) for i in (0, 3))
+    assert all(bool(torch.isfinite(value).all()) for value in merged)
+    assert bool(torch.isfinite(merged.joint_log_prob(z)).all())
+
+
 @pytest.mark.parametrize("r", [(), (2,)])
 def test_the_joint_density_is_the_printed_one(normal, shares, r):
     z, gamma = normal(*r, 9, 3), shares(*r, 9, 4)

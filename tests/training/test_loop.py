@@ -192,6 +192,12 @@ def test_after_step_projects_what_the_next_step_sees(go):
     assert seen == [0.0, 1.0, 1.5, 1.5]
 
 
+def test_after_step_is_not_called_between_accumulated_batches(line, go):
+    steps = []
+    go(line, Phase("p", 1, [line.objective()], after_step=lambda: steps.append(1)), batch_size=6, accumulate=2)
+    assert len(steps) == 2
+
+
 @pytest.mark.parametrize("schedule", [Constant(), StepDecay(2, 0.5, 0.3), Cosine(0.1)])
 def test_schedules_multiply_each_groups_own_rate(line, go, schedule):
     steps = Steps()

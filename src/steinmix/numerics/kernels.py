@@ -171,14 +171,14 @@ def rbf_direction(
     (m, p), length, h = theta.shape[-2:], h, _matrix(h)
     if m * m * p <= FEW_ENTRIES:
         return _of_few(theta, ascent, h, strength / h**2, normalised)
+    near = about_first(theta) if m <= DIRECT_LIMIT else theta - theta.mean(-2, keepdim=True)
+    if _rounds(near, near.square().sum(-1, keepdim=True) > FAR * h**2):
+        return rbf_direction(theta.double(), ascent.double(), length, strength, normalised).to(theta.dtype)
     if m > DIRECT_LIMIT:
-        scaled = (theta - theta.mean(-2, keepdim=True)) / h
-        if _rounds(scaled, scaled.square().sum(-1) > FAR):
-            return rbf_direction(theta.double(), ascent.double(), length, strength, normalised).to(theta.dtype)
+        scaled = near / h
         pull = strength / h * scaled
         phi, mass = _of_many(scaled, ascent - pull)
     else:
-        near = about_first(theta)
         pull = strength / h**2 * near
         k = squared_distances(near, near).div_(-2 * h**2).exp_()
         phi, mass = k @ (ascent - pull), k.sum(-1, keepdim=True)
