@@ -8,7 +8,7 @@ import torch
 
 import steinmix as sm
 from oracles import dagmm as oracle
-from steinmix.methods.dagmm import DAGMM, FACTORS
+from steinmix.methods.dagmm import DAGMM, FACTORS, RESIDUALS
 from steinmix.objective import Batch
 from steinmix.random import Streams
 
@@ -84,6 +84,14 @@ def test_the_three_terms_equal_the_printed_sums(kind, x):
     for name, (value, weight) in expected.items():
         assert float(terms[name].value.detach()) == pytest.approx(value, rel=2e-4), name  # codes are float32
         assert terms[name].weight == weight
+
+
+def test_a_row_rebuilt_without_error_gives_no_infinite_gradient():
+    """The distance has none at zero: its slope grows without bound on the way there."""
+    x = torch.rand(4, 6)
+    rebuilt = x.clone().requires_grad_()
+    sum(part.sum() for part in RESIDUALS["relative"](x, rebuilt)).backward()
+    assert bool(rebuilt.grad.isfinite().all())
 
 
 def test_the_logarithmic_residual_is_that_of_error_and_norm(x):

@@ -22,6 +22,7 @@ from steinmix import (
 )
 from steinmix.data.datasets import load_toy
 from steinmix.objective import Batch
+from steinmix.training import Callback
 
 FAMILIES = ["diag", "full", "unit"]
 
@@ -253,3 +254,16 @@ def test_restarts_from_drawn_rows_find_groups_of_unequal_size_which_k_means_cuts
     found = {name: mixture(4, epochs=1, start=name, n_init=10).fit(x) for name in ("em", "k-means++")}
     assert adjusted_rand_score(truth, found["em"].labels_) < 0.7
     assert adjusted_rand_score(truth, found["k-means++"].labels_) > 0.99
+
+
+def test_variances_stay_in_the_range_of_the_mixture(table):
+    """Here it lies above all that the likelihood asks for, so that every step leads out of it."""
+
+    class Wide(Callback):
+        def on_run_start(self, state):
+            state.module.mixture.log_var_range = (5.0, 6.0)
+
+    training = Training(epochs=1, callbacks=(Wide(),), progress=False)
+    model = GaussianMixture(2, scaling="none", collapse="ignore", training=training, random_state=0)
+    model.fit((table - table.mean(0)) / table.std(0))
+    np.testing.assert_allclose(np.log(np.diagonal(model.covariances_, axis1=1, axis2=2)), 5.0, rtol=1e-6)

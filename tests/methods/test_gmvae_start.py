@@ -68,6 +68,23 @@ def test_a_fifth_of_the_epochs_is_anchored(blobs, kind):
 
 
 @KINDS
+@pytest.mark.parametrize(("warm_up", "expected"), [(None, [1.0] * 4), (3, [0.25, 0.5, 0.75, 1.0])])
+def test_after_a_given_start_priors_come_in_as_asked_and_at_once_otherwise(blobs, kind, warm_up, expected, monkeypatch):
+    seen, module = [], kind._module_class
+    terms = module.terms
+
+    def noted(self, *args, **kwargs):
+        found = terms(self, *args, **kwargs)
+        seen.append(found["w_prior"].weight)
+        return found
+
+    monkeypatch.setattr(module, "terms", noted)
+    training = Training(epochs=4, batch_size=180, progress=False)
+    started(kind, warm_up=warm_up, anchor_epochs=1, training=training).fit(blobs[0])
+    assert seen == [1.0, *expected]  # the anchored epoch first
+
+
+@KINDS
 def test_without_anchor_the_bound_is_free_at_once(blobs, kind):
     model = started(kind, anchor_epochs=0).fit(blobs[0])
     assert {record["phase"] for record in model.history_} == {"pretrain", "mixture"}

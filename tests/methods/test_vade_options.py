@@ -110,6 +110,12 @@ def test_a_neighbour_is_one_of_the_nearest_rows(rows):
         assert {row.tobytes() for row in drawn[:, i]} == expected
 
 
+def test_few_rows_are_all_neighbours(rows):
+    loader = Loader(as_source(rows[:4]), lambda rows: rows.float(), 16, torch.device("cpu"), Streams(0))
+    index = Neighbourhood(loader, Streams(0)).index
+    assert [sorted(near) for near in index.tolist()] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
+
+
 def test_the_term_of_neighbours_stands_beside_the_bound(x):
     module, batch = module_of(), Batch(x, torch.arange(4))
     other = x.flip(0)
@@ -202,3 +208,11 @@ def test_a_collapsed_posterior_is_seen(rows):
         module.embed = lambda x, share=share: codes[0] + share * (module.encode(x) - codes[0])
         with pytest.raises(CollapseError, match=text):  # a hundredth of the variance lies between the two
             check_posterior(module, loader, "raise")
+
+
+def test_one_component_is_not_taken_for_a_collapse(rows):
+    """It is an autoencoder's prior then, which the codes may well come to equal."""
+    loader = Loader(as_source(rows), lambda rows: rows.float(), 16, torch.device("cpu"), Streams(0))
+    module = module_of(m=1, f=6)
+    module.embed = lambda x: torch.zeros(len(x), 4)
+    check_posterior(module, loader, "raise")

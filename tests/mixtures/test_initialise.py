@@ -82,6 +82,13 @@ def test_the_likelihood_never_decreases(blobs, rng, family, dtype):
     assert np.diff(history).min() > (-1e-9 if dtype == torch.float64 else -2e-6)
 
 
+def test_em_ends_at_the_first_step_that_gains_less_than_the_tolerance(blobs, rng):
+    mixture = FAMILIES["diag"](5, 3).double()
+    from_labels_(mixture, torch.from_numpy(blobs), rng.integers(5, size=len(blobs)))
+    gains = np.diff(em_(mixture, torch.from_numpy(blobs), max_iter=1000, tol=1e-3))
+    assert gains[-1] < 1e-3 <= gains[:-1].min()
+
+
 def test_em_of_a_tight_group_far_from_the_origin_keeps_its_digits(rng):
     x = np.concatenate([rng.normal(1e3, 1e-2, size=(200, 1)), rng.normal(0, 1, size=(200, 1))])
     mixture = FAMILIES["diag"](2, 1)

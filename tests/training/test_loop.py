@@ -208,6 +208,13 @@ def test_schedules_multiply_each_groups_own_rate(line, go, schedule):
     np.testing.assert_allclose(steps.rates, [[0.01 * f, 0.1 * f] for f in factors])
 
 
+def test_a_phase_may_have_a_schedule_of_its_own(line, go):
+    steps = Steps()
+    phase = Phase("p", 4, [Objective(line.square, [line.weight], optimizer=steps)], schedule=StepDecay(2, 0.5, 0.3))
+    go(line, phase, batch_size=24, schedule=Cosine(0.1))
+    np.testing.assert_allclose(steps.rates, [[0.1], [0.1], [0.05], [0.05]])
+
+
 @pytest.mark.parametrize(("setting", "rate"), [(None, 0.02), (0.5, 0.5)])
 def test_the_rate_is_the_trainings_or_else_the_methods(line, rows, loader_of, setting, rate):
     training = Training(lr=setting, progress=False)
