@@ -132,6 +132,36 @@ def test_auto_by_kind_of_data(table):
     assert np.all(auto(table > 0).scale == 1)
 
 
+def pictures(rng):
+    """Grey values on a dark background, (300, 25); columns at the rim are hardly ever lit."""
+    lit = rng.random((300, 25)) < np.linspace(0.01, 0.6, 25)
+    return np.where(lit, rng.uniform(0.5, 1, size=(300, 25)), 0)
+
+
+@pytest.mark.parametrize("change", [lambda X: 2 * X - 1, lambda X: ((X - 0.13) / 0.31).astype(np.float32)])
+def test_auto_knows_pictures_whose_zero_was_moved(rng, change):
+    """To [-1, 1], or by one mean and deviation; standardised, a column at the rim would weigh as much as any."""
+    X = pictures(rng)
+    Z = scaled(change(X), "auto")[1]
+    np.testing.assert_allclose(Z, X / X.max(), atol=1e-6)
+    each = X / X.std(0) - X.mean(0)
+    assert np.ptp(choose_scaling(stats_of(each), "auto", each.dtype).scale) > 0  # standardised one by one
+
+
+def test_auto_does_not_take_signed_columns_of_one_range_for_pictures(rng):
+    X = rng.normal(size=(300, 25))
+    X = 2 * (X - X.min(0)) / np.ptp(X, axis=0) - 1
+    np.testing.assert_allclose(choose_scaling(stats_of(X), "auto", X.dtype).scale, X.std(0))
+
+
+def test_auto_looks_at_how_far_bytes_spread(rng):
+    """Of answers from 1 to 5, or of grey values up to 16, nothing is left after a division by 255."""
+    answers, grey = 1 + rng.binomial(4, 0.5, size=(300, 20)), np.round(16 * pictures(rng))
+    for X, rule in ((answers, "common"), (grey, "range")):
+        found = choose_scaling(stats_of(X.astype(np.uint8)), "auto", np.dtype(np.uint8))
+        assert np.array_equal(found.scale, choose_scaling(stats_of(X), rule, np.float64).scale)
+
+
 @pytest.mark.parametrize("unit", [1.0, 0.01, 254.0])
 def test_auto_does_not_depend_on_the_unit(table, unit):
     for X in (np.abs(table) / 10, np.clip(table, 0, 1), table):

@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 from oracles.mixtures import FAMILIES
 from steinmix.mixtures import STARTS, initialise, start_mixture
 from steinmix.mixtures.initialise import Backing, dithered, em_, from_labels_, separate_duplicates_
+from steinmix.numerics.partitions import graph_clusters
 from steinmix.random import Streams
 
 FAMILY = pytest.mark.parametrize("family", FAMILIES)
@@ -151,17 +152,19 @@ def test_starts_find_well_separated_groups(rng, name):
     assert len(set(zip(truth.tolist(), labels.tolist()))) == 3
 
 
-def mixed_table(rng):
-    """Four groups in three measured columns, and two columns of yes and no, told by a coin; standardised."""
+def mixed_table(rng, flags=2, share=0.5):
+    """Four groups in three measured columns, and columns of yes and no that depend on nothing; standardised."""
     truth = np.repeat(np.arange(4), 150)
     measured = rng.normal(size=(600, 3)) + 6 * np.eye(4, 3)[truth]
-    x = np.concatenate([measured, rng.uniform(size=(600, 2)) < 0.5], axis=1)
+    x = np.concatenate([measured, rng.uniform(size=(600, flags)) < share], axis=1)
     return torch.from_numpy((x - x.mean(0)) / x.std(0)).float(), truth
 
 
-def test_the_graph_start_does_not_take_patterns_of_yes_and_no_for_clusters(rng):
-    x, truth = mixed_table(rng)
-    labels = start_mixture("graph", FAMILIES["diag"](4, 5), x, Streams(0), Backing(x))
+@pytest.mark.parametrize(("flags", "share"), [(2, 0.5), (3, 0.15)])
+def test_the_graph_start_does_not_take_patterns_of_yes_and_no_for_clusters(rng, flags, share):
+    """The points, in place of codes, have the patterns."""
+    x, truth = mixed_table(rng, flags, share)
+    labels = start_mixture("graph", FAMILIES["diag"](4, 3 + flags), x, Streams(0), Backing(x))
     assert adjusted_rand_score(truth, labels) > 0.95
 
 
@@ -169,10 +172,19 @@ def test_dithering_spreads_columns_of_two_values_among_measured_ones(rng):
     x, _ = mixed_table(rng)
     spread = dithered(x, Streams(0))
     assert torch.equal(spread[:, :3], x[:, :3])
+    torch.testing.assert_close(spread.var(0), x.var(0), rtol=0.1, atol=0)
     for j in (3, 4):
-        step = x[:, j].max() - x[:, j].min()
-        assert bool(((spread[:, j] - x[:, j]).abs() <= step / 2).all())
+        low, high = (spread[x[:, j] == value, j] for value in x[:, j].unique())
+        step = high.mean() - low.mean()
+        assert abs(float(high.min() - low.max())) < 0.01 * step  # they touch
         assert len(spread[:, j].unique()) == len(x)
+
+
+def test_dithering_does_not_drown_measured_columns_in_rare_values(rng):
+    """One yes in a hundred rows: even noise as wide as the step would vary eight times more than the column."""
+    x, truth = mixed_table(rng, flags=5, share=0.01)
+    spread = dithered(x, Streams(0)).numpy()
+    assert adjusted_rand_score(truth, graph_clusters(spread, 4, Streams(0)).labels) > 0.9
 
 
 @pytest.mark.parametrize("kind", ["measured", "bits", "images"])

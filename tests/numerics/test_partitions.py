@@ -13,7 +13,7 @@ from oracles.points import blobs
 from steinmix.errors import ConfigError
 from steinmix.numerics import partitions
 from steinmix.numerics.graphs import edge_information, knn_graph
-from steinmix.numerics.partitions import GraphStart, best_start, graph_clusters
+from steinmix.numerics.partitions import GraphStart, agreed_start, best_start, graph_clusters
 from steinmix.random import Streams
 
 
@@ -213,6 +213,26 @@ def test_a_cut_that_one_graph_shows_alone_is_not_kept():
     assert of_codes.information(cut) > of_codes.information(groups)
     assert of_rows.information(cut) < of_rows.information(groups)
     assert best_start([of_codes, of_rows]) is groups
+
+
+def test_a_blurred_graph_is_not_outvoted_by_clear_patterns():
+    rng, groups = np.random.default_rng(0), np.arange(600) % 3
+    patterns, rows = rng.permutation(groups), rng.normal(3 * np.eye(3)[groups])
+    clear, noisy = np.hstack([rows, 9 * np.eye(3)[patterns]]), np.hstack([rows, rng.normal(size=(600, 30))])
+    of_clear = start_of(clear, patterns, edge_information(knn_graph(clear), patterns, 3, 4))
+    of_noisy = start_of(noisy, groups, edge_information(knn_graph(noisy), groups, 3, 4))
+    assert best_start([of_clear, of_noisy]) is patterns
+    assert agreed_start(of_clear, of_noisy) is groups
+
+
+def test_a_blurred_graph_alone_tells_what_hardly_touches():
+    rows, groups = uneven(1, 4)
+    patterns = np.random.default_rng(0).permutation(np.arange(len(rows)) % 3)
+    clear = graph_clusters(np.hstack([rows, 90 * np.eye(3)[patterns]]), 3, Streams(0))
+    blurred = graph_clusters(rows, 3, Streams(0))
+    assert same_partition(clear.labels, patterns)
+    assert not same_partition(blurred.labels, groups)  # the large one is cut in two
+    assert same_partition(agreed_start(clear, blurred), groups)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

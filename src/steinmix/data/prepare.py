@@ -15,10 +15,12 @@ rule           scaled row is (x - shift) / scale, per column
                1. fewer than 16 columns vary, and one spreads more than four times as far as another:
                   ``standard`` (age and income; see `spreads_alike`);
                2. all values lie in [0, 1] and crowd at 0 and 1 (bits, grey values): ``none``;
-               3. type uint8: shift 0, scale 255 (images);
+               3. type uint8, and values spread over half of its range: shift 0, scale 255 (images);
                4. columns share a unit (see `shares_unit`): ``range`` if that crowds them at 0 and 1
                   (grey values), else ``common`` (lengths in cm);
-               5. otherwise ``standard``
+               5. columns share a negative floor (see `shares_floor`), and ``range`` makes of them what rule
+                  4 would take for grey values: ``range``;
+               6. otherwise ``standard``
 =============  ==========================================================================================
 """
 
@@ -44,6 +46,7 @@ __all__ = [
     "check_finite",
     "choose_scaling",
     "column_statistics",
+    "shares_floor",
     "shares_unit",
     "spreads_alike",
 ]
@@ -54,6 +57,9 @@ CROWDED = 0.4
 
 MANY_COLUMNS = 16
 """So many are taken for an image or for counts of words, where some columns hardly vary and still share the unit."""
+
+BYTE_SPREAD = 128
+"""Least spread of bytes that are taken for grey values; answers from 1 to 5 divided by 255 would have none left."""
 
 ALIKE = 4.0
 """Most a spread may exceed another of a small table in one unit: the irises have 2.5, other units tens and more."""
@@ -225,6 +231,16 @@ def shares_unit(stats: ColumnStatistics) -> bool:
     return float(np.mean(stats.maximum[varying] >= stats.maximum.max() / 2)) >= 0.5
 
 
+def shares_floor(stats: ColumnStatistics) -> bool:
+    """Whether at least half of the columns that vary have the smallest value of all, and that is negative.
+
+    Images brought to [-1, 1] do, and those of which one mean and one deviation were taken, as their background is one
+    number. Columns that were standardised each by itself do not.
+    """
+    low, varying = stats.minimum.min(), stats.maximum > stats.minimum
+    return bool(low < 0 and varying.any() and np.mean(stats.minimum[varying] == low) >= 0.5)
+
+
 def _none(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
     return Scaling(np.zeros_like(stats.mean), np.ones_like(stats.mean))
 
@@ -259,12 +275,17 @@ def _auto(stats: ColumnStatistics, dtype: np.dtype) -> Scaling:
         return _standard(stats, dtype)
     if stats.within_unit and stats.crowds_ends:
         return _none(stats, dtype)
-    if dtype == np.uint8:
+    low, high = stats.range
+    if dtype == np.uint8 and high - low >= BYTE_SPREAD:
         return Scaling(np.zeros_like(stats.mean), np.full_like(stats.mean, 255.0))
-    if not shares_unit(stats):
-        return _standard(stats, dtype)
     grey = _range(stats, dtype)
-    return grey if grey.statistics(stats).crowds_ends else _common(stats, dtype)
+    if shares_unit(stats):
+        return grey if grey.statistics(stats).crowds_ends else _common(stats, dtype)
+    return grey if shares_floor(stats) and _is_grey(grey.statistics(stats)) else _standard(stats, dtype)
+
+
+def _is_grey(stats: ColumnStatistics) -> bool:
+    return shares_unit(stats) and stats.crowds_ends
 
 
 SCALING_RULES: dict[str, Callable[[ColumnStatistics, np.dtype], Scaling]] = {

@@ -327,5 +327,6 @@ class MixtureShell(DeepEstimator):
         if self.n_active_ < m:
             empty = sorted(set(range(m)) - set(self.labels_.tolist()))
             COLLAPSE[self.collapse](
-                f"{len(empty)} of {m} components have no row after training: {empty[:10]}; use a diversifier or fewer."
+                f"{len(empty)} of {m} components have no row after training: {empty[:10]}; take fewer, use other "
+                "scaling, train longer or, last, use a diversifier."
             )

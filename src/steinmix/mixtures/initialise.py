@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..numerics.graphs import joined, knn_graph
-from ..numerics.partitions import best_start, graph_clusters
+from ..numerics.partitions import agreed_start, best_start, graph_clusters
 from ..numerics.shared import without_convergence_warnings
 from ..random import Streams
 from .base import AbstractMixture
@@ -102,13 +102,13 @@ def graph_start(mixture: AbstractMixture, z: Tensor, backing: Backing, streams: 
     """The moments of the spectral clusters of a nearest-neighbour graph.
 
     Where rows stand behind the points, the graph of either is tried: few rows make poor codes, many make better ones
-    than raw rows. `best_start` chooses, with the judge, if there is one and rows are not dithered: then codes fall into
-    patterns as rows did, and only both graphs together can tell.
+    than raw rows. `best_start` chooses, with the judge, if there is one. Where rows are dithered, codes fall into
+    patterns as rows did, and only both graphs together can tell: `agreed_start`.
     """
     rows = None if backing.rows is None else dithered(backing.rows, streams)
     spaces = [z] if rows is None else [z, rows]
     found = [graph_clusters(space.cpu().numpy(), mixture.n_components, streams) for space in spaces]
-    labels = best_start(found, backing.judge if rows is backing.rows else None)
+    labels = best_start(found, backing.judge) if rows is backing.rows else agreed_start(*found)
     from_labels_(mixture, z, labels)
     return labels
 
@@ -117,7 +117,9 @@ def dithered(rows: Tensor, streams: Streams) -> Tensor:
     """Return rows (n, f) whose columns of two values are spread evenly about them, if other columns are measured.
 
     A step from one of two values to the other is longer than all steps inside a cluster together. Neighbours then have
-    the same values in all such columns, and the graph falls into their patterns in place of clusters.
+    the same values in all such columns, and the graph falls into their patterns in place of clusters. A spread column
+    is then made as narrow as it was: where one of the values is rare, even noise as wide as the step varies many times
+    more than the column, and would drown all others.
     """
     low, high, variance = rows.amin(0), rows.amax(0), rows.var(0, correction=0)
     step, two = high - low, ((rows == low) | (rows == high)).all(0)
@@ -125,8 +127,9 @@ def dithered(rows: Tensor, streams: Streams) -> Tensor:
     if bool(two.all()) or not bool(wide.any()):
         return rows
     noise = torch.rand(len(rows), int(wide.sum()), generator=streams.torch("dither", "cpu"), dtype=rows.dtype) - 0.5
-    rows = rows.clone()
-    rows[:, wide] += step[wide] * noise.to(rows)
+    step, variance, rows = step[wide], variance[wide], rows.clone()
+    narrower = (variance / (variance + step.square() / 12)).sqrt()  # a twelfth is what even noise one wide has
+    rows[:, wide] = narrower * (rows[:, wide] + step * noise.to(rows))
     return rows
 
 

@@ -38,7 +38,7 @@ from .graphs import (
 from .neighbours import in_unit_box, nearest_rows
 from .shared import without_convergence_warnings
 
-__all__ = ["GraphStart", "best_start", "graph_clusters"]
+__all__ = ["GraphStart", "agreed_start", "best_start", "graph_clusters"]
 
 NEIGHBOURS = 10  # of a row, doubled until the graph has no more parts than clusters
 MOST_NODES = 200_000  # distinct rows that are clustered; the others follow their neighbours' vote
@@ -170,6 +170,22 @@ def best_start(found: Sequence[GraphStart], judge: Callable[[np.ndarray], np.nda
         return best.labels
     every = (labels for start in found for labels in (start.labels, *start.rivals))
     return max(every, key=lambda labels: sum(start.information(labels) for start in found))
+
+
+def agreed_start(clear: GraphStart, blurred: GraphStart) -> np.ndarray:
+    """Return the labels (n,) to keep of two graphs of the same rows, one of which was blurred on purpose.
+
+    Its partitions tell less for that, and in nats it would be outvoted whatever it says. So each graph has one voice:
+    what a partition tells counts as a share of what the graph's own partition tells. Where clusters hardly touch only
+    the blurred graph is asked, for it was blurred because patterns that are no clusters hardly touch either.
+    """
+    found = [clear, blurred]
+    every = (labels for start in found for labels in (start.labels, *start.rivals))
+    best = max(every, key=lambda labels: sum(start.information(labels) / max(start.score, TINY) for start in found))
+    surest = blurred.surest
+    if surest is not None and blurred.sureness(surest) > SURER * blurred.sureness(best):
+        return surest
+    return best
 
 
 def _told(walk: LongWalk, labels: np.ndarray) -> tuple[float, float]:
