@@ -82,6 +82,11 @@ def test_list(reproduce):
     gmm = next(row for row in found if row["row"] == "digits/gmm")
     assert (gmm["done"], gmm["asked"], gmm["state"]) == (3, 10, "to do")
     assert gmm["seconds"] < 10  # seven times the median of the records, not the estimate
+    some = ("--list", "jiang2017/table2", "--row", "digits/gmm", "digits/vade", "--seeds", "1-3", "--json")
+    gmm, vade = json.loads(reproduce(*some)[0])["rows"]
+    assert [(row["done"], row["asked"]) for row in (gmm, vade)] == [(2, 3), (0, 3)]
+    _, err = reproduce("--list", "--row", "digits/gmm", code=2)
+    assert "give the table" in err
 
 
 def test_data_that_are_not_here(reproduce, tmp_path, monkeypatch):

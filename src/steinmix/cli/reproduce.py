@@ -147,8 +147,15 @@ def _named(names: Sequence[str]) -> str:
 
 def _list(options: argparse.Namespace, folder: Path) -> None:
     """Print each row, or for all experiments each data set: seeds done, seeds asked for, cost of what is missing."""
+    if options.row and not options.table:
+        raise ConfigError("got --row and no PAPER/TABLE; give the table whose rows are meant.")
     experiments = [find(options.table)] if options.table else list(available().values())
-    found = [entry for experiment in experiments for entry in _status(experiment, folder)]
+    asked = parsed_seeds(options.seeds) if options.seeds else None
+    found = [
+        entry
+        for experiment in experiments
+        for entry in _status(experiment, chosen_rows(experiment, options.row or ()), asked, folder)
+    ]
     if options.json:
         print_json({"rows": found})
         return
@@ -159,21 +166,26 @@ def _list(options: argparse.Namespace, folder: Path) -> None:
     print_rows([heading, *rows], left=(0, 1, len(heading) - 1))
 
 
-def _status(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
+def _status(
+    experiment: Experiment, rows: Iterable[Row], seeds: Sequence[int] | None, folder: Path
+) -> list[dict[str, Any]]:
+    """Return what is done and missing of each row; without `seeds` any count, up to as many as a claim needs."""
     records = records_of(experiment, folder)
     costs = _costs(experiment, records)
+    asked = experiment.seeds if seeds is None else len(seeds)
     found = []
-    for row in experiment.rows:
-        done = sum((r.row, r.protocol) == (row.name, row.protocol) for r in records.values())
-        state = "done" if done >= experiment.seeds else why_not(experiment, row) or "to do"
-        left = experiment.seeds - done if state == "to do" else 0
+    for row in rows:
+        kept = {r.seed for r in records.values() if (r.row, r.protocol) == (row.name, row.protocol)}
+        done = len(kept if seeds is None else kept & set(seeds))
+        state = "done" if done >= asked else why_not(experiment, row) or "to do"
+        left = asked - done if state == "to do" else 0
         seconds = costs.get(row.name)
         found.append(
             {
                 "experiment": experiment.id,
                 "row": row.name,
                 "done": done,
-                "asked": experiment.seeds,
+                "asked": asked,
                 "seconds": None if seconds is None else left * seconds,
                 "state": state,
             }
