@@ -1,15 +1,18 @@
 """What may stand in a saved file, and what may not."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
 import steinmix as sm
 from steinmix import NSVGD, ConfigError
 from steinmix._files import read_folder, write_folder
 from steinmix.diversify import RBF
 from steinmix.estimator.persistence import plain_params
+from steinmix.training import Callback
 
 
 def own(name):
@@ -32,6 +35,25 @@ def test_a_class_of_the_users_is_not_saved_as_another_of_its_name(name):
 def test_a_class_of_this_library_is_saved_by_its_name():
     plain = plain_params({"diversifier": NSVGD(0.5, RBF(0.3))})["diversifier"]
     assert plain["params"]["kernel"] == {"$class": "RBF", "params": {"bandwidth": 0.3}}
+
+
+class Holding(Callback):
+    """A callback of the user's that has weights."""
+
+    def __init__(self, weights):
+        self.weights = {"w": weights}
+
+
+def test_long_arrays_of_the_users_objects_are_told_apart_by_their_digest():
+    """Written out they made megabytes of a record, and of every checkpoint."""
+    ones = torch.ones(300, 100)
+    told, again, other = (
+        json.dumps(plain_params({"callbacks": (Holding(weights),)}, strict=False))
+        for weights in (ones, ones.clone(), ones.clone().index_fill_(0, torch.tensor([7]), 2.0))
+    )
+    assert told == again != other
+    assert len(told) < 300
+    assert plain_params({"rates": np.ones(101)})["rates"]["$array"] == [1.0] * 101  # what is saved is whole
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")

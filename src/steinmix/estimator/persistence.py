@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib import import_module
@@ -36,6 +37,9 @@ CONFIGURATIONS = (
     "estimator.pretraining",
 )
 """Modules whose public classes may stand in a saved file as parameters."""
+
+SHORT_ARRAY = 100
+"""Most entries of an array that is written out where values are only compared; longer ones stand as their digest."""
 
 
 def save_estimator(estimator: Any, path: str | Path) -> None:
@@ -121,7 +125,7 @@ def _fitted(estimator: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split the fitted attributes into tensors and plain values."""
     values = {n: getattr(estimator, n) for n in fitted_names(estimator) if n not in ("module_", "preparation_")}
     arrays = {n: v for n, v in values.items() if isinstance(v, np.ndarray) and v.dtype.kind in "biuf"}
-    plain = {n: _to_plain(n, v, _refused) for n, v in values.items() if n not in arrays}
+    plain = {n: _to_plain(n, v, _Exact()) for n, v in values.items() if n not in arrays}
     return {n: torch.from_numpy(np.ascontiguousarray(v)) for n, v in arrays.items()}, plain
 
 
@@ -133,44 +137,55 @@ def plain_params(params: Mapping[str, Any], strict: bool = True) -> dict[str, An
     ConfigError
         If `strict` and a value has no plain form; otherwise what it is made of stands for it.
     """
-    other = _refused if strict else _Described()
-    return {name: _to_plain(name, value, other) for name, value in params.items()}
+    how = _Exact() if strict else _Described()
+    return {name: _to_plain(name, value, how) for name, value in params.items()}
 
 
-def _to_plain(name: str, value: Any, other: Callable[[str, Any], Any]) -> Any:
-    """Return a plain value; `other` answers for what has no plain form."""
+def _to_plain(name: str, value: Any, how: _Exact) -> Any:
+    """Return a plain value; `how` answers for arrays and for what has no plain form."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray | Tensor):
-        if isinstance(value, Tensor) and value.dtype == torch.bfloat16:
-            value = value.float()  # NumPy has no such type
-        array = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
-        return {"$array": array.tolist(), "tensor": isinstance(value, Tensor), "dtype": array.dtype.str}
+        return how.array(value)
     if isinstance(value, list):
-        return [_to_plain(name, v, other) for v in value]
+        return [_to_plain(name, v, how) for v in value]
     if isinstance(value, tuple):
-        return {"$tuple": [_to_plain(name, v, other) for v in value]}
+        return {"$tuple": [_to_plain(name, v, how) for v in value]}
     if isinstance(value, Mapping):
-        return {str(k): _to_plain(name, v, other) for k, v in value.items()}
+        return {str(k): _to_plain(name, v, how) for k, v in value.items()}
     if configurations().get(type(value).__name__) is type(value) and hasattr(value, "get_params"):
-        params = {k: _to_plain(f"{name}.{k}", v, other) for k, v in value.get_params(deep=False).items()}
+        params = {k: _to_plain(f"{name}.{k}", v, how) for k, v in value.get_params(deep=False).items()}
         return {"$class": type(value).__name__, "params": params}
-    return other(name, value)
+    return how.unknown(name, value)
 
 
-def _refused(name: str, value: Any) -> Any:
-    raise ConfigError(f"{name} is a {type(value).__name__}, which cannot be saved; set it to a plain value first.")
+class _Exact:
+    """Keeps every digit of an array, and refuses what has no plain form."""
+
+    def array(self, value: np.ndarray | Tensor) -> Any:
+        array = _as_numpy(value)
+        return {"$array": array.tolist(), "tensor": isinstance(value, Tensor), "dtype": array.dtype.str}
+
+    def unknown(self, name: str, value: Any) -> Any:
+        raise ConfigError(f"{name} is a {type(value).__name__}, which cannot be saved; set it to a plain value first.")
 
 
-class _Described:
-    """Tells what a value without a plain form is made of, for comparison only."""
+class _Described(_Exact):
+    """Tells what a value without a plain form is made of, and long arrays by their digest: for comparison only."""
 
     def __init__(self) -> None:
         self._open: set[int] = set()  # those being described, as a value may hold itself
 
-    def __call__(self, name: str, value: Any) -> Any:
+    def array(self, value: np.ndarray | Tensor) -> Any:
+        array = _as_numpy(value)
+        if array.size <= SHORT_ARRAY or array.dtype.hasobject:
+            return super().array(value)
+        digest = hashlib.sha256(array.tobytes()).hexdigest()
+        return {"sha256": digest, "shape": list(array.shape), "dtype": array.dtype.str}
+
+    def unknown(self, name: str, value: Any) -> Any:
         if hasattr(value, "__qualname__"):  # a function or a class
             return _qualified(value)
         parts = _parts(value)
@@ -180,6 +195,12 @@ class _Described:
         plain = {key: _to_plain(f"{name}.{key}", part, self) for key, part in parts.items()}
         self._open.remove(id(value))
         return {"$class": _qualified(type(value)), "params": plain}
+
+
+def _as_numpy(value: np.ndarray | Tensor) -> np.ndarray:
+    if isinstance(value, Tensor) and value.dtype == torch.bfloat16:
+        value = value.float()  # NumPy has no such type
+    return np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
 
 
 def _qualified(thing: Any) -> str:
