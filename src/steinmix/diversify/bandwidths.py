@@ -54,7 +54,7 @@ class Fixed(Configuration):
 
 @dataclass
 class Median(Configuration):
-    """The paper's rule: h is the median of the m(m-1)/2 pairwise distances (Section 2 of Wang & Liu, 2019).
+    """The paper's rule: h is the median of the m(m-1)/2 pairwise distances (Section 5 of Wang & Liu, 2019).
 
     Where their number is even it is the mean of the two middle ones. One particle has no pair: h = 1, which
     changes nothing, as it has no neighbour either. Above 2,000 particles the median is taken over random pairs.

@@ -26,7 +26,7 @@ class ReleasedNSVGD(Configuration):
 
     With h the bandwidth of `MedianSquaredWithZeros`, in terms of ascent,
     :math:`\phi_i = (\sum_j k_{ij} \nabla_{\theta_j} F - T \sum_j \nabla_{\theta_j} k_{ij}) / \sum_j k_{ij}`.
-    It equals ``NSVGD(alpha=m * T, RBF("median_squared_with_zeros"), row_normalised=True)`` but for the sign of T.
+    It equals ``NSVGD(m * T, RBF("median_squared_with_zeros"), row_normalised=True)`` but for the sign of T.
 
     Parameters
     ----------

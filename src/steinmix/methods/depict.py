@@ -232,6 +232,8 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         After training, and as the start had them.
     means_ : ndarray of shape (m, d)
         Theta.
+    n_active_ : int
+        Number of clusters that have rows.
     history_, diagnostics_ : list of dict
     restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
         With ``n_init > 1``; see `DeepEstimator`.
