@@ -1,4 +1,4 @@
-"""Bandwidth rules. Each maps particles (*r, m, p) to a bandwidth h (*r,), which is always a **length**.
+"""Bandwidth rules. Each maps particles ``(*r, m, p)`` to a bandwidth h ``(*r,)``, which is always a **length**.
 
 Kernels are written with h in the role it has in the paper, exp(-d^2 / (2 h^2)). No gradient flows through h.
 """
@@ -27,7 +27,7 @@ class Bandwidth(Protocol):
     """A rule that gives the bandwidth."""
 
     def __call__(self, theta: Tensor) -> float | Tensor:
-        """Return h, one for all or (*r,), for particles `theta` (*r, m, p)."""
+        """Return h, one for all or ``(*r,)``, for particles `theta` ``(*r, m, p)``."""
         ...
 
 
@@ -61,7 +61,7 @@ class Median(Configuration):
     """
 
     def __call__(self, theta: Tensor) -> Tensor:
-        """Return h (*r,)."""
+        """Return h ``(*r,)``."""
         if theta.shape[-2] < 2:
             return theta.new_ones(theta.shape[:-2])
         return _median(pair_distances(theta)).clamp(min=SMALLEST)
@@ -76,7 +76,7 @@ class MedianSquaredWithZeros(Configuration):
     """
 
     def __call__(self, theta: Tensor) -> Tensor:
-        """Return h (*r,)."""
+        """Return h ``(*r,)``."""
         return (_median_with_zeros(theta).clamp(min=SMALLEST) / 2).sqrt()
 
 
@@ -88,7 +88,7 @@ class MedianLog(Configuration):
     """
 
     def __call__(self, theta: Tensor) -> Tensor:
-        """Return h (*r,)."""
+        """Return h ``(*r,)``."""
         h2 = _median_with_zeros(theta) / (2 * math.log(theta.shape[-2] + 1))
         return h2.sqrt().clamp(min=SMALLEST)
 

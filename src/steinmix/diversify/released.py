@@ -30,7 +30,7 @@ class ReleasedNSVGD(Configuration):
 
     Parameters
     ----------
-    temperature : float or Tensor (*r,), default=0.5
+    temperature : float or Tensor ``(*r,)``, default=0.5
         T. It stands for the paper's alpha / m.
     """
 
@@ -40,7 +40,7 @@ class ReleasedNSVGD(Configuration):
         check_alpha(self.temperature, "temperature")
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
-        """Return the direction (*r, m, p) for particles `theta` (*r, m, p) and gradient `ascent` (*r, m, p) of F.
+        """Return the direction for particles `theta` and gradient `ascent` of F, all three ``(*r, m, p)``.
 
         Raises
         ------

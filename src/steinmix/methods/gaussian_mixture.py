@@ -14,8 +14,8 @@ paper                                 here
 GMM, GMM-PT, GMM-LogDet, NSVGD        `diversifier` None, Pairwise, LogDet, NSVGD
 ====================================  ================================================
 
-Deviations: weights are learnt unless ``learn_weights=False``; the start is EM unless ``start="random"``, whose means lie
-in the box of the rows (the paper's in [-m, m]), and without a diversifier it is kept where training ends at a lower
+Deviations: weights are learnt unless ``learn_weights=False``; the start is EM unless ``start="random"``, whose means
+lie in the box of the rows (the paper's in [-m, m]), and without a diversifier it is kept where training ends at a lower
 likelihood; log-variances are clipped to [-10, 10] (the paper's to [-3, 3]); Adam at 0.01 steps (the paper: Adagrad at
 0.05); full covariances are stepped in their own units.
 """
