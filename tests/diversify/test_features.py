@@ -69,6 +69,34 @@ def test_standardised_equals_autograd_with_the_spreads_held(normal, base, family
     check(Standardised(LIBRARY[base](H), family), twin, theta, ascent)
 
 
+TWINS = {
+    "wasserstein": (Wasserstein, lambda theta, family, held: distribution(theta, family)),
+    "standardised": (Standardised, lambda theta, family, held: divided(theta, held)),
+    "means only": (MeansOnly, lambda theta, family, held: theta[..., :3]),
+}
+
+
+@pytest.mark.parametrize("base", KERNELS)
+@pytest.mark.parametrize("family", ["diag", "full", "cholesky"])
+@pytest.mark.parametrize("name", TWINS)
+def test_a_penalty_is_the_gradient_of_minus_the_similarity(normal, base, family, name):
+    theta, ascent = normal(5, WIDTHS[family]), normal(5, WIDTHS[family])
+    kind, features = TWINS[name]
+    moving = theta.clone().requires_grad_()
+    seen = features(moving, family, theta)
+    similarity = KERNELS[base](seen.unsqueeze(1), seen.unsqueeze(0), H).sum()  # the diagonal is constant
+    gradient = torch.autograd.grad(-0.7 * similarity, moving)[0]
+    found = Pairwise(0.7, kind(LIBRARY[base](H), family))(theta, ascent)
+    torch.testing.assert_close(found, ascent + gradient, rtol=1e-9, atol=1e-10)
+
+
+def test_a_penalty_of_half_types_is_taken_in_float32(normal):
+    theta, penalty = normal(4, 6), Pairwise(0.5, Wasserstein(RBF(H)))
+    found = penalty(theta.half(), 0 * theta.half())
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found.double(), penalty(theta, 0 * theta), rtol=0.01, atol=0.01)
+
+
 def test_distance_for_diagonal_covariances_is_two_wasserstein():
     """Gelbrich: |mu - mu'|^2 + sum (sigma - sigma')^2; N(0, 1) and N(3, 25) lie 5 apart, k = exp(-25 / (2 h^2))."""
     theta = torch.tensor([[0.0, 0.0], [3.0, 25.0]], dtype=torch.float64)
@@ -156,11 +184,6 @@ class TestAll:
         found = NSVGD(alpha, kind())(theta, ascent)
         for r in range(2):
             torch.testing.assert_close(found[r], NSVGD(float(alpha[r]), kind())(theta[r], ascent[r]))
-
-    def test_a_penalty_takes_it_too(self, normal, kind):
-        theta, ascent = normal(4, 6), normal(4, 6)
-        away = kind().direction(theta, 0 * ascent, 1.0)
-        torch.testing.assert_close(Pairwise(0.5, kind())(theta, 0 * ascent), away)
 
     def test_alike_components_stay_finite(self, kind):
         theta = torch.ones(3, 6)

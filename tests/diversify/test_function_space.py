@@ -61,6 +61,19 @@ def test_each_particle_has_a_jacobian_of_its_own_where_the_map_bends(normal, bas
     torch.testing.assert_close(placed.kernel.direction(theta, ascent, 2.0, True), (smoothed + 2 * away) / mass)
 
 
+@pytest.mark.parametrize("base", KERNELS)
+def test_a_penalty_is_the_gradient_of_minus_the_similarity(normal, weights, base):
+    theta, ascent = normal(4, 5), normal(4, 5)
+    moving = theta.clone().requires_grad_()
+    mean, log_var = (moving @ weights).tanh().split(3, -1)
+    seen = torch.cat([mean, (log_var / 2).exp()], -1)
+    similarity = KERNELS[base](seen.unsqueeze(1), seen.unsqueeze(0), H).sum()
+    gradient = torch.autograd.grad(-0.7 * similarity, moving)[0]
+    placed = in_function_space(Pairwise(0.7, LIBRARY[base](H)), lambda x: (x @ weights).tanh())
+    with torch.no_grad():
+        torch.testing.assert_close(placed(theta, ascent), ascent + gradient)
+
+
 @pytest.mark.parametrize("linear", [False, True])
 def test_half_types_of_particles_and_values_are_kept(normal, weights, linear):
     theta, ascent = normal(4, 5).half(), normal(4, 5).half()

@@ -1,4 +1,4 @@
-"""Bandwidth rules. Each maps particles (*r, m, p) to a bandwidth h (*r,), which is always a **length**.
+"""Bandwidth rules. Each maps particles ``(*r, m, p)`` to a bandwidth h ``(*r,)``, which is always a **length**.
 
 Kernels are written with h in the role it has in the paper, exp(-d^2 / (2 h^2)). No gradient flows through h.
 """
@@ -27,7 +27,7 @@ class Bandwidth(Protocol):
     """A rule that gives the bandwidth."""
 
     def __call__(self, theta: Tensor) -> float | Tensor:
-        """Return h, one for all or (*r,), for particles `theta` (*r, m, p)."""
+        """Return h, one for all or ``(*r,)``, for particles `theta` ``(*r, m, p)``."""
         ...
 
 
@@ -54,14 +54,14 @@ class Fixed(Configuration):
 
 @dataclass
 class Median(Configuration):
-    """The paper's rule: h is the median of the m(m-1)/2 pairwise distances (Section 2 of Wang & Liu, 2019).
+    """The paper's rule: h is the median of the m(m-1)/2 pairwise distances (Section 5 of Wang & Liu, 2019).
 
     Where their number is even it is the mean of the two middle ones. One particle has no pair: h = 1, which
     changes nothing, as it has no neighbour either. Above 2,000 particles the median is taken over random pairs.
     """
 
     def __call__(self, theta: Tensor) -> Tensor:
-        """Return h (*r,)."""
+        """Return h ``(*r,)``."""
         if theta.shape[-2] < 2:
             return theta.new_ones(theta.shape[:-2])
         return _median(pair_distances(theta)).clamp(min=SMALLEST)
@@ -76,7 +76,7 @@ class MedianSquaredWithZeros(Configuration):
     """
 
     def __call__(self, theta: Tensor) -> Tensor:
-        """Return h (*r,)."""
+        """Return h ``(*r,)``."""
         return (_median_with_zeros(theta).clamp(min=SMALLEST) / 2).sqrt()
 
 
@@ -88,7 +88,7 @@ class MedianLog(Configuration):
     """
 
     def __call__(self, theta: Tensor) -> Tensor:
-        """Return h (*r,)."""
+        """Return h ``(*r,)``."""
         h2 = _median_with_zeros(theta) / (2 * math.log(theta.shape[-2] + 1))
         return h2.sqrt().clamp(min=SMALLEST)
 

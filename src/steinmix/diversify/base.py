@@ -30,14 +30,14 @@ class Diversifier(Protocol):
 
         Parameters
         ----------
-        theta : Tensor (*r, m, p)
+        theta : Tensor ``(*r, m, p)``
             Particles.
-        ascent : Tensor (*r, m, p)
+        ascent : Tensor ``(*r, m, p)``
             :math:`\nabla_\Theta F(\Theta)`, the gradient of what is *maximised*.
 
         Returns
         -------
-        Tensor (*r, m, p)
+        Tensor ``(*r, m, p)``
         """
         ...
 
@@ -52,7 +52,7 @@ class NoDiversity(Configuration):
 
 
 def alpha_factor(alpha: float | Tensor, theta: Tensor) -> float | Tensor:
-    """Return `alpha`, a number or a grid (*r,), ready to multiply (*r, m, p).
+    """Return `alpha`, a number or a grid ``(*r,)``, ready to multiply ``(*r, m, p)``.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def is_sound(value: Any, positive: bool = False) -> bool:
 
 
 def check_given(theta: Tensor, ascent: Tensor) -> None:
-    """Raise ConfigError unless particles and ascent are of one shape (*r, m, p) and one floating-point type.
+    """Raise ConfigError unless particles and ascent are of one shape ``(*r, m, p)`` and one floating-point type.
 
     An ascent of (m, 1) or (p,) would be spread over all coordinates or particles without a word.
     """

@@ -8,7 +8,9 @@ kernel :math:`\kappa` and takes it at features :math:`f(\theta)`,
           \nabla_{\theta_j} k(\theta_j, \theta_i) = f'(\theta_j) \odot w_{ij} (f(\theta_i) - f(\theta_j)),
 
 with w of `steinmix.numerics.kernels`: every coordinate of f here depends on one coordinate of theta alone, so that its
-Jacobian is the vector f'. The gradients that are smoothed stay those with respect to theta.
+Jacobian is the vector f'. The gradients that are smoothed stay those with respect to theta. The gradient of
+:math:`k(\theta_j, \theta_i)` with respect to :math:`\theta_i`, which `Pairwise` takes, has :math:`f'(\theta_i)` in its
+place and the other sign.
 
 ====================  =================================================================  =========
 `family`              particle                                                           length p
@@ -36,7 +38,8 @@ from torch.nn import functional as F
 
 from .._params import Configuration
 from ..errors import ConfigError
-from ..numerics.kernels import about_first
+from ..numerics.kernels import about_first, repulsion
+from ..numerics.precision import widened, without_autocast
 from .base import check_part
 from .kernels import RBF, Kernel, in_float32
 
@@ -89,6 +92,16 @@ class OnFeatures(_OfFamily):
         near = about_first(features)
         # sum_j w_ij f'_j (f_i - f_j)
         return k, near * (w @ slopes) - w @ (slopes * near)
+
+    def apart(self, theta: Tensor) -> Tensor:
+        r"""Return :math:`-\sum_j \nabla_{\theta_i} k(\theta_j, \theta_i)`, ``(*r, m, p)``, which a penalty ascends.
+
+        It has the slopes of i where the repulsion of `direction` has those of j: f may bend.
+        """
+        with without_autocast(theta.device):
+            features, slopes = self._features(widened(theta))
+            w, near = self.kernel.matrices(features)[1], about_first(features)
+            return (slopes * repulsion(w, near, near)).to(theta.dtype)
 
     def gradients(self, theta: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
         r"""Return K and, for i by i, :math:`\nabla_{\theta_j} k(\theta_j, \theta_i)` of all j, ``(*r, m, p)``."""

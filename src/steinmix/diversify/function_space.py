@@ -61,12 +61,22 @@ class FunctionSpace(Configuration):
 
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(m, p)``, as `Kernel` has it."""
-        with torch.enable_grad():
-            seen = widened(self.values(leaf := theta.detach().requires_grad_()))
+        seen, leaf = self._seen(theta)
         with without_autocast(theta.device):
             k, pulled = (self._together if self.linear else self._singly)(seen, leaf)
             phi = k @ widened(ascent) + strength * pulled
         return (phi / k.sum(-1, keepdim=True) if normalised else phi).to(theta.dtype)
+
+    def apart(self, theta: Tensor) -> Tensor:
+        """Return what a penalty ascends, ``(m, p)``, as `OnFeatures.apart` has it; in one pass backward."""
+        seen, leaf = self._seen(theta)
+        return torch.autograd.grad(seen, leaf, self.kernel.apart(seen.detach()))[0].to(theta.dtype)
+
+    def _seen(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values of particles, and the particles that they are differentiated by."""
+        with torch.enable_grad():
+            leaf = theta.detach().requires_grad_()
+            return widened(self.values(leaf)), leaf
 
     def _together(self, seen: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return K and the repulsion: with one Jacobian for all, what is pulled back is the sum over j."""

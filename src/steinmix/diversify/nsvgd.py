@@ -3,7 +3,7 @@ r"""Nonlinear Stein variational gradient descent.
 Reference: D. Wang and Q. Liu, *Nonlinear Stein Variational Gradient Descent for Learning Diversified Mixture
 Models*, ICML 2019 (key ``wang2019``).
 
-Objective and update (Section 2 and 3 of the paper):
+Objective (Eq. 2 and 5 of the paper) and update (Eq. 1, Algorithm 1):
 
 .. math:: \max_\rho \; F[\rho] + \alpha H[\rho], \qquad \theta_i \leftarrow \theta_i + \epsilon\,\phi_i,
 
@@ -25,7 +25,7 @@ paper                             here
 
 Deviations, all off by default: ``row_normalised`` divides :math:`\phi_i` by :math:`\sum_j k(\theta_j, \theta_i)`, as
 the authors' released code does; its temperature T is our :math:`\alpha / m`. The code's bandwidth is
-`MedianSquaredWithZeros`.
+`MedianSquaredWithZeros`. The slides weigh the repulsion by :math:`\alpha`, the paper and we by :math:`\alpha / m`.
 """
 
 from __future__ import annotations

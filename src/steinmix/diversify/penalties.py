@@ -46,6 +46,9 @@ class Pairwise(Configuration):
         check_alpha(self.alpha)
         # k_ij depends on theta_i twice, as (i, j) and as (j, i): hence the 2.
         strength = 2 * alpha_factor(self.alpha, theta)
+        if (apart := getattr(self.kernel, "apart", None)) is not None:
+            return ascent + strength * apart(theta)
+        # Of theta_i - theta_j alone, a kernel has opposite gradients: what repels is what the penalty descends.
         return ascent + self.kernel.direction(theta, torch.zeros_like(ascent), strength)
 
 

@@ -26,11 +26,11 @@ class ReleasedNSVGD(Configuration):
 
     With h the bandwidth of `MedianSquaredWithZeros`, in terms of ascent,
     :math:`\phi_i = (\sum_j k_{ij} \nabla_{\theta_j} F - T \sum_j \nabla_{\theta_j} k_{ij}) / \sum_j k_{ij}`.
-    It equals ``NSVGD(alpha=m * T, RBF("median_squared_with_zeros"), row_normalised=True)`` but for the sign of T.
+    It equals ``NSVGD(m * T, RBF("median_squared_with_zeros"), row_normalised=True)`` but for the sign of T.
 
     Parameters
     ----------
-    temperature : float or Tensor (*r,), default=0.5
+    temperature : float or Tensor ``(*r,)``, default=0.5
         T. It stands for the paper's alpha / m.
     """
 
@@ -40,7 +40,7 @@ class ReleasedNSVGD(Configuration):
         check_alpha(self.temperature, "temperature")
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
-        """Return the direction (*r, m, p) for particles `theta` (*r, m, p) and gradient `ascent` (*r, m, p) of F.
+        """Return the direction for particles `theta` and gradient `ascent` of F, all three ``(*r, m, p)``.
 
         Raises
         ------

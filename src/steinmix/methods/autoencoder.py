@@ -3,7 +3,8 @@ r"""Denoising autoencoder.
 Reference: P. Vincent, H. Larochelle, I. Lajoie, Y. Bengio, P.-A. Manzagol, *Stacked Denoising Autoencoders*, JMLR 11,
 2010 (key ``vincent2010``).
 
-.. math:: \min_{\theta, \phi} \; -E_x E_{\tilde x | x} \log p_\theta(x \mid f_\phi(\tilde x)) \qquad \text{(Section 3)}
+.. math:: \min_{\theta, \theta'} \; -E_x E_{\tilde x | x} \log p(x \mid g_{\theta'}(f_\theta(\tilde x)))
+          \qquad \text{(Section 3)}
 
 ===============================================  =====================================
 paper                                            here

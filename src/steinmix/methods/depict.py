@@ -34,8 +34,8 @@ and Liu does instead of F = -R: a second optimiser ascends the mixture's likelih
 term goes on moving Theta. The start is the library's graph start, its labels made smooth at equal shares, as KL(f || u)
 wants them (``smoothing_epochs``), not k-means, unless ``start="kmeans"``; before the targets are set free
 ``anchor_epochs`` train on its labels (DEPICT's own initial phase stops by a validation score). Training ends when fewer
-than ``tol`` of the rows change their label in an epoch. Tables get dense layers; rows of fewer than 16 columns are not
-dropped out, only hidden layers are.
+than ``tol`` of the rows change their label in an epoch; Adam steps at 1e-3 in batches of 256 (the papers': 1e-4, 100),
+for fewer epochs. Tables get dense layers; rows of fewer than 16 columns are not dropped out, only hidden layers are.
 """
 
 from __future__ import annotations
@@ -232,6 +232,8 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         After training, and as the start had them.
     means_ : ndarray of shape (m, d)
         Theta.
+    n_active_ : int
+        Number of clusters that have rows.
     history_, diagnostics_ : list of dict
     restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
         With ``n_init > 1``; see `DeepEstimator`.

@@ -14,8 +14,10 @@ paper                                 here
 GMM, GMM-PT, GMM-LogDet, NSVGD        `diversifier` None, Pairwise, LogDet, NSVGD
 ====================================  ================================================
 
-Deviations: weights are learnt unless ``learn_weights=False``; the start is EM unless ``start="random"``, and without a
-diversifier it is kept where training ends at a lower likelihood; full covariances are stepped in their own units.
+Deviations: weights are learnt unless ``learn_weights=False``; the start is EM unless ``start="random"``, whose means
+lie in the box of the rows (the paper's in [-m, m]), and without a diversifier it is kept where training ends at a lower
+likelihood; log-variances are clipped to [-10, 10] (the paper's to [-3, 3]); Adam at 0.01 steps (the paper: Adagrad at
+0.05); full covariances are stepped in their own units.
 """
 
 from __future__ import annotations
@@ -128,6 +130,8 @@ class GaussianMixture(DensityMixin, MixtureShell):
     weights_, means_, covariances_ : ndarray of shape (m,), (m, f), (m, f, f)
         In the units of the data.
     labels_, initial_labels_ : ndarray of shape (n,)
+    n_active_ : int
+        Number of components that have rows.
     history_, diagnostics_ : list of dict
     restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
         With ``n_init > 1``; see `DeepEstimator`.

@@ -181,6 +181,8 @@ class GMVAECV(ConditionalShell):
         After training, and of the start: with "random", what the random networks say.
     means_, covariances_ : ndarray
         Of the components at w = 0, in the latent space.
+    n_active_ : int
+        Number of clusters that have rows.
     history_, diagnostics_ : list of dict
     restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
         With ``n_init > 1``; see `DeepEstimator`.

@@ -21,9 +21,12 @@ paper                                         here
 ============================================  ==================================================
 
 Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does, unless
-``responsibilities="released"``. Weights are a softmax and variances exponentials, so neither can leave its domain.
-Real-valued data have one fixed variance, as in the code, or, by default, one that is learnt. Components start no
-narrower than a share of the codes' variance. At evaluation gamma is taken at the mean code. Between start and training,
+``responsibilities="released"``. Weights are a softmax and variances exponentials, so neither can leave its domain;
+log-variances of components stay in [-10, 10]. Real-valued data have one fixed variance, as in the code, or, by default,
+one that is learnt. The mixture starts from clusters of a neighbour graph, the paper's from a Gaussian mixture fitted to
+the codes (``start="em"``), and components start no narrower than a share of the codes' variance. Pretraining is end to
+end unless layers are asked for, fewer rows have smaller networks, and the rate is a constant 1e-3 in batches of 256
+(the paper's 2e-3, in batches of 100, falls). At evaluation gamma is taken at the mean code. Between start and training,
 ``anchor_epochs`` hold :math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before
 gamma is set free; the paper has no such phase (0 leaves it out). Before that a classifier smooths the labels of a graph
 start (``smoothing_epochs``, `steinmix.estimator.smoothing`), and in both phases p(c|z) pays ``guidance`` times its
@@ -233,6 +236,8 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         After training, and as the start had them.
     weights_, means_, covariances_ : ndarray
         Of the mixture, in the latent space.
+    n_active_ : int
+        Number of clusters that have rows.
     history_, diagnostics_ : list of dict
     restarts_, agreement_, stability_, row_stability_, consensus_labels_ : list of dict, ndarray
         With ``n_init > 1``; see `DeepEstimator`.

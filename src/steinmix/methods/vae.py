@@ -89,6 +89,11 @@ class VAE(EmbedderShell):
         Seed of all that is drawn: first weights, order of the rows, noise, samples. A fit with a whole number can be
         repeated; None takes fresh entropy from the operating system.
 
+    Attributes
+    ----------
+    history_ : list of dict
+        One record per epoch.
+
     References
     ----------
     Kingma and Welling (2014), key ``kingma2014``.

@@ -28,9 +28,9 @@ class Components(NamedTuple):
 
     Attributes
     ----------
-    means : Tensor (*r, b, m, d)
+    means : Tensor ``(*r, b, m, d)``
         Of each component at each w.
-    log_vars : Tensor (*r, b, m, d)
+    log_vars : Tensor ``(*r, b, m, d)``
         Log-variances, clamped to [-8, 8].
     """
 
@@ -73,18 +73,18 @@ class ConditionalMixture(AbstractMixture):
         self.register_buffer("draws", draws, persistent=False)
 
     def components(self, w: Tensor) -> Components:
-        """Return means and log-variances (*r, b, m, d) at `w` (*r, b, w)."""
+        """Return means and log-variances ``(*r, b, m, d)`` at `w` ``(*r, b, w)``."""
         hidden = tanh(F.linear(w, self.weight, self.bias))
         heads = widened(F.linear(hidden, self.head_weight.flatten(0, 1), self.head_bias.flatten()))
         means, log_vars = heads.unflatten(-1, (self.n_components, 2, self.n_code)).unbind(-2)
         return Components(means, log_vars.clamp(*LOG_VAR_RANGE))
 
     def code_log_prob(self, z: Tensor, components: Components) -> Tensor:
-        r"""Return :math:`\log p(z \mid w, c)`, (*r, b, m), of codes `z` (*r, b, d)."""
+        r"""Return :math:`\log p(z \mid w, c)`, ``(*r, b, m)``, of codes `z` ``(*r, b, d)``."""
         return diagonal_log_prob(z.unsqueeze(-2), *components).squeeze(-2)
 
     def code_kl(self, mean: Tensor, log_var: Tensor, components: Components) -> Tensor:
-        r"""Return :math:`\mathrm{KL}(N(\mu, \sigma^2) \,\|\, p(z \mid w, c))`, (*r, b, m), of normals (b, d)."""
+        r"""Return :math:`\mathrm{KL}(N(\mu, \sigma^2) \,\|\, p(z \mid w, c))`, ``(*r, b, m)``, of normals (b, d)."""
         return normal_kl(mean.unsqueeze(-2), log_var.unsqueeze(-2), *components)
 
     def component_log_prob(self, z: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ A radial kernel :math:`k(\theta, \theta') = \kappa(\lVert\theta - \theta'\rVert^
 .. math:: \nabla_{\theta_j} k(\theta_j, \theta_i) = w_{ij} (\theta_i - \theta_j), \qquad
           w_{ij} = -2 \kappa'(\lVert\theta_i - \theta_j\rVert^2),
 
-so that everything below needs only the matrices :math:`K = (k_{ij})` and :math:`W = (w_{ij})`, never a tensor of
-size (m, m, p).
+so that everything below needs only the matrices :math:`K = (k_{ij})` and :math:`W = (w_{ij})`. A tensor of size
+(m, m, p) is formed for few particles alone, where it is faster.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@ r"""Clusters from a neighbour graph, chosen by a rule that needs no labels.
 
 K-means in a spectral embedding whose rows are brought to unit length gives a partition (Ng, Jordan and Weiss, NIPS
 2001). *How many* eigenvectors decides everything: real classes overlap, so that K of them seldom suffice.
-`graph_clusters` tries every number from K to 2K, and k-means of the rows themselves, for graphs whose leading
+`graph_clusters` tries up to eleven numbers from K to 2K, and k-means of the rows themselves, for graphs whose leading
 eigenvectors do no more than cut off small groups. Each partition is improved by local moves, and the one is kept whose
 labels tell most about where a walk of four steps ends, `steinmix.numerics.graphs.edge_information`. (After one step
 partitions that differ in a whole class are often equal to the third digit.)

@@ -1,6 +1,6 @@
 r"""Targets of self-training: from what a clustering believes to what it should believe next.
 
-Both divide by the share of a cluster, so that large clusters do not swallow small ones.
+Both divide by the mass of a cluster or its root, so that large clusters do not swallow small ones.
 """
 
 from __future__ import annotations

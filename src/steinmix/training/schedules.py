@@ -30,7 +30,7 @@ class Constant(Configuration):
 
 @dataclass
 class StepDecay(Configuration):
-    """Multiply by `rate` every `every` epochs, but never below `floor` of the start (VaDE's: 0.9, 10, 0.1).
+    """Multiply by `rate` every `every` epochs, but never below `floor` of the start (VaDE's code: 10, 0.9, 0.1).
 
     Parameters
     ----------
