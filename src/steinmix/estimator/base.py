@@ -78,6 +78,13 @@ class DeepEstimator(BaseEstimator, ABC):
     n_init: int = 1
     n_jobs: int | None = None
     selection: str = "objective"
+    restarts_: list[dict[str, Any]]
+    best_restart_: int
+    restart_labels_: np.ndarray
+    agreement_: np.ndarray
+    stability_: np.ndarray
+    row_stability_: np.ndarray
+    consensus_labels_: np.ndarray
     _lr = 1e-3
     _stack_limit = 0
     """Restarts are stacked (see `restarts`) while parameters x batch size stay below this: found by measurement, and 0
