@@ -27,7 +27,7 @@ from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
 from ..training.checkpoint import Checkpoint, root_seed
-from ..training.distributed import connect, from_main
+from ..training.distributed import check_same_rows, connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .checks import check_parts, warn_unbounded
 from .chunks import map_chunks
@@ -201,6 +201,7 @@ class DeepEstimator(BaseEstimator, ABC):
             source = self._source(X, reset=True)
             connect(training.torch_device())
             job, self.seed_ = self._job(source, training), from_main(lambda: self._seed(checkpoint, resume))
+            check_same_rows(source.n_rows, source.n_features, job.checksum)
             warn_unbounded(getattr(self, "diversifier", None))
             self.plan_, self.preparation_ = job.plan, job.preparation()
             fingerprint = self._fingerprint(job)
