@@ -232,7 +232,7 @@ def check_same_rows(n_rows: int, n_features: int, checksum: int) -> None:
     own = (n_rows, n_features, checksum)
     if any_process(from_main(lambda: own) != own):
         raise DistributedError(
-            f"process {rank()} of {world_size()} got {n_rows} rows x {n_features} columns with checksum {checksum:08x}, "
+            f"process {rank()} of {world_size()} got {n_rows} rows x {n_features} columns with checksum {checksum:08x} "
             "and not all got the same; give every process all rows, each takes its share of every batch."
         )
 
