@@ -113,6 +113,20 @@ def test_what_is_no_list_of_parameters_is_refused():
             Particles(wrong)
 
 
+def test_a_tensor_that_comes_twice_is_refused():
+    """It would stand in the matrix twice, and half of its repulsion would be lost."""
+    means = nn.Parameter(torch.zeros(3, 2))
+    with pytest.raises(ConfigError, match=r"one tensor twice, among those of shapes \[\(3, 2\), \(3, 2\)\]"):
+        Particles([means, means])
+    assert len(Particles([means, nn.Parameter(torch.zeros(3, 2))])) == 3
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.0, "1"])
+def test_axes_before_the_components_are_a_number(wrong):
+    with pytest.raises(ConfigError, match=r"batch_dims is .*; expected how many axes stand before m, 0 or more"):
+        Particles([nn.Parameter(torch.zeros(3, 2))], batch_dims=wrong)
+
+
 def test_a_frozen_parameter_stays():
     means, scales = nn.Parameter(torch.rand(3, 2)), torch.rand(3, 2)
     before = scales.clone()
@@ -126,6 +140,12 @@ def test_a_class_is_no_diversifier():
     theta = torch.nn.Parameter(torch.zeros(3, 2))
     with pytest.raises(ConfigError, match=r"diversifier is the class NSVGD; expected an object, NSVGD\(\)"):
         Particles([theta]).diversify_(NSVGD)
+
+
+@pytest.mark.parametrize("wrong", [None, "NSVGD"])
+def test_what_cannot_be_called_is_no_diversifier(wrong):
+    with pytest.raises(ConfigError, match=r"diversifier is .*; expected an object, NSVGD\(\) or NoDiversity\(\)"):
+        Particles([nn.Parameter(torch.zeros(3, 2))]).diversify_(wrong)
 
 
 @pytest.mark.parametrize("answer", [lambda theta, ascent: None, lambda theta, ascent: ascent[:1]])

@@ -31,7 +31,7 @@ class Particles:
     Raises
     ------
     ConfigError
-        If they are no list of tensors, one is computed from others, or their leading axes differ.
+        If they are no list of tensors, one is computed from others or comes twice, or their leading axes differ.
 
     Examples
     --------
@@ -50,6 +50,8 @@ class Particles:
     def __init__(self, parameters: Iterable[Tensor], batch_dims: int = 0) -> None:
         self.parameters = _tensors(parameters)
         self.batch_dims = batch_dims
+        if not isinstance(batch_dims, int) or batch_dims < 0:
+            raise ConfigError(f"batch_dims is {batch_dims!r}; expected how many axes stand before m, 0 or more.")
         leading = {tuple(p.shape[: batch_dims + 1]) for p in self.parameters}
         if len(leading) > 1 or any(p.ndim <= batch_dims for p in self.parameters):
             shapes = ", ".join(str(tuple(p.shape)) for p in self.parameters)
@@ -83,11 +85,13 @@ class Particles:
         Raises
         ------
         ConfigError
-            If it is a class, or gives no direction of the particles' shape.
+            If it is a class or cannot be called, or gives no direction of the particles' shape.
         """
         if isinstance(diversifier, type):
             name = diversifier.__name__
             raise ConfigError(f"diversifier is the class {name}; expected an object, {name}().")
+        if not callable(diversifier):
+            raise ConfigError(f"diversifier is {diversifier!r}; expected an object, NSVGD() or NoDiversity().")
         gradient = self._matrix(torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters)
         # The only minus signs of the library: loss gradient -> ascent -> diversified ascent -> loss gradient.
         direction = diversifier(self.rows(), -gradient)
@@ -124,4 +128,7 @@ def _tensors(given: Any) -> list[Tensor]:
             f"Particles got computed tensors of shapes {computed}; expected the parameters themselves, which an "
             "optimiser moves."
         )
+    if len({id(p) for p in parameters}) < len(parameters):  # it would count twice, and its repulsion half
+        shapes = [tuple(p.shape) for p in parameters]
+        raise ConfigError(f"Particles got one tensor twice, among those of shapes {shapes}; give each tensor once.")
     return parameters

@@ -290,3 +290,18 @@ def test_needs_pyarrow(tmp_path, table, monkeypatch):
 def test_the_base_defines_no_pieces(tmp_path):
     with pytest.raises(TypeError, match="abstract"):
         streams.StreamedSource(tmp_path, 1, 1, np.float32, None, "none")
+
+
+@pytest.mark.parametrize(("rows", "how"), [(3, "fewer"), (9, "more")])
+def test_a_file_that_changes_after_it_was_opened_is_told(tmp_path, rows, how):
+    """Rows that are gone would be whatever stood in memory."""
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "1,2\n" * 6)
+    source = as_source(path)
+    path.write_text("a,b\n" + "1,2\n" * rows)
+    with pytest.raises(DataError, match=rf"x\.csv had 6 rows when it was opened and now has {how}"):
+        list(source.blocks(2))
+    if how == "fewer":
+        with pytest.raises(DataError, match="now has fewer"):
+            source.take(np.arange(6))
+    assert source.take(np.array([2, 0])).tolist() == [[1, 2], [1, 2]]

@@ -136,3 +136,20 @@ def test_mistakes_are_told(normal):
     theta = normal(3, 4)
     with pytest.raises(ConfigError, match="no matrices"):
         LogDet(1.0, FunctionSpace(Wasserstein(), torch.Tensor.clone))(theta, theta)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (lambda theta: theta.view(4, 2, 3), r"shape \(4, 2, 3\) for 4 particles; expected a tensor \(4, q\)"),
+        (lambda theta: theta.T, r"values gave shape \(6, 4\) for 4 particles"),
+        (lambda theta: theta.sum(-1), r"values gave shape \(4,\) for 4 particles"),
+        (lambda theta: theta.detach().numpy(), "values gave a ndarray for 4 particles"),
+        (lambda theta: theta.detach(), "a tensor without a gradient; compute it from the particles"),
+    ],
+)
+def test_values_that_are_no_rows_of_numbers_are_told(normal, values, said, linear):
+    placed = in_function_space(NSVGD(), values, family="unit", linear=linear)
+    with pytest.raises(ConfigError, match=said):
+        placed(normal(4, 6), normal(4, 6))

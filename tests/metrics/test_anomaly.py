@@ -86,10 +86,25 @@ def test_average_precision_is_the_mean_precision_at_the_anomalies():
     assert metrics.average_precision(truth, scores) == pytest.approx(precision[ranked == 1].mean())
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, "0.2", None])
 def test_unusable_share(share):
     with pytest.raises(ConfigError, match=r"share: got .*, expected a number between 0 and 1"):
         metrics.anomaly_threshold([1.0, 2.0], share)
+    for rated in (metrics.false_discovery_control, lambda p, rate: metrics.fewest_discoveries(10, 10, rate)):
+        with pytest.raises(ConfigError, match=r"rate: got .*, expected a number between 0 and 1"):
+            rated([0.1, 0.2], share)
+
+
+def test_a_threshold_that_is_no_number_is_refused():
+    with pytest.raises(ConfigError, match="threshold: got NaN, which no score exceeds"):
+        metrics.detection_scores([0, 1, 1], [1.0, 2.0, 3.0], threshold=float("nan"))
+    assert metrics.detection_scores([0, 1, 1], [1.0, 2.0, 3.0], threshold=float("inf"))["recall"] == 0
+
+
+def test_labels_of_any_kind_may_be_asked_whether_they_mark_outliers():
+    assert metrics.marks_outliers(torch.tensor([0.0, 1.0], requires_grad=True))
+    for others in (np.array([None, 1, "a"], dtype=object), ["0", "1"], [0, 0], [0, 1, 2]):
+        assert not metrics.marks_outliers(others)
 
 
 @pytest.mark.parametrize("score", [metrics.area_under_roc, metrics.average_precision, metrics.detection_scores])

@@ -154,6 +154,7 @@ SCENARIOS = {
     "normalised_tiny": lambda folder: images(7, batch_size=2),
     "tiny": tiny,
     "entropy": entropy,
+    "parts": lambda folder: mixture(X[rank() : 204 : 2]),
     "stops": lambda folder: mixture(callbacks=(At(1, 3, stop),)),
     "early": lambda folder: mixture(callbacks=(EarlyStopping(patience=2, tol=0.01),)),
     "resumed": lambda folder: mixture(checkpoint=folder.parent / "dies" / "c", resume=True),

@@ -30,6 +30,7 @@ EQUAL = (
 )
 OTHERS = (
     "entropy",
+    "parts",
     "stops",
     "early",
     "dies",
@@ -91,6 +92,15 @@ def test_three_processes_too(result):
 
 def test_without_a_seed_all_processes_take_the_first_one_s(result):
     assert same(result("entropy"), result("entropy", rank=1))
+
+
+def test_a_part_of_the_rows_for_each_process_is_refused(ended):
+    """Also where the parts have one shape."""
+    for rank in (0, 1):
+        record = ended[1]["parts", rank]
+        assert record["error"] == "DistributedError"
+        assert f"process {rank} of 2 got 102 rows x 6 columns" in record["text"]
+        assert "give every process all rows" in record["text"]
 
 
 def test_a_phase_that_one_process_ends_ends_for_all(result):

@@ -49,10 +49,13 @@ class StreamedSource(ABC):
             raise IndexError(f"Got rows {wanted.min()} to {wanted.max()}; expected rows of 0 to {self.n_rows - 1}.")
         order = np.argsort(wanted, kind="stable")
         ascending = wanted[order]
-        rows = np.empty((len(wanted), self.n_features), self.dtype)
+        rows, found = np.empty((len(wanted), self.n_features), self.dtype), 0
         for start, piece in self._pieces(None, ascending):
             low, high = np.searchsorted(ascending, [start, start + len(piece)])
             rows[order[low:high]] = piece[ascending[low:high] - start]
+            found += high - low
+        if found < len(wanted):  # what is left in `rows` is whatever stood in that memory
+            raise self._changed("fewer")
         return rows
 
     def blocks(self, rows: int, rng: np.random.Generator | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -60,15 +63,33 @@ class StreamedSource(ABC):
 
         With `rng`, the blocks of a piece come in random order, and so do the pieces where the format lets
         them.
+
+        Raises
+        ------
+        DataError
+            If the file has another number of rows than when it was opened.
         """
+        found = 0
         for start, piece in self._pieces(rng, None):
+            found += len(piece)
+            if found > self.n_rows:
+                raise self._changed("more")
             for low, high in slices(len(piece), rows, rng):
                 yield np.arange(start + low, start + high), piece[low:high]
+        if found < self.n_rows:
+            raise self._changed("fewer")
 
     def describe(self) -> dict[str, Any]:
         """Return kind, shape, dtype and path as plain JSON values."""
         shape = [self.n_rows, self.n_features]
         return {"kind": self._kind, "shape": shape, "dtype": str(self.dtype), "path": str(self.path)}
+
+    def _changed(self, how: str) -> DataError:
+        """Return the error for a file that was written again after it was opened."""
+        return DataError(
+            f"{self.path} had {self.n_rows} rows when it was opened and now has {how}; leave it as it is while it is "
+            "read, or open it again."
+        )
 
     @property
     def _piece_rows(self) -> int:

@@ -25,7 +25,7 @@ EXAMPLES = {"kernel": "RBF()", "prior": "NormalPrior() or None"}
 class Diversifier(Protocol):
     """Ascent direction in, ascent direction out. It never sees a loss and never negates."""
 
-    def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
+    def __call__(self, theta: Tensor, ascent: Tensor, /) -> Tensor:
         r"""Return the diversified ascent direction.
 
         Parameters

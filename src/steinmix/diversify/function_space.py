@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ from .features import OnFeatures, Wasserstein
 from .penalties import LogDet
 
 __all__ = ["FunctionSpace", "in_function_space"]
+
+Given = TypeVar("Given", bound=Diversifier | None)
 
 
 @dataclass
@@ -76,7 +78,7 @@ class FunctionSpace(Configuration):
         """Return the values of particles, and the particles that they are differentiated by."""
         with torch.enable_grad():
             leaf = theta.detach().requires_grad_()
-            return widened(self.values(leaf)), leaf
+            return widened(_checked(self.values(leaf), len(theta))), leaf
 
     def _together(self, seen: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return K and the repulsion: with one Jacobian for all, what is pulled back is the sum over j."""
@@ -90,9 +92,19 @@ class FunctionSpace(Configuration):
         return k, torch.stack(pulled, dim=-2)
 
 
+def _checked(seen: Any, m: int) -> Tensor:
+    """Return what `values` gave; tell what is not (m, q), or has lost its way back to the particles."""
+    if not isinstance(seen, Tensor) or seen.ndim != 2 or len(seen) != m:
+        got = f"shape {tuple(seen.shape)}" if isinstance(seen, Tensor) else f"a {type(seen).__name__}"
+        raise ConfigError(f"values gave {got} for {m} particles; expected a tensor ({m}, q), one row per particle.")
+    if not seen.requires_grad:
+        raise ConfigError("values gave a tensor without a gradient; compute it from the particles, without detaching.")
+    return seen
+
+
 def in_function_space(
-    diversifier: Diversifier | None, values: Callable[[Tensor], Tensor], family: str = "diag", linear: bool = False
-) -> Diversifier | None:
+    diversifier: Given, values: Callable[[Tensor], Tensor], family: str = "diag", linear: bool = False
+) -> Given:
     """Return a diversifier whose kernel compares `values` of particles, as `FunctionSpace` has them.
 
     A radial kernel sees them as normals, by `Wasserstein`. A prior still acts on the particles themselves.

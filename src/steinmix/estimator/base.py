@@ -27,7 +27,7 @@ from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
 from ..training.checkpoint import Checkpoint, root_seed
-from ..training.distributed import connect, from_main
+from ..training.distributed import check_same_rows, connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .checks import check_parts, warn_unbounded
 from .chunks import map_chunks
@@ -78,6 +78,13 @@ class DeepEstimator(BaseEstimator, ABC):
     n_init: int = 1
     n_jobs: int | None = None
     selection: str = "objective"
+    restarts_: list[dict[str, Any]]
+    best_restart_: int
+    restart_labels_: np.ndarray
+    agreement_: np.ndarray
+    stability_: np.ndarray
+    row_stability_: np.ndarray
+    consensus_labels_: np.ndarray
     _lr = 1e-3
     _stack_limit = 0
     """Restarts are stacked (see `restarts`) while parameters x batch size stay below this: found by measurement, and 0
@@ -194,6 +201,7 @@ class DeepEstimator(BaseEstimator, ABC):
             source = self._source(X, reset=True)
             connect(training.torch_device())
             job, self.seed_ = self._job(source, training), from_main(lambda: self._seed(checkpoint, resume))
+            check_same_rows(source.n_rows, source.n_features, job.checksum)
             warn_unbounded(getattr(self, "diversifier", None))
             self.plan_, self.preparation_ = job.plan, job.preparation()
             fingerprint = self._fingerprint(job)

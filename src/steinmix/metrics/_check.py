@@ -10,6 +10,7 @@ from ..errors import ConfigError, DataError
 
 __all__ = [
     "encoded",
+    "fraction",
     "label_vector",
     "pair_counts",
     "positive_integer",
@@ -106,3 +107,10 @@ def positive_integer(value: Any, name: str, below: int, what: str) -> int:
     if not isinstance(value, int | np.integer) or not 1 <= value < below:
         raise ConfigError(f"{name}: got {value!r}, expected an integer from 1 to {below - 1} ({what}).")
     return int(value)
+
+
+def fraction(value: Any, name: str) -> float:
+    """Return `value` if it is a number between 0 and 1, both excluded."""
+    if not isinstance(value, float | int | np.number) or not 0 < value < 1:
+        raise ConfigError(f"{name}: got {value!r}, expected a number between 0 and 1, both excluded.")
+    return float(value)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import ConfigError, DataError
-from ._check import label_vector, real, same_length
+from ._check import fraction, label_vector, real, same_length, to_numpy
 
 __all__ = [
     "anomaly_threshold",
@@ -39,7 +39,7 @@ def marks_outliers(labels: ArrayLike) -> bool:
     labels : array-like (n,)
         Labels of any kind.
     """
-    return set(np.unique(np.asarray(labels)).tolist()) == {0, 1}
+    return set(to_numpy(labels).ravel().tolist()) == {0, 1}  # a set takes labels that have no order
 
 
 def anomaly_threshold(scores: ArrayLike, share: float) -> float:
@@ -67,8 +67,7 @@ def anomaly_threshold(scores: ArrayLike, share: float) -> float:
     >>> anomaly_threshold([1.0, 2.0, 3.0, 4.0, 5.0], share=0.25)
     4.0
     """
-    if not 0 < share < 1:
-        raise ConfigError(f"share: got {share!r}, expected a number between 0 and 1, both excluded.")
+    share = fraction(share, "share")
     return float(np.quantile(real(scores, "scores", ndim=1), 1 - share))
 
 
@@ -185,6 +184,8 @@ def detection_scores(
     truth, s = _ranked(labels_true, scores)
     if threshold is None:
         threshold = anomaly_threshold(s if reference_scores is None else reference_scores, share)
+    elif math.isnan(threshold):
+        raise ConfigError("threshold: got NaN, which no score exceeds; expected a number.")
     precision, recall, f1 = precision_recall_f1(truth, s > threshold)
     return {
         "precision": precision,
@@ -263,8 +264,7 @@ def false_discovery_control(pvalues: ArrayLike, rate: float = 0.1) -> np.ndarray
     >>> false_discovery_control([0.01, 0.04, 0.03, 0.9], rate=0.1).tolist()
     [True, True, True, False]
     """
-    if not 0 < rate < 1:
-        raise ConfigError(f"rate: got {rate!r}, expected a number between 0 and 1, both excluded.")
+    rate = fraction(rate, "rate")
     p = real(pvalues, "pvalues", ndim=1)
     if not (p.min() >= 0 and p.max() <= 1):
         raise DataError(f"pvalues: got values from {p.min():.4g} to {p.max():.4g}, expected them in [0, 1].")
@@ -291,12 +291,17 @@ def fewest_discoveries(n_rows: int, n_calibration: int, rate: float) -> int:
     int
         More than `n_rows` if nothing can be flagged.
 
+    Raises
+    ------
+    ConfigError
+        If `rate` is not between 0 and 1.
+
     Examples
     --------
     >>> fewest_discoveries(1000, 400, 0.05)
     50
     """
-    return math.ceil(n_rows / (rate * (n_calibration + 1)) * (1 - ROUNDING))
+    return math.ceil(n_rows / (fraction(rate, "rate") * (n_calibration + 1)) * (1 - ROUNDING))
 
 
 def consensus_scores(scores: ArrayLike, reference: ArrayLike) -> np.ndarray:

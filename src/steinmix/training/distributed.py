@@ -32,6 +32,7 @@ __all__ = [
     "alone",
     "any_process",
     "batch_mean",
+    "check_same_rows",
     "connect",
     "from_main",
     "is_main",
@@ -221,6 +222,19 @@ def batch_mean(mean: Tensor, n_rows: int) -> Tensor:
 def any_process(flag: bool) -> bool:
     """Return whether `flag` is true on any process."""
     return flag if world_size() == 1 else bool(added(torch.tensor(float(flag))) > 0)
+
+
+def check_same_rows(n_rows: int, n_features: int, checksum: int) -> None:
+    """Raise DistributedError on every process unless all were given the same rows.
+
+    Parts of equal shape, one for each process, would train without a word on rows that are mixed up.
+    """
+    own = (n_rows, n_features, checksum)
+    if any_process(from_main(lambda: own) != own):
+        raise DistributedError(
+            f"process {rank()} of {world_size()} got {n_rows} rows x {n_features} columns with checksum {checksum:08x} "
+            "and not all got the same; give every process all rows, each takes its share of every batch."
+        )
 
 
 def from_main(function: Callable[[], T]) -> T:
