@@ -3,7 +3,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oracles.kernels import KERNELS, kernel_sums, plain_gram
-from steinmix.diversify import IMQ, NSVGD, RBF, FunctionSpace, Identity, MeansOnly, Standardised, Wasserstein
+from steinmix.diversify import (
+    IMQ,
+    NSVGD,
+    RBF,
+    FunctionSpace,
+    Identity,
+    MeansOnly,
+    Pairwise,
+    Standardised,
+    Wasserstein,
+)
 from steinmix.diversify.bandwidths import as_bandwidth
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
@@ -121,6 +131,14 @@ def test_autocast_of_the_caller_does_not_round_directions(normal, kernel, m):
     expected = NSVGD(1.0, kernel)(theta, ascent)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(NSVGD(1.0, kernel)(theta, ascent), expected)
+
+
+@pytest.mark.parametrize("diversify", [NSVGD(1.0, MeansOnly()), Pairwise(1.0, MeansOnly())])
+def test_float16_under_an_autocast_to_bf16_is_taken(normal, diversify):
+    theta, ascent = normal(8, 6).half(), normal(8, 6).half()
+    expected = diversify(theta, ascent)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(diversify(theta, ascent), expected)
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -21,3 +21,9 @@ def test_the_prior_adds_alpha_over_m_of_its_score_to_the_gradient(normal):
     score = (3.0 - theta) / 2.0**2
     expected = nsvgd(KERNELS["rbf"], theta, ascent + alpha / m * score, 1.0, alpha)
     torch.testing.assert_close(NSVGD(alpha, RBF(1.0), NormalPrior(3.0, 2.0))(theta, ascent), expected)
+
+
+def test_the_score_of_a_narrow_prior_does_not_overflow_in_half_precision(normal):
+    theta, ascent, diversify = normal(8, 4).half(), normal(8, 4).half(), NSVGD(0.01, prior=NormalPrior(0.0, 0.003))
+    expected = diversify(theta.double(), ascent.double())
+    torch.testing.assert_close(diversify(theta, ascent).double(), expected, rtol=0.01, atol=1.0)

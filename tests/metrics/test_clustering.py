@@ -207,6 +207,13 @@ def test_unusable_labels(score, true, pred, message):
         score(true, pred)
 
 
+def test_missing_labels_of_pandas_are_told_and_others_taken():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(DataError, match="labels_true: got 1 missing labels"):
+        metrics.purity(pandas.array(["a", pandas.NA, "b"], "string"), [0, 1, 2])
+    assert metrics.purity(pandas.array(["a", "a", "b"], "string"), [0, 0, 1]) == 1
+
+
 @pytest.mark.parametrize(
     ("q", "message"),
     [

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -67,6 +68,32 @@ def test_expected_log_density_of_a_point_is_its_log_density(normal, family):
     mixture, mean = random_mixture(family, 3, 2, normal), normal(4, 2)
     found = mixture.expected_component_log_prob(mean, torch.full_like(mean, -60.0))
     torch.testing.assert_close(found, mixture.component_log_prob(mean))
+
+
+@FAMILY
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_expected_log_density_takes_codes_of_any_type(normal, family, kind):
+    mixture, mean, log_var = random_mixture(family, 3, 2, normal).float(), normal(5, 2).to(kind), normal(5, 2).to(kind)
+    expected = mixture.expected_component_log_prob(mean.float(), log_var.float())
+    found = mixture.expected_component_log_prob(mean, log_var).float()
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+
+
+@FAMILY
+def test_autocast_of_the_caller_does_not_round_a_mixture(normal, family):
+    z, responsibilities = normal(40, 2).float(), normal(40, 3).float().softmax(-1)
+    given = random_mixture(family, 3, 2, normal).float()
+
+    @torch.no_grad()
+    def said(mixture):
+        before = mixture.expected_component_log_prob(z, z), mixture.covariances()
+        draws = mixture.standard_draw(torch.arange(40) % 3, z)
+        mixture.m_step_(z, responsibilities)
+        return *before, draws, mixture.component_means(), mixture.covariances()
+
+    expected = said(copy.deepcopy(given))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(torch.equal(a, b) for a, b in zip(said(given), expected))
 
 
 @FAMILY

@@ -122,6 +122,15 @@ def test_duplicates_are_separated_by_a_little_and_no_other_is_moved(generator):
     assert separate_duplicates_(mixture, generator) == 0
 
 
+@pytest.mark.parametrize("far", [1e4, 1e7])
+def test_duplicates_far_from_zero_are_separated_beyond_rounding(generator, far):
+    mixture = FAMILIES["diag"](4, 2)
+    with torch.no_grad():
+        mixture.means.fill_(far)
+    assert separate_duplicates_(mixture, generator) == 3
+    assert len({tuple(mean) for mean in mixture.means.tolist()}) == 4
+
+
 def test_components_that_differ_in_variance_alone_are_no_duplicates(generator):
     mixture = FAMILIES["diag"](2, 2)
     with torch.no_grad():

@@ -171,6 +171,7 @@ class MeansOnly(_OfFamily):
         What a particle is made of; see the module.
     """
 
+    @in_float32
     def direction(self, theta: Tensor, ascent: Tensor, strength: float | Tensor, normalised: bool = False) -> Tensor:
         """Return the direction ``(*r, m, p)``."""
         means = _blocks(theta, self.family)[0]

@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from .._params import Configuration
+from ..numerics.precision import widened
 from .base import alpha_factor, check_alpha, check_given, check_part
 from .kernels import RBF, Kernel
 from .priors import Prior
@@ -92,5 +93,6 @@ class NSVGD(Configuration):
         check_alpha(self.alpha)
         strength = alpha_factor(self.alpha, theta) / theta.shape[-2]
         if self.prior is not None:
-            ascent = ascent + strength * self.prior.score(theta)
+            score = self.prior.score(widened(theta))  # of a narrow prior beyond float16, while alpha / m of it is not
+            ascent = (widened(ascent) + strength * score).to(theta.dtype)
         return self.kernel.direction(theta, ascent, strength, self.row_normalised)

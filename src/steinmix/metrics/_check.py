@@ -42,10 +42,18 @@ def label_vector(labels: Any, name: str) -> np.ndarray:
         raise DataError(f"{name}: got shape {labels.shape}, expected one label a row, (n,).")
     if labels.size == 0:
         raise DataError(f"{name}: got no rows, expected at least one.")
-    missing = labels != labels  # NaN alone, in an array of objects too
+    missing = _missing(labels)
     if np.any(missing):
         raise DataError(f"{name}: got {np.sum(missing)} missing labels (NaN), expected none; drop those rows.")
     return labels
+
+
+def _missing(labels: np.ndarray) -> np.ndarray:
+    """Return where labels (n,) do not equal themselves: NaN, in an array of objects too, and pandas' NA."""
+    try:
+        return labels != labels
+    except TypeError:  # NA does not say whether it does
+        return np.array([not isinstance(label == label, bool | np.bool_) or label != label for label in labels])
 
 
 def encoded(labels: Any, name: str) -> tuple[np.ndarray, np.ndarray]:

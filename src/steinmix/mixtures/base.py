@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..numerics.precision import without_autocast
 from ..particles import Particles
 
 __all__ = ["AbstractMixture"]
@@ -160,11 +161,12 @@ class AbstractMixture(nn.Module, ABC):
         An empty component keeps its parameters' place by falling back on the moments of all points.
         """
         mass = responsibilities.sum(0)
-        means, covariances = self.moments_(z, responsibilities)
-        empty = mass < 1e-3
-        if bool(empty.any()):
-            everything = self.moments_(z, torch.ones_like(responsibilities[:, :1]))
-            means[empty], covariances[empty] = everything[0][0], everything[1][0]
+        with without_autocast(z.device):
+            means, covariances = self.moments_(z, responsibilities)
+            empty = mass < 1e-3
+            if bool(empty.any()):
+                everything = self.moments_(z, torch.ones_like(responsibilities[:, :1]))
+                means[empty], covariances[empty] = everything[0][0], everything[1][0]
         self.set_moments_(means, covariances)
         if isinstance(self.logits, nn.Parameter):
             self.logits.copy_((mass / mass.sum()).clamp(min=1e-8).log())

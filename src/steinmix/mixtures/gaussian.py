@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..numerics.densities import cholesky_log_prob, diagonal_log_prob
+from ..numerics.precision import without_autocast
 from .base import AbstractMixture
 
 __all__ = ["COVARIANCES", "CholeskyMixture", "DiagonalMixture", "SignedCholeskyMixture", "UnitMixture"]
@@ -128,9 +129,11 @@ class CholeskyMixture(AbstractMixture):
 
     def expected_component_log_prob(self, mean: Tensor, log_var: Tensor) -> Tensor:
         # E (z-mu)' S^-1 (z-mu) adds trace(S^-1 diag(v)) = sum_j v_j * (squared norm of column j of L^-1).
-        eye = torch.eye(self.n_features, dtype=mean.dtype, device=mean.device)
-        inverse = torch.linalg.solve_triangular(self.scale_tril(), eye, upper=False)
-        spread = log_var.exp() @ inverse.square().sum(-2).mT
+        factor = self.scale_tril()
+        eye = torch.eye(self.n_features, dtype=factor.dtype, device=factor.device)
+        inverse = torch.linalg.solve_triangular(factor, eye, upper=False)
+        with without_autocast(factor.device):
+            spread = log_var.to(factor).exp() @ inverse.square().sum(-2).mT
         return self.component_log_prob(mean) - 0.5 * spread
 
     @torch.no_grad()
@@ -149,10 +152,12 @@ class CholeskyMixture(AbstractMixture):
 
     def covariances(self) -> Tensor:
         factor = self.scale_tril()
-        return factor @ factor.mT
+        with without_autocast(factor.device):
+            return factor @ factor.mT
 
     def standard_draw(self, component: Tensor, noise: Tensor) -> Tensor:
-        return self.means[component] + (self.scale_tril()[component] @ noise.unsqueeze(-1)).squeeze(-1)
+        with without_autocast(noise.device):
+            return self.means[component] + (self.scale_tril()[component] @ noise.unsqueeze(-1)).squeeze(-1)
 
 
 class SignedCholeskyMixture(CholeskyMixture):

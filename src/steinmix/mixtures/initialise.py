@@ -189,7 +189,8 @@ def separate_duplicates_(mixture: AbstractMixture, generator: torch.Generator) -
     distance = torch.cdist(theta, theta, compute_mode="donot_use_mm_for_euclid_dist")
     repeated = (distance < 1e-6).tril(-1).any(-1)
     means = mixture.component_parameters()[0]
-    scale = 1e-4 * means.std(0, correction=0).mean().clamp(min=1.0)
+    rounding = 16 * torch.finfo(means.dtype).eps * means.abs().amax()  # less would be lost in means far from 0
+    scale = torch.maximum(1e-4 * means.std(0, correction=0).mean().clamp(min=1.0), rounding)
     noise = torch.randn(means.shape, generator=generator, dtype=means.dtype, device=generator.device).to(means.device)
     means[repeated] += scale * noise[repeated]
     return int(repeated.sum())
