@@ -34,7 +34,10 @@ def test_set_params_reaches_nested_fields_and_returns_the_object():
 
 
 def test_a_nested_object_and_its_field_can_be_set_together():
-    assert Outer().set_params(inner=Inner(2), inner__size=5).inner == Inner(5)
+    earlier = Inner(9)
+    assert Outer(earlier).set_params(inner=Inner(2), inner__size=5).inner == Inner(5)
+    assert Outer(earlier).set_params(inner__size=5, inner=Inner(2)).inner == Inner(5)  # whatever their order
+    assert earlier == Inner(9)
 
 
 @pytest.mark.parametrize("params", [{"width": 1}, {"inner__width": 1}, {"derived": 1}, {"width__size": 1}])

@@ -171,3 +171,12 @@ def test_the_state_of_a_stack_is_that_of_its_members():
     other = StackedStreams([Streams(8), Streams(9)])
     other.load_state_dict(state)
     assert torch.equal(other.normal_like(x), expected)
+
+
+def test_generators_of_the_own_kind_of_device_are_made_on_the_own_device(monkeypatch):
+    """Not on the first of its kind, where another process may work."""
+    saved, streams, made = Streams(0), Streams(0, "cuda:1"), []
+    saved.torch("noise")
+    monkeypatch.setattr(streams, "torch", lambda name, device: made.append(device) or torch.Generator())
+    streams.load_state_dict(saved.state_dict() | {"devices": {"noise": "cuda"}})
+    assert made == [torch.device("cuda:1")]

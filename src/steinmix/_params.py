@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import ConfigError
 
-__all__ = ["Configuration", "check_at_least", "check_choice", "is_number", "with_settings"]
+__all__ = ["Configuration", "check_at_least", "check_choice", "check_index", "is_number", "with_settings"]
 
 
 def with_settings(name: str, value: Any, setting: str, example: str = "...") -> Any:
@@ -66,7 +66,7 @@ class Configuration:
             If there is no such field, a value cannot work, or a nested one is of what has no fields.
         """
         known = self.get_params(deep=False)
-        for key, value in params.items():
+        for key, value in sorted(params.items(), key=lambda item: "__" in item[0]):  # objects before fields of theirs
             name, _, rest = key.partition("__")
             if name not in known:
                 raise ConfigError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}.")
@@ -111,6 +111,22 @@ def check_at_least(name: str, value: Any, least: float, optional: bool = False) 
         return
     expected = f"a {'whole ' if whole else ''}number >= {least}{' or None' if optional else ''}"
     raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+def check_index(name: str, value: Any, n: int) -> None:
+    """Raise ConfigError unless `value` counts one of `n` things from 0.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    n : int
+        How many there are.
+    """
+    if not is_number(value, whole=True) or not 0 <= value < n:
+        raise ConfigError(f"{name} is {value!r}; expected a whole number from 0 to {n - 1}.")
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> str:

@@ -152,7 +152,9 @@ class Streams:
         self.seed = int(state["seed"])
         for name, text in state["torch"].items():
             raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8)
-            self.torch(name, state["devices"][name]).set_state(torch.from_numpy(raw.copy()))
+            kind = state["devices"][name]  # a kind alone would be its first device
+            device = self.device if kind == self.device.type else kind
+            self.torch(name, device).set_state(torch.from_numpy(raw.copy()))
         for name, value in state["numpy"].items():
             self.numpy(name).bit_generator.state = _restored(value)
 

@@ -49,7 +49,8 @@ def test_samples(mixture, X):
     assert np.array_equal(model.sample(4, component=1, random_state=1), model.sample(4, component=1, random_state=1))
     sure = model.sample(20, component=1, min_posterior=0.6, random_state=1)
     assert sure.shape == (20, 5)
-    for wrong in ({"n_samples": 0}, {"component": 3}, {"component": -1}, {"component": 1.5}, {"min_posterior": 1.0}):
+    components = [{"component": wrong} for wrong in (3, -1, 1.5)]
+    for wrong in ({"n_samples": 0}, *components, {"min_posterior": 1.0}, {"min_posterior": "a"}):
         with pytest.raises(sm.ConfigError):
             model.sample(**wrong)
 

@@ -64,7 +64,7 @@ def test_the_threshold_is_saved(detector, X, tmp_path):
     assert np.array_equal(sm.load(tmp_path / "m").predict(X), detector.predict(X))
 
 
-@pytest.mark.parametrize("share", [0, -0.1, 0.6, "auto", True])
+@pytest.mark.parametrize("share", [0, -0.1, 0.6, "auto", True, None])
 def test_a_wrong_contamination_is_told_before_training(X, share):
     with pytest.raises(sm.ConfigError, match="contamination"):
         sm.DAGMM(2, contamination=share, training=sm.Training(epochs=10**9)).fit(X)

@@ -78,3 +78,19 @@ def test_another_diversifier_of_ones_own_is_refused_and_named(fit, make, said):
     fit(diversifier=make(0.5))
     with pytest.raises(sm.ConfigError, match=said):
         fit(diversifier=make(0.7))
+
+
+def test_a_file_that_was_read_in_blocks_is_not_taken_up_held(tmp_path, rng):
+    """Its rows would come in another order: the result would be that of neither."""
+    path = tmp_path / "x.csv"
+    np.savetxt(path, rng.normal(size=(30, 3)), delimiter=",")
+
+    def fit(resident_bytes, resume=True):
+        settings = sm.Training(epochs=2, resident_bytes=resident_bytes, progress=False, device="cpu")
+        model = sm.GaussianMixture(2, start="random", collapse="ignore", training=settings, random_state=0)
+        return model.fit(path, checkpoint=tmp_path / "checkpoints", resume=resume)
+
+    fit(0, resume=False)
+    fit(10)
+    with pytest.raises(sm.ConfigError, match=r"data\.read was 'in blocks, by training\.resident_bytes'"):
+        fit(2**31)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from steinmix import Autoencoder, Training
+from steinmix import Autoencoder, ConfigError, Training
 from steinmix.estimator import Pretraining, pretraining_phases
-from steinmix.nn import Coder, Gaussian
+from steinmix.nn import Coder, Gaussian, conv_encoder, recogniser_layers
 from steinmix.objective import Batch
 from steinmix.random import Streams
 
@@ -63,6 +63,14 @@ def test_layers_are_pretrained_one_by_one(table):
     model = linear_autoencoder(5, hidden=(8, 4), pretraining=Pretraining(epochs=2, layer_epochs=3)).fit(table)
     names = [r["phase"] for r in model.history_]
     assert names == ["layer 1"] * 3 + ["layer 2"] * 3 + ["layer 3"] * 3 + ["pretrain"] * 2
+
+
+def test_convolutions_are_not_pretrained_layer_by_layer():
+    streams = Streams(0)
+    coder = Coder(64, 2, (5,), Gaussian(), streams.torch("weights"))
+    coder.encoder = conv_encoder((8, 8, 1), recogniser_layers((8, 8, 1)), streams.torch("weights"))
+    with pytest.raises(ConfigError, match=r"layer_epochs is 1; convolutions have no such start"):
+        pretraining_phases(coder, Pretraining(layer_epochs=1), 1, streams)
 
 
 def test_a_layer_phase_moves_its_own_layer_and_its_mirror_alone():

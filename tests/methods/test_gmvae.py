@@ -387,7 +387,7 @@ def test_a_sweep_moves_one_coordinate_over_the_quantiles_of_its_prior(styled):
         for row, value in zip(found[c], (-1.959964, 0.0, 1.959964)):
             np.testing.assert_allclose(row, expected_row(styled, c, [0, value, 0, 0]), rtol=1e-4)
     np.testing.assert_allclose(found[0, 1], styled.interpolate(0, 1)[0], rtol=1e-5)  # a line runs at w = 0
-    for wrong in ({"coordinate": 4}, {"coordinate": -1}, {"steps": 1}):
+    for wrong in ({"coordinate": 4}, {"coordinate": -1}, {"coordinate": 0.5}, {"steps": 1}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             styled.sweep_style(**wrong)
 

@@ -152,6 +152,12 @@ def test_a_phase_ended_early_stays_ended(train, tmp_path):
         same(train(store(folder), [early]), expected)
 
 
+def test_the_newest_generation_is_that_of_the_largest_number(tmp_path):
+    for name in ("999998", "999999", "1000000"):
+        (tmp_path / name).mkdir()
+    assert [p.name for p in store(tmp_path)._generations()] == ["999998", "999999", "1000000"]
+
+
 def test_two_generations_are_kept(train, tmp_path):
     train(store(tmp_path))
     assert KEPT == 2

@@ -108,6 +108,27 @@ def test_sigterm_writes_the_epoch_and_ends_with_code_143(fit, tmp_path):
     assert same(fit(), whole)
 
 
+class AtTheEnd(Callback):
+    def on_run_end(self, state):
+        terminate()
+
+
+def test_sigterm_after_the_last_checkpoint_is_not_lost(fit, tmp_path):
+    with pytest.raises(Terminated):
+        fit([AtTheEnd()])
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["000007", "000008"]
+    assert same(fit(), fit(folder=None, resume=False))
+
+
+def test_sigterm_in_an_epoch_that_diverges_ends_the_process_and_not_one_restart(tmp_path):
+    def diverge():
+        terminate()
+        raise sm.DivergedError("mixture", 3, "energy")
+
+    with pytest.raises(Terminated), Checkpoint(tmp_path, {}, resume=False).guard():
+        diverge()
+
+
 def test_without_checkpoints_sigterm_is_left_alone(fit):
     seen = []
     before = signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
@@ -234,6 +255,13 @@ def test_a_checkpoint_of_another_torch_is_taken_with_a_warning(fit, tmp_path):
         assert same(fit(), whole)
 
 
+def test_a_checkpoint_of_another_kind_of_device_is_refused(fit, tmp_path):
+    fit()
+    rewritten(tmp_path / "checkpoints", device="cuda")
+    with pytest.raises(ConfigError, match=r"written on 'cuda', and training is on 'cpu'.*training__device='cuda'"):
+        fit()
+
+
 def test_a_checkpoint_that_does_not_fit_the_module_is_refused(fit, tmp_path):
     fit()
     rewritten(tmp_path / "checkpoints", position={"phase": 7, "epoch": 1, "step": 1})
@@ -268,9 +296,9 @@ def test_stacked_restarts_stop_at_sigterm_too(tmp_path, rng):
 
 def test_a_guard_is_of_one_run_only(tmp_path):
     store = Checkpoint(tmp_path, {}, resume=False)
-    with store.guard() as first:
+    first = store.guard()
+    with pytest.raises(Terminated), first:
         terminate()
-        time.sleep(0.01)
     assert first.requested
     with store.guard() as second:
         assert not second.requested

@@ -290,6 +290,17 @@ def test_callbacks_see_start_epochs_and_end_also_after_an_error(line, go):
     assert calls == [("start", 0), ("p", 1), ("p", 2), ("end", 2)]
 
 
+def test_at_the_end_of_a_run_callbacks_see_its_last_phase(line, go):
+    seen = []
+
+    class Watch(Callback):
+        def on_run_end(self, state):
+            seen.append((state.phase_name, state.epoch))
+
+    go(line, [Phase("a", 1, [line.objective()]), Phase("b", 2, [line.objective()])], callbacks=[Watch()])
+    assert seen == [("b", 2)]
+
+
 def failing(line, at, value):
     """An objective whose term "sick" becomes `value` at its call number `at`, from 0."""
     calls = []

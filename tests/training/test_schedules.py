@@ -38,6 +38,8 @@ def test_fade_falls_in_a_line_and_stays_at_zero():
         (Cosine, {"floor": None}),
         (Fade, {"until": float("nan")}),
         (EarlyStopping, {"patience": 0}),
+        (EarlyStopping, {"tol": float("nan")}),
+        (EarlyStopping, {"tol": "0.1"}),
     ],
 )
 def test_what_cannot_work_is_named_at_once_and_when_it_is_set_later(kind, setting):

@@ -274,3 +274,7 @@ def test_gradients_are_clipped_restart_by_restart(normal):
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(params, 0.5)
         torch.testing.assert_close([a.grad[r], b.grad[r]], [p.grad for p in params])
+
+
+def test_where_nothing_has_a_gradient_nothing_is_clipped():
+    clip_each_([nn.Parameter(torch.ones(3))], 0.5)

@@ -377,7 +377,7 @@ class DeepEstimator(BaseEstimator, ABC):
     def _fingerprint(self, job: Job) -> dict[str, Any]:
         """Name the configuration and the data, for checkpoints."""
         params = plain_params(self.get_params(deep=False) | {"random_state": None}, strict=False)
-        for watching in ("callbacks", "progress", "resident_bytes"):  # they leave no trace in the result
+        for watching in ("callbacks", "progress", "resident_bytes"):  # of them `data` tells all there is
             (params.get("training") or {}).get("params", {}).pop(watching, None)
         for choice in ("n_jobs", "selection"):  # nor do these in a restart
             params.pop(choice, None)
@@ -385,7 +385,7 @@ class DeepEstimator(BaseEstimator, ABC):
             "class": type(self).__name__,
             "params": params,
             "root_seed": str(self.seed_),
-            "data": job.source.describe() | {"checksum": job.checksum},
+            "data": job.description(),
             "callbacks": [rule for c in job.training.callbacks if (rule := c.fingerprint()) is not None],
         }
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from torch.nn import functional as F
 
-from .._params import check_at_least, check_choice, is_number
+from .._params import check_at_least, check_choice, check_index, is_number
 from ..errors import ConfigError
 from ..mixtures import AbstractMixture, Backing, start_from_labels, start_mixture
 from ..objective import Phase
@@ -199,7 +199,7 @@ class MixtureShell(DeepEstimator):
         check_at_least("n_samples", n_samples, 1)
         if component is not None:
             self._check_component("component", component)
-        if not 0 <= min_posterior < 1:
+        if not is_number(min_posterior) or not 0 <= min_posterior < 1:
             raise ConfigError(f"min_posterior is {min_posterior!r}; expected a number from 0 to below 1.")
         state = self.random_state if random_state is None else random_state
         generator = Streams(seed_of(state), mixture.logits.device).torch("sample")
@@ -240,9 +240,7 @@ class MixtureShell(DeepEstimator):
             return self._generated(torch.lerp(means[first], means[second], way))
 
     def _check_component(self, name: str, component: int) -> None:
-        m = self.module_.mixture.n_components
-        if not is_number(component, whole=True) or not 0 <= component < m:
-            raise ConfigError(f"{name} is {component!r}; expected a whole number from 0 to {m - 1}.")
+        check_index(name, component, self.module_.mixture.n_components)
 
     def _generated(self, points: Tensor) -> np.ndarray:
         """Return the rows (n, f) expected at points (n, d) of the mixture's space, in the units of the data."""

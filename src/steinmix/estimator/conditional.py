@@ -17,7 +17,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from .._params import check_at_least, check_choice
+from .._params import check_at_least, check_choice, check_index
 from .._typing import Source
 from ..data.prepare import ColumnStatistics
 from ..diversify import Diversifier, in_function_space
@@ -291,8 +291,7 @@ class ConditionalShell(ClusterMixin, CodesMixin, MixtureShell):
         check_is_fitted(self)
         check_at_least("steps", steps, 2)
         mixture: ConditionalMixture = self.module_.mixture
-        if not 0 <= coordinate < mixture.n_style:
-            raise ConfigError(f"coordinate is {coordinate!r}; expected a number from 0 to {mixture.n_style - 1}.")
+        check_index("coordinate", coordinate, mixture.n_style)
         with reading(mixture.weight.device):
             w = mixture.weight.new_zeros(steps, mixture.n_style)
             w[:, coordinate] = torch.special.ndtri(torch.linspace(TAIL, 1 - TAIL, steps, dtype=w.dtype)).to(w)

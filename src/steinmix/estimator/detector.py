@@ -207,7 +207,7 @@ class DetectorShell(OutlierMixin, CodesMixin):
 
     @staticmethod
     def _quantile(scores: np.ndarray, share: Any) -> float:
-        if isinstance(share, bool | str) or not 0 < share <= 0.5:
+        if not is_number(share) or not 0 < share <= 0.5:
             raise ConfigError(f"contamination is {share!r}; expected a share above 0 and at most 0.5.")
         with np.errstate(invalid="ignore"):  # between two rows of -inf
             return float(np.percentile(scores, 100 * share))

@@ -81,6 +81,11 @@ class Job:
         """Where to train."""
         return self.training.torch_device()
 
+    def description(self) -> dict[str, Any]:
+        """Return what names the rows and, as they come in another order then, whether they are read in blocks."""
+        found = self.source.describe() | {"checksum": self.checksum}
+        return found if self.source.random_access else found | {"read": "in blocks, by training.resident_bytes"}
+
     def preparation(self) -> Preparation:
         """Return what turns raw rows into prepared ones."""
         return Preparation(self.scaling).to(self.device)

@@ -58,6 +58,10 @@ def pretraining_phases(coder: Coder, settings: Pretraining | None, epochs: int, 
     """
     settings = settings or Pretraining()
     settings.check()
+    if settings.layer_epochs and any(isinstance(part, nn.Conv2d) for part in coder.encoder.modules()):
+        raise ConfigError(
+            f"pretraining.layer_epochs is {settings.layer_epochs}; convolutions have no such start, use 0."
+        )
     phases = _layer_phases(coder, settings, streams) if settings.layer_epochs else []
 
     def terms(batch: Batch) -> dict[str, Term]:

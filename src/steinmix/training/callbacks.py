@@ -89,6 +89,7 @@ class EarlyStopping(Configuration, Callback):
 
     def __post_init__(self) -> None:
         check_at_least("patience", self.patience, 1)
+        check_at_least("tol", self.tol, 0.0)
 
     def fingerprint(self) -> dict[str, Any]:
         """Return its name and settings."""

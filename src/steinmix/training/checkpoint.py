@@ -78,7 +78,7 @@ class Checkpoint:
             tensors |= {f"average.{k}": v for k, v in state.average.tensors.items()}
         position = {"phase": state.phase, "epoch": state.epoch, "step": state.step}
         meta = {"schema": SCHEMA, "torch": torch.__version__, "fingerprint": self.fingerprint}
-        meta |= {"position": position, "optimizers": optimizers}
+        meta |= {"device": state.streams.device.type, "position": position, "optimizers": optimizers}
         if state.average is not None:
             meta["average"] = {"decay": state.average.decay, "steps": state.average.steps}
         meta |= {"streams": state.streams.state_dict(), "history": state.history}
@@ -116,7 +116,7 @@ class Checkpoint:
             raise ConfigError(
                 f"{self.folder} already has checkpoints; pass resume=True (--resume) to go on from them, or remove it."
             )
-        self._check(meta)
+        self._check(meta, state.streams.device.type)
         try:
             self._put(state, optimizers, meta, tensors)
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
@@ -158,7 +158,8 @@ class Checkpoint:
             shutil.rmtree(left, ignore_errors=True)
 
     def _generations(self) -> list[Path]:
-        return sorted(p for p in self.folder.glob("[0-9]*") if p.is_dir() and p.name.isdigit())
+        found = [p for p in self.folder.glob("[0-9]*") if p.is_dir() and p.name.isdigit()]
+        return sorted(found, key=lambda p: int(p.name))
 
     def _newest(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         reasons: list[str] = []
@@ -171,7 +172,7 @@ class Checkpoint:
             raise ModelFileError("no sound checkpoint: " + "; ".join(reasons))
         return None
 
-    def _check(self, meta: dict[str, Any]) -> None:
+    def _check(self, meta: dict[str, Any], device: str) -> None:
         if meta.get("schema") != SCHEMA:
             raise ModelFileError(
                 f"the checkpoint in {self.folder} has schema {meta.get('schema')!r}; this version reads {SCHEMA}. "
@@ -181,6 +182,11 @@ class Checkpoint:
             raise ConfigError(
                 f"the checkpoint in {self.folder} is of another run: {name} was {before!r} and is now {now!r}; "
                 "use the old setting or another folder."
+            )
+        if (before := meta.get("device", device)) != device:  # whose generators do not go on elsewhere
+            raise ConfigError(
+                f"the checkpoint in {self.folder} was written on {before!r}, and training is on {device!r}; go on with "
+                f"training__device={before!r}, or use another folder."
             )
         if meta["torch"] != torch.__version__:
             warnings.warn(

@@ -62,7 +62,7 @@ class RunState:
 
     @property
     def current(self) -> Phase:
-        """The current phase."""
+        """The current phase; after the run the last one."""
         return self.phases[self.phase]
 
     @property
@@ -144,10 +144,12 @@ def run_state(
         for callback in callbacks:
             callback.on_run_start(state)
         try:
-            while state.phase < len(state.phases):
+            for number in range(state.phase, len(state.phases)):
+                if not inside:
+                    state.phase, state.epoch = number, 0
                 _run_phase(state, loader, training, lr, callbacks, checkpoint, resumed=inside)
                 _end_phase(state)
-                state.phase, state.epoch, inside = state.phase + 1, 0, False
+                inside = False
         finally:
             for callback in callbacks:
                 callback.on_run_end(state)

@@ -167,6 +167,8 @@ def _targets(module: nn.Module, params: list[nn.Parameter]) -> list[nn.Parameter
 def clip_each_(params: Iterable[nn.Parameter], max_norm: float) -> None:
     """Scale the gradients of stacked parameters (r, ...) so that no restart's whole gradient is longer than that."""
     gradients = [p.grad for p in params if p.grad is not None]
+    if not gradients:
+        return
     norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)
     factor = (max_norm / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:

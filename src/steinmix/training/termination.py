@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from ..errors import Terminated
+from ..errors import DivergedError, Terminated
 
 __all__ = ["GRACE", "Termination"]
 
@@ -47,12 +47,14 @@ class Termination:
             self._previous = signal.signal(signal.SIGTERM, self._noticed)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
         self._previous = self._timer = None
+        if self.requested and (kind is None or issubclass(kind, DivergedError)):  # it came after the last `write`
+            self.stop()
 
     def stop(self) -> None:
         """End the process; its last checkpoint is written.
