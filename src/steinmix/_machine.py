@@ -42,9 +42,9 @@ def hardware() -> str:
     return f"{platform.system()} {platform.machine()}, {cores}, {threads}, {device}"
 
 
-def counted(n: int, thing: str) -> str:
-    """Return a number of things: 1 thread, 2 threads."""
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+def counted(n: int, thing: str, form: str = "") -> str:
+    """Return a number of things: 1 thread, 2 threads; with the form "," 1,797 rows."""
+    return f"{n:{form}} {thing}" if n == 1 else f"{n:{form}} {thing}s"
 
 
 def forget_peak() -> None:

@@ -377,9 +377,9 @@ class DeepEstimator(BaseEstimator, ABC):
     def _fingerprint(self, job: Job) -> dict[str, Any]:
         """Name the configuration and the data, for checkpoints."""
         params = plain_params(self.get_params(deep=False) | {"random_state": None}, strict=False)
-        for watching in ("callbacks", "progress", "resident_bytes"):  # of them `data` tells all there is
+        for watching in ("callbacks", "progress", "resident_bytes"):  # no trace in the result that `data` does not tell
             (params.get("training") or {}).get("params", {}).pop(watching, None)
-        for choice in ("n_jobs", "selection"):  # nor do these in a restart
+        for choice in ("n_jobs", "selection"):  # nor of these in a restart
             params.pop(choice, None)
         return {
             "class": type(self).__name__,

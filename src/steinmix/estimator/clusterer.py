@@ -198,7 +198,7 @@ class MixtureShell(DeepEstimator):
         mixture: AbstractMixture = self.module_.mixture
         check_at_least("n_samples", n_samples, 1)
         if component is not None:
-            self._check_component("component", component)
+            check_index("component", component, mixture.n_components)
         if not is_number(min_posterior) or not 0 <= min_posterior < 1:
             raise ConfigError(f"min_posterior is {min_posterior!r}; expected a number from 0 to below 1.")
         state = self.random_state if random_state is None else random_state
@@ -231,16 +231,14 @@ class MixtureShell(DeepEstimator):
             If there is no such component, or `steps` is below 2.
         """
         check_is_fitted(self)
-        self._check_component("first", first)
-        self._check_component("second", second)
+        mixture: AbstractMixture = self.module_.mixture
+        for name, component in (("first", first), ("second", second)):
+            check_index(name, component, mixture.n_components)
         check_at_least("steps", steps, 2)
-        with reading(self.module_.mixture.logits.device):
-            means = self.module_.mixture.component_means()
+        with reading(mixture.logits.device):
+            means = mixture.component_means()
             way = torch.linspace(0, 1, steps, dtype=means.dtype, device=means.device).unsqueeze(-1)
             return self._generated(torch.lerp(means[first], means[second], way))
-
-    def _check_component(self, name: str, component: int) -> None:
-        check_index(name, component, self.module_.mixture.n_components)
 
     def _generated(self, points: Tensor) -> np.ndarray:
         """Return the rows (n, f) expected at points (n, d) of the mixture's space, in the units of the data."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._params import is_number
 from ..errors import ConfigError, DataError
 
 __all__ = [
@@ -119,6 +120,6 @@ def positive_integer(value: Any, name: str, below: int, what: str) -> int:
 
 def fraction(value: Any, name: str) -> float:
     """Return `value` if it is a number between 0 and 1, both excluded."""
-    if not isinstance(value, float | int | np.number) or not 0 < value < 1:
+    if not is_number(value) or not 0 < value < 1:
         raise ConfigError(f"{name}: got {value!r}, expected a number between 0 and 1, both excluded.")
     return float(value)

@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+
+from .._machine import counted
 
 __all__ = ["COLUMNS", "FILTERS", "GROUP_LIMIT", "METRICS", "PHASES", "SHAPES", "TERMS", "meaning"]
 
@@ -51,11 +54,6 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
-def counted(n: int, thing: str) -> str:
-    """Return a number of things: 1 row, 1,797 rows."""
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
-
-
 def duration(seconds: float) -> str:
     """Return seconds, or minutes and hours where they are many."""
     if seconds < 100:
@@ -85,7 +83,7 @@ def size(n_bytes: float) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "count": count,
-    "counted": counted,
+    "counted": partial(counted, form=","),
     "duration": duration,
     "figure": figure,
     "hundredths": hundredths,
