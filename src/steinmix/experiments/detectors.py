@@ -145,6 +145,8 @@ PAPERS = {
         "minmax31",
         "dagmm from three starts of 12 epochs; mean energy, each in units of its spread over the training rows",
     ),
+    "dagmm-code-2": Row(_dagmm(**SHORT, latent_dim=2), "minmax31", "dagmm with codes of two numbers for one"),
+    "untrained-code-2": Row(_dagmm(epochs=0, latent_dim=2), "minmax31", "the same with random weights"),
     "dagmm-p": Row(_dagmm(**SHORT, pretraining_epochs=20), "minmax31", "dagmm after 20 epochs of pretraining"),
     "dagmm-nvi": Row(_dagmm(**SHORT, mixture="nvi"), "minmax31", "dagmm with the variational energy"),
     "free": Row(_released(), "minmax31", "free particles, plain gradient; 60 epochs for 200, at twice the rate"),

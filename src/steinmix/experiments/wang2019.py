@@ -128,7 +128,8 @@ KDD_ROWS = {  # in the paper's protocol and its like; ours in all
 KDD_REPELLED = tuple(detectors.REPELLED)
 KDD_ABLATION = {
     "rows": (
-        *("dagmm-full", "free", "released-sign", "nsvgd-0.5", *KDD_REPELLED),
+        *("dagmm-full", "dagmm-code-2", "untrained-code-2"),
+        *("free", "released-sign", "nsvgd-0.5", *KDD_REPELLED),
         *("ours+joint", "ours+free", "ours+nsvgd"),
     ),
     "normal": (
