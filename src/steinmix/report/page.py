@@ -104,7 +104,7 @@ def _context(
         "summary": _summary(model),
         "header": _header(model, rows, record),
         "headline": _headline(model, rows, nulls, unusual),
-        "cards": cluster_cards(model, rows, side, seed=0) if mixture else [],
+        "cards": cluster_cards(model, rows, side) if mixture else [],
         "others": _others(rows) if mixture else [],
         "rebuilt": None if mixture else reconstructions(model, rows, side, rng),
         "generated": generated(model, rows, side) if mixture else None,
