@@ -61,12 +61,12 @@ def _panels(
     """Return the true means and, by title, the mixtures of the first trial: its start and what each method made."""
     one = draw(point, 0)
     start = problems([one])[0].means.flatten().tolist()
-    panels: dict[str, Mapping[str, Any]] = {"start": {"means": start, "variances": [1.0] * point.m}}
+    mixtures: dict[str, Mapping[str, Any]] = {"start": {"means": start, "variances": [1.0] * point.m}}
     for method in METHODS:
         kept = [r for r in records if (Point(**r["point"]), r["optimizer"], r["method"]) == (point, optimizer, method)]
         if kept:
-            panels[method] = min(kept, key=lambda r: float(np.mean(r["mode_error"])))["first_trial"]
-    return point, one.means, panels
+            mixtures[method] = min(kept, key=lambda r: float(np.mean(r["mode_error"])))["first_trial"]
+    return point, one.means, mixtures
 
 
 def ingredients(records: Iterable[Mapping[str, Any]]) -> str:
