@@ -70,9 +70,9 @@ def run(argv: Sequence[str]) -> None:
     folder = Path(options.output)
     check_target(folder, "demo.json")
     from ..data.datasets import load_digits
-    from ..report.figures import require
+    from ..report.figures import require_for_report
 
-    require("jinja2", "matplotlib")
+    require_for_report("jinja2", "matplotlib")
     watch, created = Stopwatch(), now()
     digits = load_digits()
     with watch.stage("fit"):

@@ -23,7 +23,7 @@ from .figures import (
     mark,
     phase_spans,
     quantities,
-    require,
+    require_for_report,
     training_curves,
 )
 from .generated import generated
@@ -81,7 +81,7 @@ def write_report(
     ModelFileError
         If the file cannot be written.
     """
-    require("jinja2", "matplotlib")
+    require_for_report("jinja2", "matplotlib")
     streams = Streams(0)
     held = gather(model, X, labels, streams)
     nulls: Sequence[Mapping[str, Any]] = null_rows_of(model, held, streams) if rows is None else rows

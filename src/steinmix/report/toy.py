@@ -18,7 +18,7 @@ import numpy as np
 from .._files import write_text
 from ..experiments.tables import t_quantile
 from ..experiments.toy import METHODS, Point, draw, problems, read
-from .figures import BIG, INK, PALETTE, as_svg, dressed, panels, require, standalone
+from .figures import BIG, INK, PALETTE, as_svg, dressed, panels, require_for_report, standalone
 
 __all__ = ["densities", "ingredients", "main"]
 
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.output is None:
         sys.stdout.write(ingredients(records) + "\n")
         return
-    require("matplotlib")
+    require_for_report("matplotlib")
     for grid, optimizer in sorted({(r["point"]["grid"], r["optimizer"]) for r in records}):
         figure = standalone(densities(records, grid, optimizer))
         write_text(Path(chosen.output) / f"toy-figure1-{grid}-{optimizer}.svg", figure)
