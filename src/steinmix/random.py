@@ -56,9 +56,9 @@ def restart_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]) % 2**63
 
 
-def fixed_generator(device: torch.device | str = "cpu") -> torch.Generator:
+def fixed_generator() -> torch.Generator:
     """Return a generator that always starts alike, for estimates that must be functions of their input."""
-    return torch.Generator(device=device).manual_seed(0)
+    return torch.Generator(device="cpu").manual_seed(0)
 
 
 class Streams:

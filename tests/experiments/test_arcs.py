@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 @pytest.fixture(scope="module")
 def found():
     data = arcs.load(n_samples=400)
-    return {name: arcs.trained(f"arcs/{name}", 0, data, epochs=2) for name in ("gmvae", "gmvae-cv-1-2")}
+    return {name: arcs.run(f"arcs/{name}", 0, data, epochs=2) for name in ("gmvae", "gmvae-cv-1-2")}
 
 
 def test_every_row_is_a_setting_of_an_estimator():

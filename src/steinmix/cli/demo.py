@@ -21,7 +21,7 @@ from ..random import Streams
 from .outputs import check_target
 from .parsing import Parser, add_common_options
 from .records import Stopwatch, command_line, hardware_words, machine, write_record
-from .show import print_json, print_pairs, print_rows
+from .show import print_json, print_pairs, print_rows, size
 
 __all__ = ["run"]
 
@@ -70,9 +70,9 @@ def run(argv: Sequence[str]) -> None:
     folder = Path(options.output)
     check_target(folder, "demo.json")
     from ..data.datasets import load_digits
-    from ..report.figures import require
+    from ..report.figures import require_for_report
 
-    require("jinja2", "matplotlib")
+    require_for_report("jinja2", "matplotlib")
     watch, created = Stopwatch(), now()
     digits = load_digits()
     with watch.stage("fit"):
@@ -243,8 +243,7 @@ def _show(record: Mapping[str, Any], folder: Path, options: argparse.Namespace) 
         return
     head = ["method", "accuracy", "sd", "min", "NMI", "effective components", "seconds"]
     keys = ["accuracy_mean", "accuracy_sd", "accuracy_min", "nmi_mean", "effective_components_mean", "seconds_mean"]
-    rows, columns = record["data"]["shape"]
-    print_pairs({"data": f"{DATA}, {rows} rows x {columns} columns", "seeds": record["settings"]["seeds"]})
+    print_pairs({"data": f"{DATA}, {size(record['data']['shape'])}", "seeds": record["settings"]["seeds"]})
     print_rows([head, *([name, *(found[key] for key in keys)] for name, found in record["summary"].items())])
     reported = record["reported"]
     print(f"\n{NOTE}")

@@ -137,7 +137,7 @@ def _check_extras(options: argparse.Namespace) -> None:
     if not options.no_report:
         from ..report import figures
 
-        figures.require("jinja2", "matplotlib", remedy=", or say --no_report")
+        figures.require_for_report("jinja2", "matplotlib", remedy=", or say --no_report")
 
 
 def _check_outside(folder: Path, others: Sequence[str | Path]) -> None:

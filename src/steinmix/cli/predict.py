@@ -10,7 +10,7 @@ from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
 from .predictions import write_predictions
 from .records import PREDICTIONS, read_run
-from .show import print_json, print_pairs
+from .show import print_result
 
 __all__ = ["run"]
 
@@ -28,13 +28,14 @@ def run(argv: Sequence[str]) -> None:
     data = fitted.open(options.data, model)
     with new_table(target, data.rows.n_rows) as table:
         summary = write_predictions(model, data.rows, table)
-    if options.json:
-        print_json({"output": str(target), "n_rows": summary.n_rows, **summary.metrics()})
-    elif not options.quiet:
-        metrics = summary.metrics()
-        effective = metrics.get("effective_components")
-        found = {"rows": summary.n_rows, "effective components": effective, "mean score": metrics["mean_score"]}
-        print_pairs({**found, "written": str(target)})
+    metrics = summary.metrics()
+    words = {
+        "rows": summary.n_rows,
+        "effective components": metrics.get("effective_components"),
+        "mean score": metrics["mean_score"],
+        "written": str(target),
+    }
+    print_result(options, {"output": str(target), "n_rows": summary.n_rows, **metrics}, words)
 
 
 def _parser() -> Parser:

@@ -52,8 +52,8 @@ def run(argv: Sequence[str]) -> None:
 
 def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
     experiment = find(options.table)
-    rows = chosen_rows(experiment, options.row or ())
-    metrics = _metrics(options.metric or ())
+    rows = chosen_rows(experiment, options.row)
+    metrics = _metrics(options.metric)
     seeds = parsed_seeds(options.seeds) if options.seeds else range(experiment.seeds)
     reasons = {} if options.show else _run(options, experiment, rows, seeds, folder)
     records = records_of(experiment, folder)
@@ -149,12 +149,11 @@ def _list(options: argparse.Namespace, folder: Path) -> None:
     """Print each row, or for all experiments each data set: seeds done, seeds asked for, cost of what is missing."""
     if options.row and not options.table:
         raise ConfigError("got --row and no PAPER/TABLE; give the table whose rows are meant.")
-    experiments = [find(options.table)] if options.table else list(available().values())
     asked = parsed_seeds(options.seeds) if options.seeds else None
     found = [
         entry
-        for experiment in experiments
-        for entry in _status(experiment, chosen_rows(experiment, options.row or ()), asked, folder)
+        for experiment in _experiments(options)
+        for entry in _status(experiment, chosen_rows(experiment, options.row), asked, folder)
     ]
     if options.json:
         print_json({"rows": found})
@@ -164,6 +163,11 @@ def _list(options: argparse.Namespace, folder: Path) -> None:
     heading = ["table", "row" if options.table else "data", "done", "asked", "to do", "state"]
     rows = ([e["experiment"], e["row"], e["done"], e["asked"], _cost(e), e["state"]] for e in found)
     print_rows([heading, *rows], left=(0, 1, len(heading) - 1))
+
+
+def _experiments(options: argparse.Namespace) -> list[Experiment]:
+    """Return the one that is asked for, else all."""
+    return [find(options.table)] if options.table else list(available().values())
 
 
 def _status(
@@ -228,10 +232,9 @@ def _cost(entry: Mapping[str, Any]) -> str | None:
 def _figures(options: argparse.Namespace, folder: Path) -> None:
     from ..report.evidence import write_curves
 
-    chosen = [find(options.table)] if options.table else list(available().values())
     written = []
-    for experiment in chosen:
-        rows = chosen_rows(experiment, options.row or ()) if options.table else experiment.rows
+    for experiment in _experiments(options):
+        rows = chosen_rows(experiment, options.row) if options.table else experiment.rows
         written += write_curves(_drawn(experiment, records_of(experiment, folder), rows), folder / "figures")
     if options.json:
         print_json({"figures": [str(path) for path in written]})
@@ -263,12 +266,9 @@ def _duration(seconds: float) -> str:
 def _parser() -> Parser:
     parser = Parser("reproduce", _DESCRIPTION)
     parser.add_argument("table", nargs="?", metavar="PAPER/TABLE")
-    parser.add_argument(
-        "--row", nargs="+", action="extend", metavar="PATTERN", help="rows by name, such as digits/vade or 'mnist/*'"
-    )
-    parser.add_argument(
-        "--metric", nargs="+", action="extend", metavar="NAME", help="columns, in place of those the paper has"
-    )
+    several: Any = {"nargs": "+", "action": "extend", "default": []}
+    parser.add_argument("--row", **several, metavar="PATTERN", help="rows by name, such as digits/vade or 'mnist/*'")
+    parser.add_argument("--metric", **several, metavar="NAME", help="columns, in place of those the paper has")
     parser.add_argument("--seeds", metavar="0-9", help="seeds to run; as many as a claim needs unless given")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="run only what has no record; this is also the default")

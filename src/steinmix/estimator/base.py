@@ -75,6 +75,7 @@ class DeepEstimator(BaseEstimator, ABC):
     scaling: str
     training: Training | None
     random_state: Any
+    module_: Any
     n_init: int = 1
     n_jobs: int | None = None
     selection: str = "objective"
@@ -284,9 +285,17 @@ class DeepEstimator(BaseEstimator, ABC):
         """Put what restarts have learnt into the empty module."""
         module.load_state_dict(outcomes[best].state)
 
-    @abstractmethod
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return how well each row fits the model, (n,). High is normal."""
+        """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal.
+
+        Of an autoencoder it is the log-likelihood of the row at its own code.
+
+        Parameters
+        ----------
+        X : as in `fit`, of shape (n, f)
+            Rows in the units and columns of the training data.
+        """
+        return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean of `score_samples`.

@@ -121,7 +121,6 @@ class MixtureShell(DeepEstimator):
 
     start: str
     collapse: str
-    module_: Any
     _mixture_phases: tuple[str, ...] = ("anchor", "mixture")
     _coded = False  # whether the mixture lies on codes of the rows, not on the rows
     _balanced = False  # whether the method's own objective asks for clusters of equal size
@@ -149,16 +148,6 @@ class MixtureShell(DeepEstimator):
             Rows in the units and columns of the training data.
         """
         return self._map(lambda x: torch.softmax(self._log_joint(self.module_, x).double(), dim=-1), X)
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal.
-
-        Parameters
-        ----------
-        X : as in `fit`, of shape (n, f)
-            Rows in the units and columns of the training data.
-        """
-        return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
 
     def sample(
         self,

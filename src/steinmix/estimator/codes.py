@@ -16,7 +16,6 @@ __all__ = ["CodesMixin"]
 class CodesMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DeepEstimator):
     """Codes of rows; with names of their columns, so that ``set_output(transform="pandas")`` works."""
 
-    module_: Any
     plan_: Mapping[str, Any]
 
     def transform(self, X: Any) -> np.ndarray:

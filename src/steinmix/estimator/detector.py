@@ -55,7 +55,6 @@ class DetectorShell(OutlierMixin, CodesMixin):
     """
 
     contamination: float
-    module_: Any
     plan_: dict[str, Any]
     _selections: ClassVar[Mapping[str, Rule]] = SELECTIONS | {"consensus": by_objective}
 

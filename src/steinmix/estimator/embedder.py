@@ -184,16 +184,6 @@ class EmbedderShell(CodesMixin):
             )
         return self._decoded(torch.from_numpy(codes))
 
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code (for a VAE the bound), (n,). High is normal.
-
-        Parameters
-        ----------
-        X : as in `fit`, of shape (n, f)
-            Rows in the units and columns of the training data.
-        """
-        return self._map(lambda x: self.module_.score(x).double(), X) + self.preparation_.log_jacobian()
-
     def _decoded(self, z: torch.Tensor) -> np.ndarray:
         def rows(z: torch.Tensor) -> torch.Tensor:
             return self.preparation_.inverse(self.module_.likelihood.mean(self.module_.decode(z)))

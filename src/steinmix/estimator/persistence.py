@@ -109,7 +109,9 @@ def _rebuild(method: type, meta: Mapping[str, Any], tensors: Mapping[str, Tensor
     shift, scale = (tensors[f"preparation.{k}"].numpy() for k in ("shift", "scale"))
     estimator.preparation_ = Preparation(Scaling(shift, scale))
     estimator.module_ = estimator._empty_module()
-    estimator.module_.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
+    estimator.module_.load_state_dict(
+        {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
+    )
     estimator.module_.eval()
     if output := meta.get("output"):  # files written before have none
         estimator.set_output(**output)

@@ -30,7 +30,7 @@ from .records import as_typed
 from .runner import complete, missing
 from .spec import Curve, Experiment, Row
 
-__all__ = ["ARCS", "EPOCHS", "ROWS", "load", "main", "run", "trained"]
+__all__ = ["ARCS", "EPOCHS", "ROWS", "load", "main", "run"]
 
 N_CLUSTERS = 8
 EPOCHS = 60
@@ -92,13 +92,8 @@ def load(name: str = "arcs", n_samples: int = 5000) -> Points:
     return Points(*load_arcs(n_samples=n_samples, return_X_y=True))
 
 
-def run(row: str, seed: int, data: Points) -> dict[str, Any]:
+def run(row: str, seed: int, data: Points, epochs: int = EPOCHS) -> dict[str, Any]:
     """Train and judge one row."""
-    return trained(row, seed, data, EPOCHS)
-
-
-def trained(row: str, seed: int, data: Points, epochs: int) -> dict[str, Any]:
-    """Train one row for some epochs, and judge it."""
     kind, settings = ROWS[row.partition("/")[2]]
     common = {"latent_dim": 2, "w_dim": 2, "hidden": (120, 120), "likelihood": "learnt_gaussian"}
     training = Training(epochs=epochs, batch_size=200, lr=1e-3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -271,7 +271,7 @@ def deep(kind: type, training: Training | None = None, **settings: Any) -> Calla
 
     def method(task: Task, seed: int) -> Answer:
         plain = kind(task.n_clusters, training=training, random_state=seed, **settings)
-        model = clone(plain).set_params(training=replace(training or Training()))
+        model = clone(plain)
         watch = ByEpoch(task.rows, model)
         model.set_params(training__callbacks=(watch,)).fit(task.rows)
         return Answer(model.labels_, model.initial_labels_, model.score(task.rows), as_typed(plain), watch)

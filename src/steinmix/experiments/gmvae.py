@@ -174,17 +174,6 @@ def judged(model: Any, data: Split, checkpoint: Path | None = None) -> dict[str,
     }
 
 
-@dataclass(frozen=True)
-class Runner:
-    """`run` with a number of epochs."""
-
-    epochs: int | None = None
-
-    def __call__(self, row: str, seed: int, data: Split, checkpoint: Path | None = None) -> dict[str, Any]:
-        """Return the metrics of a cell."""
-        return run(row, seed, data, self.epochs, checkpoint)
-
-
 def rows(
     cells: Sequence[tuple[int, int, int]] = CELLS,
     network: str = "conv",
@@ -200,7 +189,7 @@ def rows(
     return tuple(
         Row(
             row_name(*cell, network, variant),
-            Runner(epochs),
+            partial(run, epochs=epochs),
             loader,
             protocol,
             deviations=_said(network) + added.said,

@@ -7,7 +7,6 @@ other half stands beside it.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ import numpy as np
 from ..data import datasets
 from ..errors import ConfigError
 from ..methods import GaussianMixture, VaDE
+from ..numerics.shared import without_convergence_warnings
 from ..random import Streams
 from .clustering import unit_rows
 
@@ -47,12 +47,10 @@ class Judge:
 
     @cached_property
     def _network(self) -> Any:
-        from sklearn.exceptions import ConvergenceWarning
         from sklearn.neural_network import MLPClassifier
 
         network = MLPClassifier((200,), batch_size=64, max_iter=15, random_state=Streams(0).integer("judge"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # its error is measured
+        with without_convergence_warnings():  # its error is measured
             return network.fit(self.__rows[self.__train], self.__labels[self.__train])
 
     def scores(self, samples: Sequence[np.ndarray]) -> dict[str, float]:

@@ -209,7 +209,7 @@ def _toy_rows() -> list[Row]:
 
 
 def _run_toy(rows: Sequence[str], folder: Path, jobs: int) -> None:
-    """Run the whole grid, or its one point of the issue's table if no other is asked for; what is there is kept."""
+    """Run the whole grid, or its point m = 6, Delta = 5 alone if no other is asked for; what is there is kept."""
     point = all(row.startswith("toy/code/m6-d5/") for row in rows)
     arguments = {"--part": "row1" if point else "figure2", "--output": str(folder / TOY_FILE), "--jobs": str(jobs)}
     toy.main([*(word for pair in arguments.items() for word in pair), "--resume"])

@@ -16,7 +16,7 @@ import numpy as np
 from .._files import write_text
 from ..errors import DataError
 from ..experiments.records import RunRecord, read
-from .figures import INK, SMALL, as_svg, dressed, mark, panels, require, scatter, standalone
+from .figures import INK, SMALL, as_svg, dressed, mark, panels, require_for_report, scatter, standalone
 
 __all__ = ["latent_spaces", "main"]
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("records", help="a file of records")
     parser.add_argument("-o", "--output", default="docs", help="folder of the figure")
     chosen = parser.parse_args(arguments)
-    require("matplotlib")
+    require_for_report("matplotlib")
     write_text(Path(chosen.output) / "arcs.svg", standalone(latent_spaces(read([chosen.records]))))
 
 

@@ -25,7 +25,7 @@ LARGEST_CONTRAST = 3.0
 """Standard deviations at which a bar is full."""
 
 
-def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[dict[str, Any]]:
+def cluster_cards(model: Any, rows: Rows, side: int | None) -> list[dict[str, Any]]:
     """Return one dictionary a cluster, the largest first.
 
     Parameters
@@ -34,8 +34,6 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
     rows : Rows
     side : int or None
         Side of the square images that rows are, None for tables.
-    seed : int
-        For the drawn rows.
     """
     labels, sizes = rows.labels, np.asarray(rows.sizes)
     inside, outside, contrast = contrasts(rows, labels)
@@ -59,7 +57,7 @@ def cluster_cards(model: Any, rows: Rows, side: int | None, seed: int) -> list[d
         }
         own = {name: values[c] for name, values in facts.items()}
         if side:
-            draws = model.sample(DRAWS, component=c, random_state=seed + c)
+            draws = model.sample(DRAWS, component=c, random_state=c)
             card |= _pictures(own, rows.raw[nearest], draws, side, grey)
         else:
             card["features"] = _features(own, rows.raw[nearest], rows.names)

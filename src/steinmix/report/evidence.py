@@ -14,7 +14,7 @@ from ..experiments import METRICS, Experiment, Row
 from ..experiments.records import Key, RunRecord
 from ..experiments.tables import Line, Summary, by_row, curve_of, records_of_row, summarise
 from . import words
-from .figures import bands, require, standalone
+from .figures import bands, require_for_report, standalone
 from .render import render
 
 __all__ = ["HEADINGS", "cells", "draw_curves", "line_record", "table_cells", "write_curves", "write_table"]
@@ -111,7 +111,7 @@ def write_table(
     ModelFileError
         If the file cannot be written.
     """
-    require("jinja2")
+    require_for_report("jinja2")
     headings, *body = table_cells(experiment, table)
     text = render(
         "evidence.html.j2",
@@ -160,7 +160,7 @@ def draw_curves(experiment: Experiment, records: Mapping[Key, RunRecord], rows: 
 
     One figure for each curve and data set, and one for each sweep.
     """
-    require("matplotlib")
+    require_for_report("matplotlib")
     held = by_row(records.values())
     groups = {row.name: records_of_row(held, row) for row in rows}
     figures = {}

@@ -31,7 +31,7 @@ __all__ = [
     "phase_spans",
     "picture",
     "quantities",
-    "require",
+    "require_for_report",
     "scatter",
     "score_histogram",
     "small_maps",
@@ -58,7 +58,7 @@ GAP = 1
 """Pixels between the images of a strip."""
 
 
-def require(*packages: str, remedy: str = "") -> None:
+def require_for_report(*packages: str, remedy: str = "") -> None:
     """Raise ConfigError, with another `remedy` if there is one, unless packages of the extra ``report`` are there."""
     from importlib.util import find_spec
 

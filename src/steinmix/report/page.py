@@ -23,7 +23,7 @@ from .figures import (
     mark,
     phase_spans,
     quantities,
-    require,
+    require_for_report,
     training_curves,
 )
 from .generated import generated
@@ -81,7 +81,7 @@ def write_report(
     ModelFileError
         If the file cannot be written.
     """
-    require("jinja2", "matplotlib")
+    require_for_report("jinja2", "matplotlib")
     streams = Streams(0)
     held = gather(model, X, labels, streams)
     nulls: Sequence[Mapping[str, Any]] = null_rows_of(model, held, streams) if rows is None else rows
@@ -104,7 +104,7 @@ def _context(
         "summary": _summary(model),
         "header": _header(model, rows, record),
         "headline": _headline(model, rows, nulls, unusual),
-        "cards": cluster_cards(model, rows, side, seed=0) if mixture else [],
+        "cards": cluster_cards(model, rows, side) if mixture else [],
         "others": _others(rows) if mixture else [],
         "rebuilt": None if mixture else reconstructions(model, rows, side, rng),
         "generated": generated(model, rows, side) if mixture else None,

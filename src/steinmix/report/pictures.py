@@ -12,7 +12,7 @@ from ..experiments.pictures import unpack
 from ..experiments.records import Key, RunRecord
 from ..experiments.tables import by_row, records_of_row
 from ..metrics import best_matching
-from .figures import galleries, require, small_maps
+from .figures import galleries, require_for_report, small_maps
 
 __all__ = ["draw_pictures"]
 
@@ -28,7 +28,7 @@ def draw_pictures(experiment: Experiment, records: Mapping[Key, RunRecord], rows
     DataError
         If a record holds none where it says so.
     """
-    require("matplotlib")
+    require_for_report("matplotlib")
     groups = by_row(records.values())
     found: dict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = {}
     for row in rows:

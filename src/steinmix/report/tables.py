@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from .._typing import RandomState
 from ..data.sources import as_source
 from ..metrics import adjusted_rand_index, clustering_scores, effective_components
 from ..mixtures import start_mixture
+from ..numerics.shared import without_convergence_warnings
 from ..random import Streams, seed_of
 from .detections import detections
 from .nulls import some_rows, untrained_module
@@ -139,7 +139,7 @@ def _kmeans(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarray]:
 
     part = some_rows(len(rows.index), START_ROWS, streams)
     whole = len(part) == len(rows.index)
-    with _no_convergence_warning():
+    with without_convergence_warnings():  # it stops early, or there are fewer distinct rows than clusters
         kmeans = KMeans(_possible_clusters(rows), n_init=3, random_state=streams.integer("k-means"))
         kmeans.fit(rows.prepared if whole else rows.prepared[part])
         if not whole:
@@ -158,7 +158,7 @@ def _gaussian_mixture(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarra
     mixture = GaussianMixture(
         _possible_clusters(rows), covariance_type="diag", reg_covar=SMALLEST_VARIANCE, random_state=seed
     )
-    with _no_convergence_warning():
+    with without_convergence_warnings():
         labels = mixture.fit(rows.prepared[part]).predict(rows.prepared).astype(np.int64)
     fitted = "" if len(part) == len(rows.index) else f", fitted to {len(part):,} random rows"
     what = (
@@ -173,13 +173,6 @@ def _gaussian_mixture(rows: Rows, streams: Streams) -> tuple[str, str, np.ndarra
 
 def _possible_clusters(rows: Rows) -> int:
     return min(rows.n_clusters, len(rows.index))
-
-
-def _no_convergence_warning() -> Any:
-    """Silence scikit-learn on baselines that stop early or find fewer distinct rows than clusters."""
-    from sklearn.exceptions import ConvergenceWarning
-
-    return warnings.catch_warnings(action="ignore", category=ConvergenceWarning)
 
 
 def _reconstructions(model: Any, rows: Rows, streams: Streams) -> Iterator[tuple[str, str, dict[str, float | None]]]:

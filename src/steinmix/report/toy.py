@@ -18,7 +18,7 @@ import numpy as np
 from .._files import write_text
 from ..experiments.tables import t_quantile
 from ..experiments.toy import METHODS, Point, draw, problems, read
-from .figures import BIG, INK, PALETTE, as_svg, dressed, panels, require, standalone
+from .figures import BIG, INK, PALETTE, as_svg, dressed, panels, require_for_report, standalone
 
 __all__ = ["densities", "ingredients", "main"]
 
@@ -61,12 +61,12 @@ def _panels(
     """Return the true means and, by title, the mixtures of the first trial: its start and what each method made."""
     one = draw(point, 0)
     start = problems([one])[0].means.flatten().tolist()
-    panels: dict[str, Mapping[str, Any]] = {"start": {"means": start, "variances": [1.0] * point.m}}
+    mixtures: dict[str, Mapping[str, Any]] = {"start": {"means": start, "variances": [1.0] * point.m}}
     for method in METHODS:
         kept = [r for r in records if (Point(**r["point"]), r["optimizer"], r["method"]) == (point, optimizer, method)]
         if kept:
-            panels[method] = min(kept, key=lambda r: float(np.mean(r["mode_error"])))["first_trial"]
-    return point, one.means, panels
+            mixtures[method] = min(kept, key=lambda r: float(np.mean(r["mode_error"])))["first_trial"]
+    return point, one.means, mixtures
 
 
 def ingredients(records: Iterable[Mapping[str, Any]]) -> str:
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen.output is None:
         sys.stdout.write(ingredients(records) + "\n")
         return
-    require("matplotlib")
+    require_for_report("matplotlib")
     for grid, optimizer in sorted({(r["point"]["grid"], r["optimizer"]) for r in records}):
         figure = standalone(densities(records, grid, optimizer))
         write_text(Path(chosen.output) / f"toy-figure1-{grid}-{optimizer}.svg", figure)

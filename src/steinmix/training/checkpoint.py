@@ -137,8 +137,8 @@ class Checkpoint:
         state.module.load_state_dict(module)
         state.phase, state.epoch, state.step = (meta["position"][k] for k in ("phase", "epoch", "step"))
         state.optimizers = optimizers(state.current)
-        for i, (optimizer, plain) in enumerate(zip(state.optimizers, meta["optimizers"], strict=True)):
-            optimizer.load_state_dict(_join(plain, f"optimizer{i}", tensors))
+        for optimizer, plain in zip(state.optimizers, meta["optimizers"], strict=True):
+            optimizer.load_state_dict(_join(plain, tensors))
         if "average" in meta:
             averages = {k.removeprefix("average."): v for k, v in tensors.items() if k.startswith("average.")}
             state.average = Average(state.module, **meta["average"], tensors=averages)
@@ -233,12 +233,12 @@ def _split(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     return value
 
 
-def _join(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
+def _join(value: Any, tensors: dict[str, Tensor]) -> Any:
     """Undo `_split`."""
     if isinstance(value, dict) and "$tensor" in value:
         return tensors[value["$tensor"]]
     if isinstance(value, dict):
-        return {k: _join(v, key, tensors) for k, v in value["$dict"]}
+        return {k: _join(v, tensors) for k, v in value["$dict"]}
     if isinstance(value, list):
-        return [_join(v, key, tensors) for v in value]
+        return [_join(v, tensors) for v in value]
     return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,17 @@ from sklearn.utils import Bunch
 from ...errors import ConfigError, DataError
 from ..fetch import ENVIRONMENT_VARIABLE, find, locate
 
-__all__ = ["Card", "Remote", "absence", "check_counts", "check_shape", "choice", "hand_out"]
+__all__ = [
+    "Card",
+    "Remote",
+    "absence",
+    "check_counts",
+    "check_shape",
+    "choice",
+    "hand_out",
+    "hand_out_digits",
+    "joined",
+]
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,32 @@ def hand_out(
         licence=card.licence,
         **extra,
     )
+
+
+def hand_out_digits(
+    card: Card, data: np.ndarray, target: np.ndarray, side: int, return_X_y: bool, as_frame: bool
+) -> Any:
+    """Return grey images (n, side * side) of the ten digits as `hand_out` does."""
+    return hand_out(
+        card,
+        data,
+        target,
+        feature_names=[f"pixel_{i}_{j}" for i in range(side) for j in range(side)],
+        target_names=[str(k) for k in range(10)],
+        return_X_y=return_X_y,
+        as_frame=as_frame,
+        image_shape=(side, side),
+    )
+
+
+def joined(
+    subset: str, parts: Collection[str], read: Callable[[str], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return data and target of the part `subset`, or of all in their order; one part alone is not copied."""
+    choice("subset", subset, ["all", *parts])
+    found = [read(name) for name in (parts if subset == "all" else [subset])]
+    data, target = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*found))
+    return data, target
 
 
 def _framed(data: Any, target: np.ndarray, names: list[str]) -> tuple[Any, Any, Any]:

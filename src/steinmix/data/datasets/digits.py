@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._card import Card, check_counts, check_shape, hand_out
+from ._card import Card, check_counts, check_shape, hand_out_digits
 
 __all__ = ["load_digits"]
 
@@ -48,13 +48,4 @@ def load_digits(*, return_X_y: bool = False, as_frame: bool = False) -> Any:
     target = found.target.astype(np.int64)
     check_shape("digits", data.shape, (1797, 64))
     check_counts("digits", target, _COUNTS)
-    return hand_out(
-        _CARD,
-        data,
-        target,
-        feature_names=[f"pixel_{i}_{j}" for i in range(8) for j in range(8)],
-        target_names=[str(k) for k in range(10)],
-        return_X_y=return_X_y,
-        as_frame=as_frame,
-        image_shape=(8, 8),
-    )
+    return hand_out_digits(_CARD, data, target, 8, return_X_y, as_frame)

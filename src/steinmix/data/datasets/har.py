@@ -157,13 +157,13 @@ def _published(path: Path) -> dict[str, Any]:
     """Read train, then test, from the archive."""
     with reading(path, "the zip archive of UCI HAR"), zipfile.ZipFile(path) as outer:
         archive = _innermost(outer)
-        found: dict[str, Any] = {
-            key: np.concatenate([_numbers(archive, f"{part}/{key}_{part}.txt") for part in ("train", "test")])
+        parts = {
+            key: [_numbers(archive, f"{part}/{key}_{part}.txt") for part in ("train", "test")]
             for key in ("X", "y", "subject")
         }
-        sizes = [len(_numbers(archive, f"{part}/y_{part}.txt")) for part in ("train", "test")]
-        found["names"] = _feature_names(archive)
-    return found | {"split": np.repeat([0, 1], sizes)}
+        names = _feature_names(archive)
+    found: dict[str, Any] = {key: np.concatenate(arrays) for key, arrays in parts.items()}
+    return found | {"names": names, "split": np.repeat([0, 1], [len(y) for y in parts["y"]])}
 
 
 def _innermost(archive: zipfile.ZipFile) -> zipfile.ZipFile:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import DataError
 from .._common import reading
-from ._card import Card, Remote, check_counts, check_shape, choice, hand_out
+from ._card import Card, Remote, check_counts, check_shape, hand_out_digits, joined
 
 __all__ = ["load_mnist", "read_idx"]
 
@@ -40,7 +40,6 @@ _COUNTS = {
     "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
     "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
 }
-_PARTS = {"all": ("train", "test"), "train": ("train",), "test": ("test",)}
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
 
@@ -68,19 +67,8 @@ def load_mnist(
     Bunch
         ``data`` (n, 784) uint8, images row by row; ``target`` (n,), n = 70000, 60000 or 10000.
     """
-    choice("subset", subset, list(_PARTS))
-    parts = [_part(name, download_if_missing) for name in _PARTS[subset]]
-    data, target = (np.concatenate(arrays) for arrays in zip(*parts))
-    return hand_out(
-        _CARD,
-        data,
-        target,
-        feature_names=[f"pixel_{i}_{j}" for i in range(28) for j in range(28)],
-        target_names=[str(k) for k in range(10)],
-        return_X_y=return_X_y,
-        as_frame=as_frame,
-        image_shape=(28, 28),
-    )
+    data, target = joined(subset, _COUNTS, lambda part: _part(part, download_if_missing))
+    return hand_out_digits(_CARD, data, target, 28, return_X_y, as_frame)
 
 
 def read_idx(path: str | Path) -> np.ndarray:

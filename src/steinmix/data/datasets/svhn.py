@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import DataError
 from .._common import reading
-from ._card import Card, Remote, absence, check_shape, choice, hand_out
+from ._card import Card, Remote, absence, check_shape, hand_out, joined
 
 __all__ = ["absent", "load_svhn"]
 
@@ -61,9 +61,7 @@ def load_svhn(
     Bunch
         ``data`` (n, 3072) uint8, images (32, 32, 3) line by line; ``target`` (n,).
     """
-    choice("subset", subset, ["all", *_FILES])
-    parts = [_part(name, download_if_missing) for name in (_FILES if subset == "all" else [subset])]
-    data, target = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*parts))
+    data, target = joined(subset, _FILES, lambda part: _part(part, download_if_missing))
     return hand_out(
         _CARD,
         data,

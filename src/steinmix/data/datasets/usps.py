@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._common import reading
-from ._card import Card, Remote, check_counts, check_shape, choice, hand_out
+from ._card import Card, Remote, check_counts, check_shape, hand_out_digits, joined
 
 __all__ = ["load_usps"]
 
@@ -27,7 +27,6 @@ _COUNTS = {
     "train": (1194, 1005, 731, 658, 652, 556, 664, 645, 542, 644),
     "test": (359, 264, 198, 166, 200, 160, 170, 147, 166, 177),
 }
-_PARTS = {"all": ("train", "test"), "train": ("train",), "test": ("test",)}
 
 
 def load_usps(
@@ -58,19 +57,8 @@ def load_usps(
     Bunch
         ``data`` (n, 256) float32 in [0, 1], background 0; ``target`` (n,), n = 9298, 7291 or 2007.
     """
-    choice("subset", subset, list(_PARTS))
-    parts = [_part(name, download_if_missing) for name in _PARTS[subset]]
-    data, target = (np.concatenate(arrays) for arrays in zip(*parts))
-    return hand_out(
-        _CARD,
-        data,
-        target,
-        feature_names=[f"pixel_{i}_{j}" for i in range(16) for j in range(16)],
-        target_names=[str(k) for k in range(10)],
-        return_X_y=return_X_y,
-        as_frame=as_frame,
-        image_shape=(16, 16),
-    )
+    data, target = joined(subset, _COUNTS, lambda part: _part(part, download_if_missing))
+    return hand_out_digits(_CARD, data, target, 16, return_X_y, as_frame)
 
 
 def _part(name: str, download: bool) -> tuple[np.ndarray, np.ndarray]:
