@@ -14,7 +14,15 @@ import numpy as np
 
 from .errors import ConfigError
 
-__all__ = ["Configuration", "check_at_least", "check_choice", "check_index", "is_number", "with_settings"]
+__all__ = [
+    "Configuration",
+    "check_at_least",
+    "check_choice",
+    "check_index",
+    "check_share",
+    "is_number",
+    "with_settings",
+]
 
 
 def with_settings(name: str, value: Any, setting: str, example: str = "...") -> Any:
@@ -111,6 +119,20 @@ def check_at_least(name: str, value: Any, least: float, optional: bool = False) 
         return
     expected = f"a {'whole ' if whole else ''}number >= {least}{' or None' if optional else ''}"
     raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Raise ConfigError unless `value` is a number from 0 to 1.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    value : object
+        What was given.
+    """
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ConfigError(f"{name} is {value!r}; expected a number from 0 to 1.")
 
 
 def check_index(name: str, value: Any, n: int) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from .._params import Configuration, check_at_least
+from .._params import Configuration, check_at_least, check_share
 
 __all__ = ["Constant", "Cosine", "Fade", "Schedule", "StepDecay"]
 
@@ -37,7 +37,7 @@ class StepDecay(Configuration):
     every : int, default=10
         Epochs between two decreases.
     rate : float, default=0.9
-        Factor on the learning rate at each of them, between 0 and 1.
+        Factor on the learning rate at each of them, from 0 to 1.
     floor : float, default=0.0
         Smallest factor, as a share of the first learning rate; 0 sets no limit.
     """
@@ -48,8 +48,8 @@ class StepDecay(Configuration):
 
     def __post_init__(self) -> None:
         check_at_least("every", self.every, 1)
-        check_at_least("rate", self.rate, 0.0)
-        check_at_least("floor", self.floor, 0.0)
+        check_share("rate", self.rate)
+        check_share("floor", self.floor)
 
     def __call__(self, epoch: int, epochs: int) -> float:
         """Return max(floor, rate ** (epoch // every))."""
@@ -69,7 +69,7 @@ class Cosine(Configuration):
     floor: float = 0.0
 
     def __post_init__(self) -> None:
-        check_at_least("floor", self.floor, 0.0)
+        check_share("floor", self.floor)
 
     def __call__(self, epoch: int, epochs: int) -> float:
         """Return the factor."""
@@ -83,13 +83,13 @@ class Fade(Configuration):
     Parameters
     ----------
     until : float, default=0.5
-        Share of the phase's epochs, above 0 and at most 1, after which the factor is 0.
+        Share of the phase's epochs, from 0 to 1, after which the factor is 0.
     """
 
     until: float = 0.5
 
     def __post_init__(self) -> None:
-        check_at_least("until", self.until, 0.0)
+        check_share("until", self.until)
 
     def __call__(self, epoch: int, epochs: int) -> float:
         """Return max(0, 1 - epoch / (until * epochs))."""
