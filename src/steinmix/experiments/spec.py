@@ -199,12 +199,12 @@ class Study:
     Attributes
     ----------
     run : callable
-        (names of the rows, folder, processes) -> None; adds what they lack to its file.
+        (names of the rows, folder, processes, whether to run anew) -> None; adds what they lack to its file.
     read : callable
         folder -> the records of its file, one for each row and seed.
     """
 
-    run: Callable[[Sequence[str], Path, int], None]
+    run: Callable[[Sequence[str], Path, int, bool], None]
     read: Callable[[Path], list[Any]]
 
 
