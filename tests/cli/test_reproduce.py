@@ -160,6 +160,12 @@ def test_pictures_are_drawn_from_records_and_stand_on_the_page(reproduce, tmp_pa
         (("jiang2017/table2", "--seeds", "x"), "expected numbers and ranges"),
         (("jiang2017/table2", "--jobs", "0"), "--jobs: got '0'; expected a whole number >= 1"),
         (("jiang2017/table2", "--fresh", "--resume"), "not allowed with"),
+        (("jiang2017/table2", "--list", "--figures"), "not allowed with"),
+        (("jiang2017/table2", "--list", "--show"), "not allowed with"),
+        (("jiang2017/table2", "--show", "--seeds", "0-2"), "got --seeds, and --show has no use for it"),
+        (("--figures", "--seeds", "0"), "got --seeds, and --figures has no use for it"),
+        (("--list", "--metric", "nmi"), "got --metric, and --list has no use for it"),
+        (("--figures", "--row", "digits/gmm"), "got --row and no PAPER/TABLE"),
         (("jiang2017/table2", "--sede", "1"), "did you mean '--seeds'"),
     ],
 )
