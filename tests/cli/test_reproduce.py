@@ -179,6 +179,14 @@ def test_a_damaged_record_is_named(refused, tmp_path):
     assert "jiang2017-table2.jsonl, line 1" in refused("reproduce", "jiang2017/table2", "--show", "-o", tmp_path)
 
 
+def test_the_printed_table_says_how_the_paper_did(reproduce):
+    out, _ = reproduce("jiang2017/table2", "--row", "har/vade", "har/gmm", "digits/vade", "--show")
+    told = out[out.index("protocol") :]
+    assert "har/gmm, har/vade\n    protocol of the paper: 10,200 rows, published features" in told
+    assert re.search(r"^har/vade\n    number of the paper: the run of 10 .* \(oracle\)$", told, re.MULTILINE)
+    assert told.count("of the paper") == 2
+
+
 def test_interrupted(reproduce, monkeypatch):
     def stops(*args, **kwargs):
         raise KeyboardInterrupt

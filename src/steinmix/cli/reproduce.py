@@ -83,7 +83,7 @@ def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
     elif not options.quiet:
         print(f"{experiment.source}: {experiment.title}")
         print_rows(table_cells(experiment, table))
-        _print_notes(rows, reasons)
+        _print_notes(experiment, rows, reasons)
         print_pairs({"records": str(folder), "page": page and str(page)})
 
 
@@ -144,14 +144,22 @@ def _page(
     return write_table(experiment, table, folder / f"{experiment.stem}.html", command, reasons, figures)
 
 
-def _print_notes(rows: Iterable[Row], reasons: Mapping[str, str]) -> None:
-    """Print protocol and deviations, and why a row was not run, once for all rows that share them."""
+def _print_notes(experiment: Experiment, rows: Iterable[Row], reasons: Mapping[str, str]) -> None:
+    """Print protocol and deviations, how the paper did, and why a row was not run, once for all rows that share it."""
     notes: dict[str, list[str]] = {}
     for row in rows:
-        for text in (f"protocol: {row.protocol}", row.deviations, reasons.get(row.name, "")):
+        own = f"protocol: {row.protocol}", row.deviations, reasons.get(row.name, "")
+        for text in (*own, *_by_paper(experiment, row)):
             if text:
                 notes.setdefault(text, []).append(row.name)
     print("\n" + "\n".join(f"{_named(names)}\n    {text}" for text, names in notes.items()) + "\n")
+
+
+def _by_paper(experiment: Experiment, row: Row) -> list[str]:
+    """Return what the paper judged, where that is not what is judged here, and how it came to its numbers."""
+    claims = [claim for claim in experiment.claims if claim.row == row.name]
+    found = [f"protocol of the paper: {claim.protocol}" for claim in claims if claim.protocol]
+    return list(dict.fromkeys([*found, *(f"number of the paper: {claim.note}" for claim in claims if claim.note)]))
 
 
 def _named(names: Sequence[str]) -> str:
