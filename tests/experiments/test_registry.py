@@ -77,6 +77,12 @@ def test_other_data_are_not_compared():
         assert table.claim(name, "accuracy").protocol not in (None, table.row(name).protocol)
 
 
+def test_a_ratio_is_the_worse_the_farther_from_one():
+    order = {"variance_ratio": [5.0, 0.5, 1.1, 1.0], "mode_error": [2.0, 1.0], "accuracy": [0.1, 0.2]}
+    for name, values in order.items():
+        assert sorted(values, key=METRICS[name].merit) == values
+
+
 def test_names():
     table = find("jiang2017/table2")
     found = [row.name for row in chosen_rows(table, ["usps/vade-un*"])]
