@@ -160,6 +160,12 @@ def test_pictures_are_drawn_from_records_and_stand_on_the_page(reproduce, tmp_pa
         (("jiang2017/table2", "--seeds", "x"), "expected numbers and ranges"),
         (("jiang2017/table2", "--jobs", "0"), "--jobs: got '0'; expected a whole number >= 1"),
         (("jiang2017/table2", "--fresh", "--resume"), "not allowed with"),
+        (("jiang2017/table2", "--list", "--figures"), "not allowed with"),
+        (("jiang2017/table2", "--list", "--show"), "not allowed with"),
+        (("jiang2017/table2", "--show", "--seeds", "0-2"), "got --seeds, and --show has no use for it"),
+        (("--figures", "--seeds", "0"), "got --seeds, and --figures has no use for it"),
+        (("--list", "--metric", "nmi"), "got --metric, and --list has no use for it"),
+        (("--figures", "--row", "digits/gmm"), "got --row and no PAPER/TABLE"),
         (("jiang2017/table2", "--sede", "1"), "did you mean '--seeds'"),
     ],
 )
@@ -171,6 +177,14 @@ def test_mistakes(refused, tmp_path, argv, words):
 def test_a_damaged_record_is_named(refused, tmp_path):
     (tmp_path / "jiang2017-table2.jsonl").write_text("{}\n{}\n")
     assert "jiang2017-table2.jsonl, line 1" in refused("reproduce", "jiang2017/table2", "--show", "-o", tmp_path)
+
+
+def test_the_printed_table_says_how_the_paper_did(reproduce):
+    out, _ = reproduce("jiang2017/table2", "--row", "har/vade", "har/gmm", "digits/vade", "--show")
+    told = out[out.index("protocol") :]
+    assert "har/gmm, har/vade\n    protocol of the paper: 10,200 rows, published features" in told
+    assert re.search(r"^har/vade\n    number of the paper: the run of 10 .* \(oracle\)$", told, re.MULTILINE)
+    assert told.count("of the paper") == 2
 
 
 def test_interrupted(reproduce, monkeypatch):

@@ -58,6 +58,22 @@ def test_a_cell_is_judged_on_the_test_images(split, monkeypatch):
     assert found["purity"] == metrics.purity(split.labels, proba.argmax(1))
 
 
+def test_cells_stand_beside_k_means_of_as_many_clusters(split):
+    """The image that k-means is surest of is one near a centre and far from the others."""
+    names = [row.name for row in gmvae.null_rows()]
+    assert names == ["mnist/k-means-k10", "mnist/k-means-k16", "mnist/k-means-k30"]
+    beside = {(cell[1], *row.nulls) for cell, row in zip(gmvae.CELLS, gmvae.rows(network="dense"), strict=True)}
+    assert beside == {(k, f"mnist/k-means-k{k}") for k in (10, 16, 30)}
+    grey = np.zeros((60, 784), dtype=np.uint8)
+    grey[:20, :392], grey[20:40, 392:], grey[40:, ::2] = 255, 255, 255
+    labels = np.repeat([4, 5, 6], 20)
+    found = gmvae.run_null("mnist/k-means-k3", 0, gmvae.Split(grey, grey, labels))
+    assert [found[name] for name in ("exemplar_accuracy", "accuracy", "purity", "nmi")] == pytest.approx([1.0] * 4)
+    found = gmvae.run_null("mnist/k-means-k16", 0, split)
+    assert found["accuracy"] < 1
+    assert found["settings"]["rows"] == 60
+
+
 def test_the_command_runs_what_is_asked_for_and_missing(split, tmp_path, monkeypatch):
     monkeypatch.setattr(gmvae, "load", lambda name, n_rows=None: split)
     command = ["--k", "10", "--m", "1", "--epochs", "1", "--results", str(tmp_path)]

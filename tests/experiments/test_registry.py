@@ -63,10 +63,24 @@ def test_quoted_numbers_are_marked():
     assert not {"mnist/vade", "mnist/code-released-sign", "kdd/T/released-sign"} & quoted
 
 
+def test_numbers_that_were_chosen_by_labels_are_marked():
+    assert "by the true labels" in find("jiang2017/table2").claim("har/vade", "accuracy").note
+    assert "true labels" not in find("jiang2017/table2").claim("mnist/vade", "accuracy").note
+    gmvae = [claim for claim in find("dilokthanakul2016/table1").claims if claim.row.startswith("mnist/gmvae")]
+    assert gmvae
+    assert all("by test labels" in claim.note for claim in gmvae)
+
+
 def test_other_data_are_not_compared():
     table = find("jiang2017/table2")
     for name in ("har/vade", "rcv1/vade", "stl10/vade", "reuters/vade"):
         assert table.claim(name, "accuracy").protocol not in (None, table.row(name).protocol)
+
+
+def test_a_ratio_is_the_worse_the_farther_from_one():
+    order = {"variance_ratio": [5.0, 0.5, 1.1, 1.0], "mode_error": [2.0, 1.0], "accuracy": [0.1, 0.2]}
+    for name, values in order.items():
+        assert sorted(values, key=METRICS[name].merit) == values
 
 
 def test_names():

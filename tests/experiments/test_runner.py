@@ -135,11 +135,13 @@ def test_data_that_are_not_here_are_not_loaded(experiment):
 def test_a_study_has_records_of_its_own_and_runs_rows_at_once(tmp_path, experiment, record):
     asked = []
     study = Study(
-        lambda rows, folder, jobs: asked.append((rows, folder, jobs)), lambda folder: [record(0, accuracy=1.0)]
+        lambda rows, folder, jobs, fresh: asked.append((rows, folder, jobs, fresh)),
+        lambda folder: [record(0, accuracy=1.0)],
     )
     studied = replace(experiment, rows=(Row("set/method"), Row("set/other")), study=study)
     cells = missing(studied, studied.rows, range(2), tmp_path)
     assert [(cell.row.name, cell.seed) for cell in cells] == [("set/other", 0), ("set/method", 1), ("set/other", 1)]
     assert unavailable(studied, studied.rows) == {}
     complete(studied, cells, tmp_path, jobs=3)
-    assert asked == [(["set/other", "set/method"], tmp_path, 3)]
+    complete(studied, cells[:1], tmp_path, fresh=True)
+    assert asked == [(["set/other", "set/method"], tmp_path, 3, False), (["set/other"], tmp_path, 1, True)]

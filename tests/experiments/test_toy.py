@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from steinmix import ConfigError, metrics
-from steinmix.experiments import toy
+from steinmix.experiments import find, toy
+from steinmix.experiments.runner import Cell, complete, missing
 from steinmix.experiments.toy import ALPHAS, METHODS, OPTIMIZERS, PARTS, Point, choose, main, problems, run_point
 
 RUNS = 1 + 4 * len(ALPHAS)
@@ -102,3 +103,30 @@ def test_the_command_adds_what_is_missing(tmp_path, monkeypatch):
     main(arguments)
     assert output.stat().st_size == size
     torch.set_num_threads(threads)
+
+
+def test_the_table_runs_the_points_and_optimisers_that_are_asked_for(tmp_path, monkeypatch):
+    """They alone, with all their methods; what has records again only if all is to be run anew."""
+    ran = []
+
+    def run_point(point, optimizer, *settings):
+        ran.append((point, optimizer))
+        scores = {name: [1.0] * toy.TRIALS for name in ("mode_error", "variance_ratio", "held_out")}
+        where = {"point": point._asdict(), "optimizer": optimizer, "steps": toy.STEPS}
+        runs = [(m, a) for m in METHODS for a in (ALPHAS if m != "gmm" else (0.0,))]
+        return [where | {"method": method, "alpha": alpha} | scores for method, alpha in runs]
+
+    monkeypatch.setattr(toy, "run_point", run_point)
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    table = find("wang2019/figure2")
+    rows = [row for row in table.rows if row.name.startswith("toy/centred/m3-d4/tf_adagrad/nsvgd/")]
+    assert len(rows) == 2
+    for _ in range(2):
+        complete(table, missing(table, rows, range(20), tmp_path), tmp_path)
+    assert ran == [(Point("centred", 3, 4.0), "tf_adagrad")]
+    assert missing(table, rows, range(20), tmp_path) == []
+    complete(table, missing(table, table.rows, [0], tmp_path)[:1], tmp_path)
+    assert ran[1:] == [(Point("code", 6, 2.0), "tf_adagrad")]
+    complete(table, [Cell(row, 0) for row in rows], tmp_path, fresh=True)
+    assert ran[2:] == ran[:1]
+    assert all(row.cost for row in table.rows)

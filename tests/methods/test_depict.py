@@ -145,13 +145,16 @@ def test_the_sign_of_the_stein_step_in_the_gaussian_head(rows, force):
 def test_the_diversifier_waits(rows):
     settings = QUIET | {"head": "gaussian", "anchor_epochs": 0, "hidden": (8,), "tol": 0.0}
     plain = DEPICT(3, **settings).fit(rows)
-    late = DEPICT(3, diversifier=NSVGD(50.0), diversify_from=2, **settings).fit(rows)
+    longer = settings | {"training": Training(epochs=3)}
+    late = DEPICT(3, diversifier=NSVGD(50.0), diversify_from=2, **longer).fit(rows)
     at_once = DEPICT(3, diversifier=NSVGD(50.0), **settings).fit(rows)
-    assert np.array_equal(plain.means_, late.means_)
+    assert [r["loss"] for r in plain.history_] == [r["loss"] for r in late.history_[:-1]]
     assert not np.array_equal(plain.means_, at_once.means_)
     half = DEPICT(3, diversify_from=1, diversifier=NSVGD(50.0), force="likelihood", **settings).fit(rows)
     assert [r["phase"] for r in half.history_] == ["pretrain", "undiversified", "mixture"]
     assert ["energy" in r for r in half.history_] == [False, False, True]
+    with pytest.raises(ConfigError, match="diversify_from is 2 and the main phase has 2 epochs"):
+        DEPICT(3, diversifier=NSVGD(50.0), diversify_from=2, **settings).fit(rows)
 
 
 # the estimator

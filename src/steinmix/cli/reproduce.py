@@ -24,6 +24,9 @@ __all__ = ["run"]
 NAMED_ROWS = 9
 """Rows that a note below the table names, at most."""
 
+UNUSED = {"list": ("metric",), "figures": ("metric", "seeds"), "show": ("seeds",)}
+"""What is done -> options that have no part in it."""
+
 _DESCRIPTION = """\
   steinmix reproduce --list                   the tables: what is done, what is missing, what it costs
   steinmix reproduce jiang2017/table2         run what has no record yet, and print the table
@@ -38,6 +41,7 @@ def run(argv: Sequence[str]) -> None:
     from joblib import cpu_count
 
     options = _parser().parse(argv)
+    _check_used(options)
     options.jobs = options.jobs or cpu_count()  # one-thread processes get more done than one of many threads
     folder = Path(options.output)
     if options.figures:
@@ -48,6 +52,16 @@ def run(argv: Sequence[str]) -> None:
         raise ConfigError(f"got no PAPER/TABLE; expected one of {', '.join(available())}, or --list.")
     else:
         _table(options, folder, command_line("reproduce", argv))
+
+
+def _check_used(options: argparse.Namespace) -> None:
+    """Refuse an option that would be left out without a word."""
+    for action, names in UNUSED.items():
+        for name in names:
+            if getattr(options, action) and getattr(options, name):
+                raise ConfigError(f"got --{name}, and --{action} has no use for it; leave one of them out.")
+    if options.row and not options.table:
+        raise ConfigError("got --row and no PAPER/TABLE; give the table whose rows are meant.")
 
 
 def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
@@ -69,7 +83,7 @@ def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
     elif not options.quiet:
         print(f"{experiment.source}: {experiment.title}")
         print_rows(table_cells(experiment, table))
-        _print_notes(rows, reasons)
+        _print_notes(experiment, rows, reasons)
         print_pairs({"records": str(folder), "page": page and str(page)})
 
 
@@ -130,14 +144,22 @@ def _page(
     return write_table(experiment, table, folder / f"{experiment.stem}.html", command, reasons, figures)
 
 
-def _print_notes(rows: Iterable[Row], reasons: Mapping[str, str]) -> None:
-    """Print protocol and deviations, and why a row was not run, once for all rows that share them."""
+def _print_notes(experiment: Experiment, rows: Iterable[Row], reasons: Mapping[str, str]) -> None:
+    """Print protocol and deviations, how the paper did, and why a row was not run, once for all rows that share it."""
     notes: dict[str, list[str]] = {}
     for row in rows:
-        for text in (f"protocol: {row.protocol}", row.deviations, reasons.get(row.name, "")):
+        own = f"protocol: {row.protocol}", row.deviations, reasons.get(row.name, "")
+        for text in (*own, *_by_paper(experiment, row)):
             if text:
                 notes.setdefault(text, []).append(row.name)
     print("\n" + "\n".join(f"{_named(names)}\n    {text}" for text, names in notes.items()) + "\n")
+
+
+def _by_paper(experiment: Experiment, row: Row) -> list[str]:
+    """Return what the paper judged, where that is not what is judged here, and how it came to its numbers."""
+    claims = [claim for claim in experiment.claims if claim.row == row.name]
+    found = [f"protocol of the paper: {claim.protocol}" for claim in claims if claim.protocol]
+    return list(dict.fromkeys([*found, *(f"number of the paper: {claim.note}" for claim in claims if claim.note)]))
 
 
 def _named(names: Sequence[str]) -> str:
@@ -147,8 +169,6 @@ def _named(names: Sequence[str]) -> str:
 
 def _list(options: argparse.Namespace, folder: Path) -> None:
     """Print each row, or for all experiments each data set: seeds done, seeds asked for, cost of what is missing."""
-    if options.row and not options.table:
-        raise ConfigError("got --row and no PAPER/TABLE; give the table whose rows are meant.")
     asked = parsed_seeds(options.seeds) if options.seeds else None
     found = [
         entry
@@ -234,7 +254,7 @@ def _figures(options: argparse.Namespace, folder: Path) -> None:
 
     written = []
     for experiment in _experiments(options):
-        rows = chosen_rows(experiment, options.row) if options.table else experiment.rows
+        rows = chosen_rows(experiment, options.row)
         written += write_curves(_drawn(experiment, records_of(experiment, folder), rows), folder / "figures")
     if options.json:
         print_json({"figures": [str(path) for path in written]})
@@ -270,14 +290,14 @@ def _parser() -> Parser:
     parser.add_argument("--row", **several, metavar="PATTERN", help="rows by name, such as digits/vade or 'mnist/*'")
     parser.add_argument("--metric", **several, metavar="NAME", help="columns, in place of those the paper has")
     parser.add_argument("--seeds", metavar="0-9", help="seeds to run; as many as a claim needs unless given")
-    again = parser.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="run only what has no record; this is also the default")
-    again.add_argument("--fresh", action="store_true", help="run again what has a record; the newer one counts")
-    again.add_argument("--show", action="store_true", help="run nothing; make the table from the records")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--resume", action="store_true", help="run only what has no record; this is also the default")
+    how.add_argument("--fresh", action="store_true", help="run again what has a record; the newer one counts")
+    how.add_argument("--show", action="store_true", help="run nothing; make the table from the records")
+    how.add_argument("--list", action="store_true", help="what is done, its cost, what is missing")
+    how.add_argument("--figures", action="store_true", help="draw curves, maps and galleries from the records")
     parser.add_argument("--jobs", type=_jobs, metavar="N", help="runs at a time, one thread each; as many as cores")
     parser.add_argument("--output", "-o", default="results", metavar="DIR", help="folder of records and pages")
-    parser.add_argument("--list", action="store_true", help="what is done, its cost, what is missing")
-    parser.add_argument("--figures", action="store_true", help="draw curves, maps and galleries from the records")
     add_common_options(parser)
     return parser
 

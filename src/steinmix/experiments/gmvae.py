@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from ..data import datasets
 from ..errors import CollapseWarning, ConfigError
@@ -36,14 +37,20 @@ from ..methods import GMVAE, GMVAECV
 from ..metrics import clustering_scores, diagnose, exemplar_accuracy
 from ..training import Callback, Cosine, RunState, Training
 from .arguments import command
+from .clustering import unit_rows
 from .records import as_typed
 from .runner import complete, missing
 from .spec import Experiment, Row
 
-__all__ = ["CELLS", "PAPER", "Split", "judged", "load", "main", "row_name", "rows", "run"]
+__all__ = ["CELLS", "PAPER", "Split", "judged", "load", "main", "null_rows", "row_name", "rows", "run"]
 
 CELLS = (*product((1,), (10, 16), (1, 10)), *product((2,), (10, 16, 30), (1, 10)))
 """(version, K, M), as far as the papers have them."""
+
+PROTOCOL = "60,000 images trained, 10,000 judged"
+
+JUDGED = ("accuracy", "purity", "nmi", "ari")
+"""Beside the exemplar accuracy."""
 
 CONSISTENCY = 0.4
 """alpha of the first version in its released script for MNIST; the paper names none."""
@@ -165,12 +172,37 @@ def judged(model: Any, data: Split, checkpoint: Path | None = None) -> dict[str,
     said, scores = diagnose(proba), clustering_scores(data.labels, proba.argmax(1))
     return {
         "exemplar_accuracy": exemplar_accuracy(data.labels, proba),
-        **{name: scores[name] for name in ("accuracy", "purity", "nmi", "ari")},
+        **{name: scores[name] for name in JUDGED},
         "objective": model.score(data.train),
         **{name: said[name] for name in ("effective_components", "distinct_components", "ambiguity")},
         "loss_by_epoch": [round(record["loss"], 3) for record in model.history_],
         "earlier_seconds": clock.earlier(model.history_),
         "settings": {"estimator": described, "rows": len(data.train)},
+    }
+
+
+def _null_name(k: int) -> str:
+    return f"mnist/k-means-k{k}"
+
+
+def null_rows() -> tuple[Row, ...]:
+    """Return k-means for each K, as the rows that cells have to beat."""
+    said = "not in the papers; of the pixels, best of 3 starts"
+    sizes = dict.fromkeys(k for _, k, _ in CELLS)
+    return tuple(Row(_null_name(k), run_null, load, PROTOCOL, deviations=said, cost=4.0 * k) for k in sizes)
+
+
+def run_null(row: str, seed: int, data: Split) -> dict[str, Any]:
+    """Train k-means on pixels, and judge it as if its centres were those of unit normals of equal weight."""
+    from sklearn.cluster import KMeans
+
+    model = KMeans(int(row.rpartition("k")[2]), n_init=3, random_state=seed).fit(unit_rows(data.train))
+    proba = softmax(-0.5 * model.transform(unit_rows(data.test)).astype(np.float64) ** 2, axis=1)
+    scores = clustering_scores(data.labels, proba.argmax(1))
+    return {
+        "exemplar_accuracy": exemplar_accuracy(data.labels, proba),
+        **{name: scores[name] for name in JUDGED},
+        "settings": {"estimator": repr(model), "rows": len(data.train)},
     }
 
 
@@ -182,7 +214,7 @@ def rows(
     n_rows: int | None = None,
 ) -> tuple[Row, ...]:
     """Return cells as rows of the table."""
-    protocol = f"{n_rows or 60_000:,} images trained, {n_rows or 10_000:,} judged"
+    protocol = PROTOCOL if n_rows is None else f"{n_rows:,} images trained, {n_rows:,} judged"
     protocol += "" if epochs is None else f", {epochs} epochs"
     chosen, added = NETWORKS[network], VARIANTS[variant]
     loader = load if n_rows is None else partial(load, n_rows=n_rows)  # one for all rows, so that data are read once
@@ -192,8 +224,9 @@ def rows(
             partial(run, epochs=epochs),
             loader,
             protocol,
-            deviations=_said(network) + added.said,
-            cost=chosen.cost[cell[2]] + added.cost,
+            () if n_rows else (_null_name(cell[1]),),
+            _said(network) + added.said,
+            chosen.cost[cell[2]] + added.cost,
             resumable=True,
         )
         for cell in cells

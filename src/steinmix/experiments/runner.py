@@ -103,7 +103,7 @@ def complete(
     from tqdm import tqdm
 
     if experiment.study is not None and cells:
-        experiment.study.run(list(dict.fromkeys(cell.row.name for cell in cells)), Path(folder), jobs)
+        experiment.study.run(list(dict.fromkeys(cell.row.name for cell in cells)), Path(folder), jobs, fresh)
         return 0
     for cell in cells if fresh else ():
         shutil.rmtree(_checkpoint(Path(folder), _key(experiment.id, cell)), ignore_errors=True)

@@ -32,12 +32,21 @@ class Metric:
         A mean this near to a paper's number counts as that number: rounding, libraries, unstated settings.
     higher : bool
         Whether more is better.
+    ideal : float, optional
+        What is best, where neither more nor less is.
     """
 
     name: str
     title: str
     margin: float = 0.01
     higher: bool = True
+    ideal: float | None = None
+
+    def merit(self, value: float) -> float:
+        """Return a number that is the higher the better the value is."""
+        if self.ideal is not None:
+            return -abs(value - self.ideal)
+        return value if self.higher else -value
 
 
 METRICS = {
@@ -61,7 +70,7 @@ METRICS = {
         Metric("knn_error_10", "error, k = 10", 0.002, higher=False),
         Metric("mode_error", "mode error", 0.1, higher=False),
         Metric("variance_error", "|variance ratio - 1|", 0.05, higher=False),
-        Metric("variance_ratio", "variance ratio"),
+        Metric("variance_ratio", "variance ratio", ideal=1.0),
         Metric("effective_components", "effective components", 0.2),
         Metric("distinct_components", "distinct components", 0.2),
         Metric("mixture_distinct_components", "distinct components of p(z|x,w)", 0.2),
@@ -199,12 +208,12 @@ class Study:
     Attributes
     ----------
     run : callable
-        (names of the rows, folder, processes) -> None; adds what they lack to its file.
+        (names of the rows, folder, processes, whether to run anew) -> None; adds what they lack to its file.
     read : callable
         folder -> the records of its file, one for each row and seed.
     """
 
-    run: Callable[[Sequence[str], Path, int], None]
+    run: Callable[[Sequence[str], Path, int, bool], None]
     read: Callable[[Path], list[Any]]
 
 

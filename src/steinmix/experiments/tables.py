@@ -126,7 +126,7 @@ def _line(experiment: Experiment, groups: Groups, row: Row, metric: Metric) -> L
     start = summarise(own, replace(metric, name=f"initial_{metric.name}")).mean
     nulls.append(("its own start", None if start == ours.mean else start))  # a row that is its start has not beaten it
     known = [(name, mean) for name, mean in nulls if mean is not None]
-    best = max(known, key=lambda null: null[1] * (1 if metric.higher else -1), default=None)
+    best = max(known, key=lambda null: metric.merit(null[1]), default=None)
     claim = experiment.claim(row.name, metric.name)
     return Line(row, metric, claim, ours, best, verdict(claim, row, ours, metric))
 

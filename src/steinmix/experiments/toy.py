@@ -222,6 +222,19 @@ def _work(point: Point, optimizer: str, trials: int, steps: int, compiled: bool,
     sys.stderr.write(f"{point}, {optimizer}: {len(records)} records, {seconds} s\n")
 
 
+def complete(
+    work: Iterable[tuple[Point, str]],
+    output: str | Path,
+    jobs: int = 1,
+    trials: int = TRIALS,
+    steps: int = STEPS,
+    compiled: bool = False,
+) -> None:
+    """Run points with optimisers, each with all methods and strengths, and append their records to a file."""
+    settings = (trials, steps, compiled, str(output))
+    Parallel(n_jobs=jobs)(delayed(_work)(point, optimizer, *settings) for point, optimizer in work)
+
+
 def command(module: str, parts: Sequence[str], output: str) -> argparse.ArgumentParser:
     """Return the command line of a study."""
     parser = argparse.ArgumentParser(prog=f"python -m steinmix.experiments.{module}")
@@ -240,8 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = command("toy", sorted(PARTS), "results/wang2019-toy.jsonl").parse_args(arguments)
     known = chosen.output if chosen.resume else os.devnull
     work = missing(PARTS[chosen.part], known, chosen.trials, chosen.steps)
-    settings = (chosen.trials, chosen.steps, chosen.compile, chosen.output)
-    Parallel(n_jobs=chosen.jobs)(delayed(_work)(point, optimizer, *settings) for point, optimizer in work)
+    complete(work, chosen.output, chosen.jobs, chosen.trials, chosen.steps, chosen.compile)
 
 
 if __name__ == "__main__":

@@ -191,28 +191,39 @@ TOY_OPTIMIZERS = ("tf_adagrad", "tf_rmsprop")  # the paper's first
 TOY_POINTS = (*((6, d) for d in (2.0, 3.0, 4.0, 5.0)), *((m, 4.0) for m in (3, 4, 5, 7, 8, 9, 10)))
 TOY_DATA = "2,000 m rows, 20 trials"
 TOY_FILE = "wang2019-toy.jsonl"
+TOY_SECONDS = 17.0
+"""Of a run for each of its components, on one core."""
 
 
 def _toy_row(grid: str, m: int, delta: float, optimizer: str, method: str, rule: str) -> str:
     return f"toy/{grid}/m{m}-d{delta:g}/{optimizer}/{method}/{rule}"
 
 
-def _toy_rows() -> list[Row]:
-    found = []
+TOY_RUNS = {
+    _toy_row(grid, m, delta, optimizer, method, rule): (toy.Point(grid, m, delta), optimizer)
     for grid, (m, delta), optimizer, rule, method in product(
         toy.GRIDS, TOY_POINTS, TOY_OPTIMIZERS, toy.RULES, toy.METHODS
-    ):
-        name, null = (_toy_row(grid, m, delta, optimizer, kind, rule) for kind in (method, "gmm"))
+    )
+}
+"""Row -> the run that has it: all methods, strengths and trials of a point with an optimiser."""
+
+
+def _toy_rows() -> list[Row]:
+    found = []
+    for name, (point, _) in TOY_RUNS.items():
+        kept, _, rule = name.rsplit("/", 2)
+        null = f"{kept}/gmm/{rule}"
         said = "alpha by the truth, as in the paper" if rule == "oracle" else "alpha by held-out rows"
-        found.append(Row(name, None, None, TOY_DATA, () if name == null else (null,), said))
+        cost = TOY_SECONDS * point.m / (len(toy.METHODS) * len(toy.RULES) * toy.TRIALS)
+        found.append(Row(name, None, None, TOY_DATA, () if name == null else (null,), said, cost))
     return found
 
 
-def _run_toy(rows: Sequence[str], folder: Path, jobs: int) -> None:
-    """Run the whole grid, or its point m = 6, Delta = 5 alone if no other is asked for; what is there is kept."""
-    point = all(row.startswith("toy/code/m6-d5/") for row in rows)
-    arguments = {"--part": "row1" if point else "figure2", "--output": str(folder / TOY_FILE), "--jobs": str(jobs)}
-    toy.main([*(word for pair in arguments.items() for word in pair), "--resume"])
+def _run_toy(rows: Sequence[str], folder: Path, jobs: int, fresh: bool) -> None:
+    """Run the points and optimisers that these rows are of, unless the records have them or all is to be run anew."""
+    asked, path = list(dict.fromkeys(TOY_RUNS[row] for row in rows)), folder / TOY_FILE
+    lacking = asked if fresh else toy.missing([point for point, _ in asked], path, toy.TRIALS, toy.STEPS)
+    toy.complete([run for run in asked if run in lacking], path, jobs)
 
 
 def _read_toy(folder: Path) -> list[RunRecord]:

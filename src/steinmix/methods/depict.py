@@ -50,6 +50,7 @@ from sklearn.base import ClusterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._machine import counted
 from .._typing import RandomState, Source
 from ..data.prepare import ColumnStatistics, shares_unit
 from ..diversify import Diversifier
@@ -202,7 +203,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         What the diversifier ascends: F = -R, as in the paper, or the mixture's likelihood, as in the code, which
         needs the Gaussian head.
     diversify_from : int, default=0
-        Epochs of the main phase before the diversifier acts.
+        Epochs of the main phase before the diversifier acts; fewer than it has.
     pretraining : Pretraining, optional
         Epochs, and the dropout rate of the noisy path in all phases; by default 0.1.
     anchor_epochs : int, optional
@@ -348,7 +349,7 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
     def _phases(self, module: DEPICTModule, context: FitContext) -> list[Phase]:
         settings = self._pretraining()
         path = Path(settings.noise, context.streams, self.hidden_weight)
-        late = min(self.diversify_from, context.epochs)
+        late = self._late(context.epochs)
         anchor_epochs = (context.epochs + 1) // 2 if self.anchor_epochs is None else self.anchor_epochs
 
         def refresh(epoch: int) -> None:
@@ -370,6 +371,13 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
             *smoothing,
             *phases,
         ]
+
+    def _late(self, epochs: int) -> int:
+        """Return the epochs of the main phase without the diversifier, which is to have some too."""
+        if self.diversifier is not None and 0 < epochs <= self.diversify_from:
+            found = f"diversify_from is {self.diversify_from} and the main phase has {counted(epochs, 'epoch')}"
+            raise ConfigError(f"{found}: the diversifier would never act; expected fewer, or more training.epochs.")
+        return min(self.diversify_from, epochs)
 
     def _diversified(self, module: DEPICTModule, path: Path, cluster: Terms) -> list[Objective]:
         mixture = module.mixture

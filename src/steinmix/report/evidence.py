@@ -41,7 +41,7 @@ def cells(experiment: Experiment, line: Line) -> dict[str, str | None]:
     """Return a line of the table as text by heading; None where there is nothing."""
     ours, claim = line.ours, line.claim
     interval = None if ours.low is None or ours.high is None else f"{ours.low:.4f} to {ours.high:.4f}"
-    worst = ours.smallest if line.metric.higher else ours.largest
+    worst = min((v for v in (ours.smallest, ours.largest) if v is not None), key=line.metric.merit, default=None)
     quoted = " (quoted)" if claim is not None and claim.quoted else ""
     spread = f" ± {claim.sd:.4f}" if claim is not None and claim.sd is not None else ""
     failed = f" + {ours.failed} failed" if ours.failed else ""
