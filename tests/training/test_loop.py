@@ -311,6 +311,25 @@ def test_early_stopping_lets_a_falling_loss_fall(line, go):
     assert len(history) == 12
 
 
+def test_every_callback_sees_the_epoch_after_which_one_of_them_stops(line, go):
+    seen = []
+
+    class Note(Callback):
+        def __init__(self, name, stop):
+            self.name, self.stop = name, stop
+
+        def on_epoch_end(self, state):
+            seen.append((self.name, state.epoch))
+            return self.stop
+
+        def on_run_end(self, state):
+            seen.append((self.name, "end", state.epoch, state.epochs_done))
+
+    go(line, Phase("p", 5, [line.objective()]), callbacks=[Note("first", True), Note("second", False)])
+    whole = [(name, "end", 5, 1) for name in ("first", "second")]  # a phase that was stopped counts as gone through
+    assert seen == [("first", 1), ("second", 1), *whole]
+
+
 def test_diagnose_adds_figures_in_the_phases_named(line, go):
     phases = [Phase("a", 1, [line.objective()]), Phase("b", 2, [line.objective()])]
     history = go(line, phases, callbacks=[Diagnose(lambda: {"bias": float(line.bias.detach())}, ("b",))])
@@ -414,8 +433,9 @@ def test_a_run_whose_very_last_step_is_not_finite_is_noticed(go):
     module = nn.Module()
     module.w = nn.Parameter(torch.zeros(2))
     phase = Phase("p", 1, [Objective(lambda batch: {"root": Term(module.w.square().sum().sqrt())}, [module.w])])
-    with pytest.raises(DivergedError):
+    with pytest.raises(DivergedError) as caught:
         go(module, phase, batch_size=24)
+    assert (caught.value.phase, caught.value.step, caught.value.term) == ("p", 0, "gradient of w")
     assert bool(torch.isfinite(module.w).all())
 
 
