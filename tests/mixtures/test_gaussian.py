@@ -213,6 +213,13 @@ def test_a_singular_group_gets_a_usable_covariance(family):
     assert bool(torch.isfinite(mixture.log_prob(torch.zeros(2, 3))).all())
 
 
+def test_a_covariance_that_rounding_made_indefinite_is_set_all_the_same():
+    mixture, covariance = FAMILIES["full"](1, 3).double(), torch.diag(torch.tensor([-1e-4, 1.0, 4.0])).double()
+    covariance[1, 2] = covariance[2, 1] = 0.5  # the variance below zero is beyond the first jitter
+    mixture.set_moments_(torch.zeros(1, 3), covariance[None])
+    torch.testing.assert_close(mixture.covariances().detach()[0], covariance, rtol=0, atol=0.01)
+
+
 @FAMILY
 def test_the_variance_of_a_mixture_is_that_of_torch(normal, family):
     mixture = random_mixture(family, 4, 3, normal)
