@@ -1,9 +1,12 @@
+import itertools
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
+from steinmix.errors import ConfigError
 from steinmix.random import StackedStreams, Streams, fixed_generator, restart_seed, seed_of
 
 
@@ -100,6 +103,20 @@ def test_seed_of_takes_what_scikit_learn_takes():
     assert seed_of(None) != seed_of(None)
 
 
+def test_seeds_of_generators_and_of_entropy_are_spread_wide():
+    moving = np.random.RandomState(3)
+    for ask in (lambda: seed_of(None), lambda: seed_of(moving)):
+        seeds = [ask() for _ in range(100)]
+        assert len(set(seeds)) == 100
+        assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize("wrong", [-1, np.int64(-3), 1.0, True, "0", [0]])
+def test_a_seed_that_is_none_is_named(wrong):
+    with pytest.raises(ConfigError, match=r"^random_state is .*; expected a whole number >= 0, a generator of NumPy"):
+        seed_of(wrong)
+
+
 def test_no_global_generator_is_touched(global_generators):
     before = global_generators()
     streams = Streams(seed_of(None))
@@ -134,6 +151,34 @@ def test_shares_of_a_batch_get_their_part_of_its_noise(kind, shape):
         assert torch.equal(getattr(streams, kind)(torch.empty(part.shape)), part)
 
 
+@pytest.mark.parametrize("shape", [(10,), (10, 3), (10, 3, 4)])
+def test_bytes_are_one_for_each_number_of_a_row_and_shares_of_a_batch_get_theirs(shape):
+    whole = Streams(3).bytes_like(torch.empty(shape))
+    assert whole.dtype is torch.uint8
+    assert whole.shape == (10, np.prod(shape[1:], dtype=int))
+    for start, stop in [(0, 4), (4, 7), (7, 10)]:
+        streams = Streams(3)
+        streams.share = (start, stop, 10)
+        assert torch.equal(streams.bytes_like(torch.empty(stop - start, *shape[1:])), whole[start:stop])
+
+
+def test_bytes_are_uniform_wherever_they_stand_in_a_word():
+    drawn = Streams(0).bytes_like(torch.empty(1000, 8)).double()
+    assert (drawn.mean(0) - 127.5).abs().max() < 4.5 * math.sqrt((256**2 - 1) / 12 / 1000)
+    assert len(drawn.unique()) == 256
+
+
+def test_kinds_of_noise_do_not_share_a_stream_unless_asked_to():
+    x = torch.empty(2, 3)
+    kinds = ("normal_like", "uniform_like", "bytes_like")
+    for build in (lambda: Streams(0), lambda: StackedStreams([Streams(0), Streams(1)])):
+        known = kinds if type(build()) is Streams else kinds[:2]
+        for first, second in itertools.permutations(known, 2):
+            streams = build()
+            getattr(streams, first)(x)
+            assert torch.equal(getattr(streams, second)(x), getattr(build(), second)(x))
+
+
 def test_restart_seeds_differ_and_the_first_is_the_root():
     for root in (0, 7, 2**64, 2**64 + 1):
         seeds = [restart_seed(root, r) for r in range(100)]
@@ -155,6 +200,15 @@ def test_each_slice_of_a_stacked_draw_is_what_the_restart_draws_alone(kind, shap
         assert torch.equal(found, torch.stack(expected))
 
 
+@pytest.mark.parametrize("kind", ["normal_like", "uniform_like"])
+def test_a_stacked_draw_does_not_depend_on_the_layout_of_what_it_is_like(kind):
+    found, expected = (
+        getattr(StackedStreams([Streams(3), Streams(4)]), kind)(x)
+        for x in (torch.empty(2, 7, 20).mT, torch.empty(2, 20, 7))
+    )
+    assert torch.equal(found, expected)
+
+
 def test_a_stack_has_no_generator_of_its_own():
     stack = StackedStreams([Streams(0), Streams(1)])
     for ask in (stack.torch, stack.numpy, stack.integer):
@@ -171,6 +225,8 @@ def test_the_state_of_a_stack_is_that_of_its_members():
     other = StackedStreams([Streams(8), Streams(9)])
     other.load_state_dict(state)
     assert torch.equal(other.normal_like(x), expected)
+    with pytest.raises(ValueError, match="shorter"):
+        StackedStreams([Streams(0), Streams(1), Streams(2)]).load_state_dict(state)
 
 
 def test_generators_of_the_own_kind_of_device_are_made_on_the_own_device(monkeypatch):
@@ -180,3 +236,11 @@ def test_generators_of_the_own_kind_of_device_are_made_on_the_own_device(monkeyp
     monkeypatch.setattr(streams, "torch", lambda name, device: made.append(device) or torch.Generator())
     streams.load_state_dict(saved.state_dict() | {"devices": {"noise": "cuda"}})
     assert made == [torch.device("cuda:1")]
+
+
+def test_generators_live_on_the_own_device_unless_another_is_named(monkeypatch):
+    made, generator = [], torch.Generator
+    monkeypatch.setattr("steinmix.random.torch.Generator", lambda device: made.append(device) or generator())
+    streams = Streams(0, "cuda:1")
+    streams.torch("noise"), streams.torch("order", "cpu")
+    assert made == [torch.device("cuda:1"), "cpu"]

@@ -59,6 +59,13 @@ def test_identical_particles_have_a_positive_finite_bandwidth(name, m):
         assert torch.isfinite(RBF(name).direction(torch.full((m, 3), 1e3), torch.ones(m, 3), 1.0, normalised)).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "h"), [("median", 1e-6), ("median_log", 1e-6), ("median_squared_with_zeros", math.sqrt(1e-6 / 2))]
+)
+def test_the_bandwidth_of_identical_particles_is_the_smallest_of_its_rule(name, h):
+    assert float(RULES[name](torch.full((5, 3), 1e3))) == pytest.approx(h, rel=1e-6)
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_most_particles_may_have_merged(normal, name):
     """The median distance is then less than the rounding of what lies far from their centre."""
@@ -102,7 +109,7 @@ def test_rules_are_lengths(normal, name, m):
 
 def test_names_numbers_and_rules():
     assert {name: as_bandwidth(name) for name in RULES} == RULES
-    assert as_bandwidth(2) == Fixed(2.0)
+    assert as_bandwidth(2) == as_bandwidth(torch.tensor(2.0)) == as_bandwidth(torch.tensor([2.0])) == Fixed(2.0)
     rule = Median()
     assert as_bandwidth(rule) is rule
     assert Fixed(0.25)(torch.zeros(4, 5, 2)) == 0.25
@@ -113,7 +120,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         RBF("mode")
 
 
-@pytest.mark.parametrize("h", [0.0, -1.0, math.inf, math.nan, None, True, [1.0], Median])
+@pytest.mark.parametrize("h", [0.0, -1.0, math.inf, math.nan, None, True, [1.0], torch.ones(2), Median])
 def test_a_bandwidth_that_is_no_length_is_refused(h):
     with pytest.raises(ConfigError, match="length > 0"):
         RBF(h)

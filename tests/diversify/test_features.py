@@ -97,6 +97,20 @@ def test_a_penalty_of_half_types_is_taken_in_float32(normal):
     torch.testing.assert_close(found.double(), penalty(theta, 0 * theta), rtol=0.01, atol=0.01)
 
 
+def test_a_penalty_of_half_types_may_have_squares_beyond_them(normal):
+    theta, penalty = torch.cat([300 * normal(4, 3), normal(4, 3)], -1).half(), Pairwise(1e4, Wasserstein(RBF(300.0)))
+    expected = penalty(theta.double(), 0 * theta.double())
+    assert float(expected.abs().max()) > 1
+    torch.testing.assert_close(penalty(theta, 0 * theta).double(), expected, rtol=0.01, atol=0.01)
+
+
+def test_the_repulsion_of_components_far_from_zero_keeps_its_digits(normal):
+    theta = (64 * normal(6, 6)).round().float() / 64  # so that nothing is lost by the shift
+    kernel, shift = Wasserstein(RBF(H)), torch.tensor([2.0**17] * 3 + [0.0] * 3)
+    found = kernel.direction(theta + shift, 0 * theta, 1.0)
+    torch.testing.assert_close(found, kernel.direction(theta, 0 * theta, 1.0), rtol=1e-4, atol=1e-5)
+
+
 def test_distance_for_diagonal_covariances_is_two_wasserstein():
     """Gelbrich: |mu - mu'|^2 + sum (sigma - sigma')^2; N(0, 1) and N(3, 25) lie 5 apart, k = exp(-25 / (2 h^2))."""
     theta = torch.tensor([[0.0, 0.0], [3.0, 25.0]], dtype=torch.float64)
@@ -149,6 +163,15 @@ def test_units_of_a_block_do_not_matter_to_the_standardised_kernel(normal, famil
     assert not torch.allclose(plain(units * theta, ascent / units, 1.0), plain(theta, ascent, 1.0) / units, rtol=0.1)
 
 
+def test_a_spread_counts_from_a_millionth_on(normal):
+    theta, ascent, kernel = normal(6, 3), normal(6, 3), Standardised(RBF(H), "unit")
+    for unit in (1e-4, 1e4):
+        found = kernel.direction(unit * theta, ascent / unit, 1.0)
+        torch.testing.assert_close(found, kernel.direction(theta, ascent, 1.0) / unit, rtol=1e-9, atol=1e-10)
+    alike = 1e-8 * theta
+    torch.testing.assert_close(kernel.direction(alike, ascent, 1.0), RBF(H).direction(alike, ascent, 1.0))
+
+
 @pytest.mark.parametrize("normalised", [False, True])
 def test_means_only_leaves_scales_their_own_gradient(normal, normalised):
     theta, ascent = normal(6, 12), normal(6, 12)
@@ -184,6 +207,13 @@ class TestAll:
         found = NSVGD(alpha, kind())(theta, ascent)
         for r in range(2):
             torch.testing.assert_close(found[r], NSVGD(float(alpha[r]), kind())(theta[r], ascent[r]))
+
+    @pytest.mark.parametrize("diversify", [NSVGD, Pairwise])
+    def test_autocast_of_the_caller_does_not_round_a_direction(self, normal, kind, diversify):
+        theta, ascent = normal(5, 6).float(), normal(5, 6).float()
+        expected = diversify(0.7, kind())(theta, ascent)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(diversify(0.7, kind())(theta, ascent), expected)
 
     def test_alike_components_stay_finite(self, kind):
         theta = torch.ones(3, 6)

@@ -168,6 +168,15 @@ def test_alpha_must_be_finite_and_not_negative(kind, alpha):
             make()
 
 
+@pytest.mark.parametrize("kind", [NSVGD, Pairwise, LogDet])
+@pytest.mark.parametrize("alpha", [-0.1, math.nan, torch.tensor(-1.0)])
+def test_an_alpha_that_was_changed_by_hand_is_checked_when_it_is_used(kind, alpha):
+    diversifier = kind(1.0)
+    diversifier.alpha = alpha
+    with pytest.raises(ConfigError, match=r"alpha is .*expected a finite number >= 0"):
+        diversifier(torch.zeros(2, 1), torch.zeros(2, 1))
+
+
 def test_parameters_are_reached_by_grid_search():
     diversifier = NSVGD(1.0, RBF("median")).set_params(alpha=2.0, kernel__bandwidth=0.3)
     assert diversifier == NSVGD(2.0, RBF(0.3))

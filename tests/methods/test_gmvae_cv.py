@@ -85,6 +85,14 @@ def test_the_violation_is_the_entropy_of_naive_responsibilities(module, x):
     torch.testing.assert_close(module.violation(draws), -(gamma * gamma.log()).sum(-1).mean(0))
 
 
+def test_the_head_is_normalised_in_float32_whatever_products_are_taken_in(normal):
+    module, x = module_of(GMVAECVModule).float(), torch.sigmoid(normal(4, 5)).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        log_q = module.log_q(module.encoder(x))
+    assert log_q.dtype is torch.float32
+    torch.testing.assert_close(log_q.exp().sum(-1), torch.ones(4))
+
+
 def test_one_component_has_neither_prior_cost_nor_violation(normal):
     module = module_of(GMVAECVModule, observation=LearntGaussian(), k=1)
     terms = terms_of(module, normal(4, 5))
@@ -107,6 +115,16 @@ def test_predictions_are_the_head_and_so_are_the_diagnostics(fitted):
     np.testing.assert_allclose(model.predict_proba(x), expected, atol=1e-5)
     assert np.array_equal(model.labels_, expected.argmax(1))
     np.testing.assert_allclose(model.diagnostics_[-1]["occupancy"], expected.mean(0), atol=1e-5)
+
+
+def test_a_fit_gives_prior_and_violation_the_weights_asked_for(fitted):
+    training = Training(epochs=1, batch_size=180, progress=False)
+    others = {"start": "random", "warm_up": 0, "training": training} | SMALL
+    (record,) = GMVAECV(3, eta=0.3, consistency=0.7, **others).fit(fitted[1]).history_
+    whole = sum(record[name] for name in ("reconstruction", "w_prior", "conditional_prior"))
+    expected = whole + 0.3 * record["z_prior"] + 0.7 * record["violation"]
+    assert record["loss"] == pytest.approx(expected, rel=1e-5)
+    assert record["violation"] > 1e-3 * abs(record["loss"])
 
 
 def test_scores_are_the_bound_at_the_means_with_eta_one(fitted):

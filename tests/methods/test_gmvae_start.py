@@ -149,6 +149,14 @@ def test_an_anchored_row_is_held_to_the_component_of_its_label(kind, own):
         torch.testing.assert_close(terms["head"].value, -log_q[torch.arange(7), labels].mean())
 
 
+@pytest.mark.parametrize(("kind", "own"), [(GMVAEModule, {}), (GMVAECVModule, {"eta": 1.0, "alpha": 0.5})])
+def test_the_prior_of_shares_sees_those_of_the_labels_while_rows_are_anchored(kind, own):
+    module, _, labels, terms, _, _ = anchored(kind, shared=True, **own)
+    shares = torch.bincount(labels).double() / len(labels)
+    expected = (shares * (module.mixture.n_components * shares).log()).sum()
+    assert float(terms["z_prior"].value.detach()) == pytest.approx(float(expected), rel=1e-5)
+
+
 @KINDS
 @pytest.mark.parametrize(
     ("changes", "message"),

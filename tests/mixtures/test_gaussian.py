@@ -31,6 +31,17 @@ def test_responsibilities_are_the_posterior(normal, family):
 
 
 @FAMILY
+def test_a_power_of_weights_acts_on_the_posterior_and_on_no_density(normal, family):
+    mixture, z = random_mixture(family, 4, 3, normal), normal(9, 3) * 2
+    density = mixture.log_prob(z)
+    mixture.weight_power = 3.0
+    expected = torch.log_softmax(components(mixture).log_prob(z[:, None]) + 3 * mixture.log_weights(), -1)
+    torch.testing.assert_close(mixture.log_responsibilities(z), expected)
+    torch.testing.assert_close(mixture.responsibilities(z), expected.exp())
+    assert torch.equal(mixture.log_prob(z), density)
+
+
+@FAMILY
 def test_weights_sum_to_one_and_stay_uniform_if_not_learnt(normal, family):
     assert random_mixture(family, 5, 2, normal).log_weights().exp().sum().item() == pytest.approx(1)
     fixed = random_mixture(family, 5, 2, normal, learn_weights=False)
@@ -178,6 +189,19 @@ def test_log_variances_are_projected_into_their_range():
         mixture.log_vars.copy_(torch.tensor([[-9.0], [4.0]]))
     mixture.project_()
     assert mixture.log_vars.flatten().tolist() == [-3.0, 3.0]
+    mixture.set_moments_(torch.zeros(2, 1), torch.tensor([[0.0], [1e3]]))
+    assert mixture.log_vars.flatten().tolist() == [-3.0, 3.0]
+
+
+def test_widening_raises_small_variances_to_a_share_of_the_whole(normal):
+    mixture = random_mixture("diag", 4, 3, normal)
+    before, least = mixture.log_vars.detach().exp(), 0.2 * whole(mixture).variance.mean().detach()
+    assert 0 < int((before < least).sum()) < 12
+    mixture.widen_(0.2)
+    torch.testing.assert_close(mixture.log_vars.detach().exp(), before.clamp(min=least))
+    mixture.log_var_range = (-10.0, 0.0)
+    mixture.widen_(0.2)
+    assert float(mixture.log_vars.detach().max()) == 0.0
 
 
 @pytest.mark.parametrize("family", ["diag", "full"])
@@ -187,6 +211,13 @@ def test_a_singular_group_gets_a_usable_covariance(family):
     assert bool(torch.isfinite(mixture.log_prob(torch.zeros(2, 3))).all())
     mixture.set_moments_(torch.zeros(1, 3), torch.zeros(1, 3, 3))
     assert bool(torch.isfinite(mixture.log_prob(torch.zeros(2, 3))).all())
+
+
+def test_a_covariance_that_rounding_made_indefinite_is_set_all_the_same():
+    mixture, covariance = FAMILIES["full"](1, 3).double(), torch.diag(torch.tensor([-1e-4, 1.0, 4.0])).double()
+    covariance[1, 2] = covariance[2, 1] = 0.5  # the variance below zero is beyond the first jitter
+    mixture.set_moments_(torch.zeros(1, 3), covariance[None])
+    torch.testing.assert_close(mixture.covariances().detach()[0], covariance, rtol=0, atol=0.01)
 
 
 @FAMILY

@@ -107,8 +107,18 @@ def test_an_empty_component_falls_back_on_all_points(blobs, family):
         covariance = np.cov(blobs.T, ddof=0)
         expected = {"diag": np.diag(np.diag(covariance)), "full": covariance, "unit": np.eye(3)}[family]
         np.testing.assert_allclose(mixture.covariances()[c].detach(), expected, rtol=1e-4, atol=1e-5)
-    assert float(mixture.log_weights()[2].detach()) < -15
+    assert float(mixture.log_weights()[2].detach()) == pytest.approx(np.log(1e-8), abs=1e-4)
     assert bool(torch.isfinite(mixture.log_prob(torch.from_numpy(blobs))).all())
+
+
+@FAMILY
+def test_a_component_counts_as_empty_below_a_thousandth_of_a_point(normal, family):
+    z, r = normal(9, 2), torch.zeros(9, 3, dtype=torch.float64)
+    r[:, 0], r[4, 1], r[5, 2] = 1.0, 2e-3, 5e-4
+    mixture = FAMILIES[family](3, 2, learn_weights=False).double()
+    mixture.m_step_(z, r)
+    torch.testing.assert_close(mixture.means.detach(), torch.stack([z.mean(0), z[4], z.mean(0)]))
+    np.testing.assert_allclose(mixture.log_weights().exp(), 1 / 3)  # these are not learnt
 
 
 def test_duplicates_are_separated_by_a_little_and_no_other_is_moved(generator):

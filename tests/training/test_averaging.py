@@ -86,3 +86,17 @@ def test_what_follows_the_last_phase_finds_the_result_in_place(loader_of, rows, 
     run(module, phases, loader_of(rows, 8, streams), settings, streams, 0.1)
     assert len(seen) == len(phases)
     assert torch.equal(seen[-1], module.w)
+
+
+def test_the_average_is_of_what_a_step_leaves_after_its_projection(loader_of, rows):
+    module = Pulled()
+
+    def project():
+        with torch.no_grad():
+            module.w.fill_(2.0)
+
+    phase = Phase("p", 1, [Objective(lambda batch: {"sum": Term(module.w.sum())}, [module.w])], after_step=project)
+    settings, streams = Training(batch_size=8, progress=False, ema=0.999), Streams(5)
+    run(module, [phase], loader_of(rows, 8, streams), settings, streams, 0.1)
+    kept = (1 / 10) * (2 / 11) * (3 / 12)  # of the start, which is 0
+    torch.testing.assert_close(module.w.detach(), torch.full((3,), 2 * (1 - kept)))

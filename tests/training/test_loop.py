@@ -1,3 +1,4 @@
+import contextlib
 import math
 from copy import deepcopy
 
@@ -11,6 +12,7 @@ from steinmix.objective import Batch, Objective, Phase, Term
 from steinmix.random import Streams
 from steinmix.training import Callback, Constant, Cosine, Diagnose, EarlyStopping, StepDecay, run
 from steinmix.training.config import OPTIMIZERS
+from steinmix.training.stepper import GATHERED, Stepper
 
 
 class Steps:
@@ -67,6 +69,27 @@ def test_weights_of_terms_scale_their_gradients_and_zero_leaves_them_out(go):
     assert history[0]["loss"] == 0.0
 
 
+@pytest.mark.parametrize(("weight", "loss"), [(2.0, 10.0), (0.0, 0.0)])
+def test_a_loss_without_a_gradient_is_told_and_moves_nothing(go, weight, loss):
+    module = nn.Module()
+    module.w = nn.Parameter(torch.ones(3))
+    terms = lambda batch: {"constant": Term(torch.tensor(5.0), weight)}  # noqa: E731
+    (record,) = go(module, Phase("p", 1, [Objective(terms, [module.w])]))
+    assert (record["constant"], record["loss"], record["step"]) == (5.0, loss, 3)
+    assert module.w.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_term_of_weight_zero_cannot_spoil_a_gradient(go):
+    module = nn.Module()
+    module.w = nn.Parameter(torch.zeros(3))
+
+    def terms(batch):
+        return {"sum": Term(module.w.sum()), "root": Term(module.w.square().sum().sqrt(), 0.0)}  # its slope is NaN
+
+    go(module, Phase("p", 1, [Objective(terms, [module.w])]), batch_size=24, lr=1.0)
+    assert module.w.tolist() == [-1.0, -1.0, -1.0]
+
+
 def test_accumulated_batches_equal_one_large_batch(line, go, rows):
     other = deepcopy(line)
     go(line, Phase("p", 4, [line.objective()]), batch_size=24)
@@ -108,6 +131,14 @@ def test_only_the_parameters_of_the_objective_get_gradients(line, go):
     assert torch.equal(line.idle.detach(), torch.ones(2))
 
 
+def test_a_frozen_parameter_of_an_objective_stays(line, go):
+    line.weight.requires_grad_(False)
+    before, bias = line.weight.clone(), line.bias.detach().clone()
+    go(line, Phase("p", 1, [line.objective()]))
+    assert torch.equal(line.weight, before)
+    assert not torch.equal(line.bias.detach(), bias)
+
+
 def test_several_objectives_step_one_after_another_on_each_batch(go):
     """The second sees what the first has done, and neither touches the other's parameters."""
     module = nn.Module()
@@ -138,6 +169,23 @@ def test_history_has_the_raw_means_of_the_terms_and_the_weighted_loss(line, go, 
     assert history[0]["square"] == pytest.approx(expected, rel=1e-5)
     assert history[0]["idle"] == pytest.approx(2.0)
     assert history[0]["loss"] == pytest.approx(expected + 0.2, rel=1e-5)
+
+
+def test_history_has_the_means_of_more_batches_than_are_kept_apart(go):
+    module = nn.Module()
+    module.w = nn.Parameter(torch.zeros(1))
+    objective = Objective(lambda batch: {"row": Term(batch.x.sum() + 0 * module.w.sum())}, [module.w])
+    rows = np.arange(2 * GATHERED + 3, dtype=np.float32)[:, None]
+    (record,) = go(module, Phase("p", 1, [objective]), rows, batch_size=1)
+    assert record["row"] == record["loss"] == GATHERED + 1
+
+
+def test_what_is_logged_keeps_no_graph_alive(line, loader_of, rows):
+    optimizer = torch.optim.SGD([line.weight, line.bias], lr=0.1)
+    stepper = Stepper(line, Phase("p", 1, [line.objective()]), [optimizer], Training(), torch.device("cpu"))
+    logged = stepper.epoch(loader_of(rows), 0)
+    assert logged.names == ["square", "idle", "loss"]
+    assert not logged.values.requires_grad
 
 
 def test_hooks_are_called_as_documented(line, go):
@@ -263,6 +311,25 @@ def test_early_stopping_lets_a_falling_loss_fall(line, go):
     assert len(history) == 12
 
 
+def test_every_callback_sees_the_epoch_after_which_one_of_them_stops(line, go):
+    seen = []
+
+    class Note(Callback):
+        def __init__(self, name, stop):
+            self.name, self.stop = name, stop
+
+        def on_epoch_end(self, state):
+            seen.append((self.name, state.epoch))
+            return self.stop
+
+        def on_run_end(self, state):
+            seen.append((self.name, "end", state.epoch, state.epochs_done))
+
+    go(line, Phase("p", 5, [line.objective()]), callbacks=[Note("first", True), Note("second", False)])
+    whole = [(name, "end", 5, 1) for name in ("first", "second")]  # a phase that was stopped counts as gone through
+    assert seen == [("first", 1), ("second", 1), *whole]
+
+
 def test_diagnose_adds_figures_in_the_phases_named(line, go):
     phases = [Phase("a", 1, [line.objective()]), Phase("b", 2, [line.objective()])]
     history = go(line, phases, callbacks=[Diagnose(lambda: {"bias": float(line.bias.detach())}, ("b",))])
@@ -328,6 +395,24 @@ def test_a_term_that_is_not_finite_is_named_and_the_last_finite_epoch_kept(line,
     torch.testing.assert_close(line.state_dict(), states[-1], rtol=0, atol=0)
 
 
+def test_an_epoch_after_which_a_callback_finds_divergence_is_undone(line, go):
+    states, lengths = [], []
+
+    class Watch(Callback):
+        def on_epoch_end(self, state):
+            if state.epochs_done == 3:
+                raise DivergedError(state.phase_name, state.step, "figure")
+            states.append(deepcopy(state.module.state_dict()))
+
+        def on_run_end(self, state):
+            lengths.append(state.epochs_done)
+
+    with pytest.raises(DivergedError, match="figure"):
+        go(line, Phase("p", 5, [line.objective()]), callbacks=[Watch()])
+    torch.testing.assert_close(line.state_dict(), states[-1], rtol=0, atol=0)
+    assert (len(states), lengths) == (2, [2])
+
+
 def test_the_step_of_an_error_counts_optimiser_steps(line, go):
     with pytest.raises(DivergedError) as caught:
         go(line, Phase("p", 1, [failing(line, 4, math.nan)]), batch_size=4, accumulate=2)
@@ -348,8 +433,9 @@ def test_a_run_whose_very_last_step_is_not_finite_is_noticed(go):
     module = nn.Module()
     module.w = nn.Parameter(torch.zeros(2))
     phase = Phase("p", 1, [Objective(lambda batch: {"root": Term(module.w.square().sum().sqrt())}, [module.w])])
-    with pytest.raises(DivergedError):
+    with pytest.raises(DivergedError) as caught:
         go(module, phase, batch_size=24)
+    assert (caught.value.phase, caught.value.step, caught.value.term) == ("p", 0, "gradient of w")
     assert bool(torch.isfinite(module.w).all())
 
 
@@ -365,6 +451,19 @@ def test_bf16_runs_matrix_products_only(go, rows):
     history = go(module, Phase("p", 20, [Objective(terms, list(module.parameters()))]), precision="bf16")
     assert seen == {"product": torch.bfloat16, "parameter": torch.float32}
     assert history[-1]["loss"] < 0.2 * history[0]["loss"]
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_the_size_of_one_restart_says_whether_products_are_routed(line, loader_of, rows, monkeypatch, large):
+    asked, entered, member = [], [], nn.Linear(2, 2)
+    routed = lambda: contextlib.nullcontext(entered.append(1))  # noqa: E731
+    monkeypatch.setattr("steinmix.training.stepper.is_large", lambda module: asked.append(module) or large)
+    monkeypatch.setattr("steinmix.training.stepper.onednn_products", routed)
+    optimizer, phase = torch.optim.SGD([line.weight, line.bias], lr=0.1), Phase("p", 1, [line.objective()])
+    stepper = Stepper(line, phase, [optimizer], Training(precision="fp32"), torch.device("cpu"), member)
+    stepper.epoch(loader_of(rows), 0)
+    assert asked == [member]
+    assert entered == [1] * large
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "adagrad", "rmsprop"])

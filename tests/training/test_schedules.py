@@ -19,6 +19,7 @@ def test_cosine_falls_from_one_towards_its_floor():
     assert [Cosine(0.2)(e, 4) for e in (0, 2, 4)] == pytest.approx([1.0, 0.6, 0.2])
     values = [Cosine()(e, 30) for e in range(30)]
     assert values == sorted(values, reverse=True)
+    assert Cosine(0.2)(0, 0) == 1.0
 
 
 def test_fade_falls_in_a_line_and_stays_at_zero():
