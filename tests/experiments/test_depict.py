@@ -15,9 +15,9 @@ from steinmix.random import Streams
 
 @pytest.fixture
 def quick(monkeypatch, tmp_path):
-    """One epoch of everything, and 300 of the digits."""
-    for name in ("PRETRAINING", "MAIN"):
-        monkeypatch.setattr(depict, name, 1)
+    """An epoch of pretraining, five of the main phase, whose last one has the Stein step, and 300 of the digits."""
+    for name, epochs in (("PRETRAINING", 1), ("MAIN", 5)):
+        monkeypatch.setattr(depict, name, epochs)
     monkeypatch.setattr(depict, "LONGER", {})
     monkeypatch.setattr(depict, "cache_folder", lambda: tmp_path)
     digits = datasets.load_digits()

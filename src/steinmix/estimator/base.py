@@ -288,7 +288,7 @@ class DeepEstimator(BaseEstimator, ABC):
     def score_samples(self, X: Any) -> np.ndarray:
         """Return the log-density of each row in the units of the data, or a bound of it, (n,). High is normal.
 
-        Of an autoencoder it is the log-likelihood of the row at its own code.
+        Where a method has no density of codes it is the log-likelihood of the row at its own code.
 
         Parameters
         ----------

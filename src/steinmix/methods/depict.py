@@ -44,7 +44,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
 from sklearn.base import ClusterMixin
 from torch import Tensor, nn
@@ -298,16 +297,6 @@ class DEPICT(ClusterMixin, CodesMixin, MixtureShell):
         self.n_jobs = n_jobs
         self.selection = selection
         self.random_state = random_state
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Return each row's log-likelihood at its own code, (n,), for normal errors of variance 1/2 after scaling.
-
-        Parameters
-        ----------
-        X : as in `fit`, of shape (n, f)
-            Rows in the units and columns of the training data.
-        """
-        return super().score_samples(X)
 
     def _plan(self, source: Source, stats: ColumnStatistics, prepared: ColumnStatistics) -> dict[str, Any]:
         for name, known in (("head", HEADS), ("target", TARGETS), ("start", STARTS), ("force", FORCES)):
