@@ -31,6 +31,7 @@ def test_a_table_is_sound(experiment):
         if row.run is not None:
             taken = inspect.signature(row.run).parameters
             assert list(taken)[:3] == ["row", "seed", "data"]
+            assert set(list(taken)[3:]) <= {"checkpoint", "epochs"}
             assert all(taken[name].default is not inspect.Parameter.empty for name in list(taken)[3:])
             assert "checkpoint" in taken or not row.resumable
             assert row.cost
