@@ -5,12 +5,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from steinmix import ConfigError, Training, VaDE
 from steinmix.data import as_source
 from steinmix.estimator import FitContext, Pretraining, Smoother, load, smoothing_epochs, without_smoother
 from steinmix.estimator.smoothing import LAMBDA, MU, smoothing_phases, trial
 from steinmix.metrics import clustering_accuracy
+from steinmix.nn.moving import N_MOVES, moved
 from steinmix.numerics.adversarial import adversarial_step
 from steinmix.numerics.graphs import edge_information, knn_graph
 from steinmix.objective import Batch
@@ -37,10 +39,10 @@ def test_the_terms_by_hand(smoother, batch):
     log_p = smoother(batch.x).detach()
     p = log_p.exp()
     noise = Streams(1).normal_like(batch.x, "adversarial")
-    moved = smoother(batch.x + adversarial_step(smoother, batch.x, log_p, torch.tensor(0.3), noise)).detach()
+    answer = smoother(batch.x + adversarial_step(smoother, batch.x, log_p, torch.tensor(0.3), noise)).detach()
     mean = p.mean(0)
     expected = {
-        "smoothness": (p * (log_p - moved)).sum(-1).mean(),
+        "smoothness": (p * (log_p - answer)).sum(-1).mean(),
         "entropy": -(p * log_p).sum(-1).mean(),
         "balance": (mean * (mean / smoother.shares).log()).sum(),
     }
@@ -51,6 +53,76 @@ def test_the_terms_by_hand(smoother, batch):
     }
     for name, value in expected.items():
         torch.testing.assert_close(terms[name].value.detach(), value, msg=name)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_images_pay_for_what_a_move_changes(normal, labelled):
+    smoother = Smoother(12, 8, 3, Streams(0).torch("weights"), moved_images=(4, 3, 1))
+    batch = Batch(normal(40, 12, dtype=torch.float32), torch.arange(40))
+    known = torch.arange(40) % 3 if labelled else None
+    found = smoother.terms(batch, Streams(1), known)
+    draws = 2 * Streams(1).uniform_like(torch.empty(40, N_MOVES), "moves") - 1
+    p, q = (smoother(x).exp() for x in (batch.x, moved(batch.x, (4, 3, 1), draws)))
+    expected = (p * (p / q).log()).sum(-1).mean()
+    assert found["moves"].weight == 1.0
+    torch.testing.assert_close(found["moves"].value, expected)
+    smoother.moved_images = None
+    others = smoother.terms(batch, Streams(1), known)
+    assert set(found) - set(others) == {"moves"}
+    for name, term in others.items():  # the other noise is what it is without
+        torch.testing.assert_close(found[name].value, term.value, rtol=0, atol=0)
+
+
+def test_moved_images_keep_their_answers():
+    """Of digits that no training moved, more change their answer when they are."""
+    digits = load_digits()
+    x = (digits.data / 16).astype(np.float32)
+    changed = []
+    for images in (None, [8, 8, 1]):
+        streams = Streams(0)
+        module = Module(Smoother(64, 64, 10, streams.torch("weights"), images), digits.target.copy())
+        loader = Loader(as_source(x), torch.Tensor.float, 64, torch.device("cpu"), streams)
+        training = Training(progress=False)
+        context = FitContext(loader, streams, training, {"smoothing_epochs": 10})
+        run(module, smoothing_phases(module, context, lambda: None)[0], loader, training, streams, 1e-3)
+        rows = torch.from_numpy(x)
+        seen = moved(rows, (8, 8, 1), 2 * Streams(5).uniform_like(torch.empty(len(x), N_MOVES)) - 1)
+        with torch.no_grad():
+            answers, again = (module.smoother(these).argmax(-1) for these in (rows, seen))
+        changed.append(float((answers != again).float().mean()))
+    assert changed[1] < 0.7 * changed[0]
+
+
+def test_moved_images_need_a_shape_that_fits_and_labels_that_are_smoothed(rng):
+    x = rng.random((60, 12))
+    for wrong in ((3, 5), (3,), 12, "auto", (3, 4, 0)):
+        with pytest.raises(ConfigError, match=r"moved_images is .*; expected \(height, width\) .* features, 12"):
+            VaDE(2, moved_images=wrong, smoothing_epochs=1).fit(x)
+    for settings in ({}, {"smoothing_epochs": 0}, {"start": "em"}):
+        with pytest.raises(ConfigError, match="moved_images is of use while the start's labels are smoothed"):
+            VaDE(2, moved_images=(3, 4), **settings).fit(x)
+
+
+def test_a_fit_moves_images_in_both_phases_and_stacked_as_alone(rng, tmp_path):
+    x = rng.random((80, 12)).astype(np.float32)
+    one = Training(epochs=1, progress=False)
+    settings = {
+        "moved_images": (3, 4),
+        "smoothing_epochs": 2,
+        "pretraining": Pretraining(epochs=1),
+        "collapse": "ignore",
+    }
+    model = VaDE(2, training=one, random_state=0, **settings).fit(x)
+    named = {r["phase"]: set(r) for r in model.history_}
+    assert "moves" in named["labels"]
+    assert "moves" in named["smoothing"]
+    assert "moves" not in named["mixture"]
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model").predict(x), model.predict(x))
+    stacked = VaDE(2, training=one, random_state=0, n_init=2, **settings).fit(x)
+    assert stacked.restarts_[0]["history"][-1]["loss"] == pytest.approx(model.history_[-1]["loss"], rel=1e-4)
+    plain = VaDE(2, training=one, random_state=0, **settings | {"moved_images": None}).fit(x)
+    assert plain.history_[-1]["loss"] != model.history_[-1]["loss"]
 
 
 def test_the_gradient_of_the_balance_is_that_of_the_divergence(smoother, batch):
@@ -195,6 +267,9 @@ def test_the_radius_is_a_quarter_of_the_distance_to_the_tenth_neighbour(smoother
 def test_when_it_is_done():
     assert smoothing_epochs(None, "graph", 70_000, None) == smoothing_epochs(None, "graph", 70_000, Training()) == 10
     assert smoothing_epochs(None, "graph", 70_000, Training(epochs=3)) == 3
+    assert smoothing_epochs(None, "graph", 70_000, None, moves=True) == 25
+    assert smoothing_epochs(None, "graph", 70_000, Training(epochs=3), moves=True) == 3
+    assert smoothing_epochs(None, "graph", 999, None, moves=True) == 0
     assert smoothing_epochs(None, "graph", 999, None) == 0
     assert smoothing_epochs(None, "kmeans", 70_000, None) == 0
     assert smoothing_epochs(7, "kmeans", 10, Training(epochs=3)) == 7

@@ -14,7 +14,7 @@ from .job import FitContext, epochs_for_steps
 from .neighbourhood import Neighbourhood
 from .persistence import load
 from .pretraining import Pretraining, pretraining_phases
-from .smoothing import Smoother, smoothing_epochs, without_smoother
+from .smoothing import Smoother, moved_layout, smoothing_epochs, without_smoother
 from .warming import WarmedUp
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "image_layout",
     "load",
     "map_chunks",
+    "moved_layout",
     "pretraining_phases",
     "smoothing_epochs",
     "start_points",

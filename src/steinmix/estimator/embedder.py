@@ -137,7 +137,7 @@ def image_layout(wanted: Any, n_features: int, bounded: bool) -> list[int] | Non
     return given_layout(wanted, n_features)
 
 
-def given_layout(wanted: Any, n_features: int) -> list[int]:
+def given_layout(wanted: Any, n_features: int, name: str = "image_shape") -> list[int]:
     """Return [h, w, c] of the image in a row, as the user gave them.
 
     Parameters
@@ -146,17 +146,22 @@ def given_layout(wanted: Any, n_features: int) -> list[int]:
         Height and width, perhaps channels.
     n_features : int
         Columns of a row.
+    name : str, default="image_shape"
+        Of the option, for the error.
 
     Raises
     ------
     ConfigError
         If `wanted` is no shape of `n_features` numbers.
     """
-    shape = [] if isinstance(wanted, str) else [int(side) for side in wanted]
+    try:
+        shape = [int(side) for side in wanted]
+    except (TypeError, ValueError):  # one number, or a word
+        shape = []
     shape += [1] * (len(shape) == 2)
     if len(shape) != 3 or min(shape) < 1 or prod(shape) != n_features:
         raise ConfigError(
-            f"image_shape is {wanted!r}; expected (height, width) or (height, width, channels) whose product is "
+            f"{name} is {wanted!r}; expected (height, width) or (height, width, channels) whose product is "
             f"the number of features, {n_features}."
         )
     return shape

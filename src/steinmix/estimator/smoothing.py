@@ -12,6 +12,10 @@ training*, ICML 2017 (key ``hu2017``), with its :math:`\lambda`, :math:`\mu` and
 the start's clusters, so that clusters may differ in size, and uniform only where the method itself asks for that; the
 classifier begins with the start's labels, not at random; layer norms for batch norms; one radius for all rows.
 
+Where rows are images it can have a second part, :math:`\mathrm{KL}[p(\cdot|x) \,\|\, p(\cdot|\tilde x)]` for the image
+moved at random (`steinmix.nn.moving`): the hand-made augmentation of W. Hu et al.'s Section 3.1, and of others. That is
+knowledge about the data which no table has; results with it belong in a column of their own.
+
 The same objective judges partitions (`trial`). A cluster that cuts a class in two has a border where rows are dense: it
 wanders when it is made smooth and stays unsure, and the probabilities then tell less about neighbours.
 """
@@ -19,7 +23,7 @@ wanders when it is made smooth and stays unsure, and the probabilities then tell
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +34,9 @@ from torch.nn import functional as F
 
 from .._params import check_at_least
 from ..data import as_source
+from ..errors import ConfigError
 from ..nn import linear
+from ..nn.moving import N_MOVES, moved
 from ..numerics.adversarial import adversarial_step
 from ..numerics.densities import categorical_kl
 from ..numerics.neighbours import nearest_rows
@@ -39,10 +45,10 @@ from ..random import Streams
 from ..training import Cosine, Loader, Training, run
 from ..training.distributed import log_shares
 from .chunks import map_chunks
-from .embedder import network_sizes
+from .embedder import given_layout, network_sizes
 from .job import FitContext, epochs_for_steps
 
-__all__ = ["Smoother", "smoothing_epochs", "smoothing_phases", "trial", "without_smoother"]
+__all__ = ["Smoother", "moved_layout", "smoothing_epochs", "smoothing_phases", "trial", "without_smoother"]
 
 LAMBDA, MU, RADIUS, NEIGHBOUR = 0.1, 4.0, 0.25, 10
 """Of Hu et al.: weight of both entropies, of the shares within it, and the radius as a share of the distance to the
@@ -57,6 +63,9 @@ ASKED, KNOWN = 1000, 20_000
 
 STEPS, FEWEST_ROWS = 2700, 1000
 """Steps of both phases, and the rows from which they are taken unless asked for: below, neighbours are far apart."""
+
+MOVED_STEPS = 6750
+"""Steps where images are moved: no image is seen twice alike, and answers go on getting better for longer."""
 
 TRIAL_WIDTH, TRIAL_STEPS, TRIAL_ROWS, TRIAL_BYTES = 256, 1000, 20_000, 2**25
 """Of a trial: width of the classifier, its steps, and the rows it sees, at most so many or in so much memory."""
@@ -74,6 +83,8 @@ class Smoother(nn.Module):
         Columns of the rows, width of both layers, number of classes.
     generator : torch.Generator
         Draws the weights.
+    moved_images : (h, w, c), optional
+        Of the images in rows, if they are to be moved.
 
     Attributes
     ----------
@@ -86,8 +97,16 @@ class Smoother(nn.Module):
     shares: Tensor
     radius: Tensor
 
-    def __init__(self, n_features: int, width: int, n_clusters: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        width: int,
+        n_clusters: int,
+        generator: torch.Generator,
+        moved_images: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
+        self.moved_images = moved_images
         self.hidden = nn.ModuleList(linear(a, b, generator) for a, b in pairwise((n_features, width, width)))
         self.output = linear(width, n_clusters, generator)
         self.register_buffer("shares", torch.full((n_clusters,), 1 / n_clusters, dtype=torch.float32))
@@ -99,7 +118,7 @@ class Smoother(nn.Module):
         if not plan.get("smoothing_epochs"):  # models saved before may have none
             return None
         widths = plan["hidden"] or network_sizes(plan["n_rows"])
-        return cls(plan["n_features"], 2 * widths[0], plan["n_clusters"], generator)
+        return cls(plan["n_features"], 2 * widths[0], plan["n_clusters"], generator, plan.get("moved_images"))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log-probabilities (*r, b, m) of rows (*r, b, f)."""
@@ -122,6 +141,10 @@ class Smoother(nn.Module):
         fixed, length = log_p.detach(), self.radius[..., None, None]
         step = adversarial_step(self, x, fixed, length, streams.normal_like(x, "adversarial"))
         terms = {"smoothness": Term(categorical_kl(fixed, self(x + step)).mean(-1))}
+        if self.moved_images is not None:
+            draws = 2 * streams.uniform_like(x.new_empty(*x.shape[:-1], N_MOVES), "moves") - 1
+            log_q = self(moved(x, self.moved_images, draws))
+            terms["moves"] = Term(categorical_kl(fixed, log_q).mean(-1))
         if labels is not None:
             index = labels.gather(-1, batch.index).unsqueeze(-1)
             return terms | {"labels": Term(-log_p.gather(-1, index).squeeze(-1).mean(-1))}
@@ -131,7 +154,9 @@ class Smoother(nn.Module):
         return terms | {"entropy": Term(entropy, LAMBDA), "balance": Term(balance, LAMBDA * MU)}
 
 
-def smoothing_epochs(wanted: int | None, start: str, n_rows: int, training: Training | None) -> int:
+def smoothing_epochs(
+    wanted: int | None, start: str, n_rows: int, training: Training | None, moves: bool = False
+) -> int:
     """Return the epochs of both phases.
 
     Parameters
@@ -145,6 +170,8 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, training: Trai
         Rows of the data.
     training : Training, optional
         The user's, with the epochs of the main phase.
+    moves : bool, default=False
+        Whether images are moved; that takes `MOVED_STEPS`.
 
     Raises
     ------
@@ -157,7 +184,37 @@ def smoothing_epochs(wanted: int | None, start: str, n_rows: int, training: Trai
     if start != "graph" or n_rows < FEWEST_ROWS:
         return 0
     chosen = None if training is None else training.epochs
-    return epochs_for_steps(STEPS, n_rows, most=60) if chosen is None else chosen
+    if chosen is not None:
+        return chosen
+    return epochs_for_steps(MOVED_STEPS, n_rows, most=150) if moves else epochs_for_steps(STEPS, n_rows, most=60)
+
+
+def moved_layout(wanted: Any, n_features: int, epochs: int) -> list[int] | None:
+    """Return [h, w, c] of the images that are moved while labels are smoothed, or None.
+
+    Parameters
+    ----------
+    wanted : sequence of int or None
+        As the user gave it.
+    n_features : int
+        Columns of a row.
+    epochs : int
+        Of the smoothing.
+
+    Raises
+    ------
+    ConfigError
+        If `wanted` is no shape of `n_features` numbers, or nothing is smoothed.
+    """
+    if wanted is None:
+        return None
+    if not epochs:
+        raise ConfigError(
+            "moved_images is of use while the start's labels are smoothed, which they are not here; expected "
+            f"start='graph', {FEWEST_ROWS} rows or more and epochs to train, or smoothing_epochs above 0. "
+            "Use moved_images=None."
+        )
+    return given_layout(wanted, n_features, "moved_images")
 
 
 def without_smoother(module: nn.Module) -> list[nn.Parameter]:
@@ -238,7 +295,8 @@ def trial(context: FitContext, index: Tensor) -> Callable[[np.ndarray], np.ndarr
 
     def judge(labels: np.ndarray) -> np.ndarray:
         own = Streams(streams.integer("trial"), loader.device)
-        smoother = Smoother(plan["n_features"], TRIAL_WIDTH, plan["n_clusters"], own.torch("weights", "cpu"))
+        sizes, generator = (plan["n_features"], TRIAL_WIDTH, plan["n_clusters"]), own.torch("weights", "cpu")
+        smoother = Smoother(*sizes, generator, plan.get("moved_images"))
         rows = as_source(map_chunks(lambda x: x, loader, index[part]))
         some = Loader(rows, Tensor.float, 256, loader.device, own)
         known = torch.from_numpy(labels[part]).to(loader.device)

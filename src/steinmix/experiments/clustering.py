@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -279,6 +280,12 @@ def deep(kind: type, training: Training | None = None, **settings: Any) -> Calla
     return method
 
 
+def _moved(task: Task, seed: int) -> Answer:
+    """VaDE told that its rows are square images, which are moved while the start's labels are smoothed."""
+    side = isqrt(task.rows.shape[1])
+    return deep(VaDE, moved_images=(side, side))(task, seed)
+
+
 UNTRAINED: dict[str, Any] = {
     "start": "em",
     "pretraining": Pretraining(epochs=0),
@@ -311,6 +318,7 @@ METHODS: Mapping[str, Callable[[Task, int], Answer]] = {
     "vade+neighbours": deep(VaDE, neighbour_weight=1.0),
     "vade+warm-up": deep(VaDE, warm_up_epochs=WARM_UP),
     "vade+ema": deep(VaDE, Training(ema=0.999)),
+    "vade+moved-images": _moved,
     "vade-plain+released-responsibilities": deep(VaDE, responsibilities="released", **PLAIN),
     "vade-plain+neighbours": deep(VaDE, neighbour_weight=1.0, **PLAIN),
     "vade-plain+warm-up": deep(VaDE, warm_up_epochs=WARM_UP, **PLAIN),

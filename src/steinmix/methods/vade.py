@@ -73,6 +73,7 @@ from ..estimator import (
     empty_labels,
     epochs_for_steps,
     held_at_start,
+    moved_layout,
     pretraining_phases,
     smoothing_epochs,
     without_smoother,
@@ -198,6 +199,10 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
     guidance : float, default=10.0
         Nats a row pays for a nat of divergence of its p(c|z) from what that classifier says; where there is none,
         nothing is paid.
+    moved_images : (int, int) or (int, int, int), optional
+        Height, width and channels of the image in a row, read line by line. That classifier is then also to give the
+        same answer where an image is turned, sheared, scaled or shifted a little, and starts are judged so. None, the
+        default, keeps to what is true of any table.
     neighbour_weight : float, default=0.0
         Nats a row pays for a nat of divergence of its posterior from that of a near row; 0 leaves it out. It costs
         one more pass through the encoder, needs rows that can be taken singly, and O(n^2 f) time to find neighbours.
@@ -261,6 +266,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         start: str = "graph",
         smoothing_epochs: int | None = None,
         guidance: float = 10.0,
+        moved_images: Sequence[int] | None = None,
         neighbour_weight: float = 0.0,
         responsibilities: str = "paper",
         diversifier: Diversifier | None = None,
@@ -282,6 +288,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         self.start = start
         self.smoothing_epochs = smoothing_epochs
         self.guidance = guidance
+        self.moved_images = moved_images
         self.neighbour_weight = neighbour_weight
         self.responsibilities = responsibilities
         self.diversifier = diversifier
@@ -312,10 +319,12 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
         epochs = epochs_for_steps(4000, source.n_rows, most=60)
-        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, self.training)
+        moves = self.moved_images is not None
+        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, self.training, moves)
         resolved = {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
         power = RESPONSIBILITIES[self.responsibilities](plan["latent_dim"])
-        return plan | resolved | {"smoothing_epochs": smoothing, "weight_power": power}
+        images = moved_layout(self.moved_images, source.n_features, smoothing)
+        return plan | resolved | {"smoothing_epochs": smoothing, "moved_images": images, "weight_power": power}
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> VaDEModule:
         generator = streams.torch("weights", "cpu")
