@@ -63,9 +63,12 @@ def test_images_pay_for_what_a_move_changes(normal, labelled):
     found = smoother.terms(batch, Streams(1), known)
     draws = 2 * Streams(1).uniform_like(torch.empty(40, N_MOVES), "moves") - 1
     p, q = (smoother(x).exp() for x in (batch.x, moved(batch.x, (4, 3, 1), draws)))
-    expected = (p * (p / q).log()).sum(-1).mean()
+    expected = (p.detach() * (p.detach() / q).log()).sum(-1).mean()
     assert found["moves"].weight == 1.0
     torch.testing.assert_close(found["moves"].value, expected)
+    weights = list(smoother.parameters())  # the answer for the image itself is taken for granted
+    slopes = (torch.autograd.grad(value, weights) for value in (found["moves"].value, expected))
+    torch.testing.assert_close(*slopes)
     smoother.moved_images = None
     others = smoother.terms(batch, Streams(1), known)
     assert set(found) - set(others) == {"moves"}
