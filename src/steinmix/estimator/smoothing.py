@@ -13,8 +13,8 @@ the start's clusters, so that clusters may differ in size, and uniform only wher
 classifier begins with the start's labels, not at random; layer norms for batch norms; one radius for all rows.
 
 Where rows are images it can have a second part, :math:`\mathrm{KL}[p(\cdot|x) \,\|\, p(\cdot|\tilde x)]` for the image
-moved at random (`steinmix.nn.moving`). Such augmentation is knowledge about the data which no table has; results with it
-belong in a column of their own.
+moved at random (`steinmix.nn.moving`). Such augmentation is knowledge about the data which no table has; results with
+it belong in a column of their own.
 
 The same objective judges partitions (`trial`). A cluster that cuts a class in two has a border where rows are dense: it
 wanders when it is made smooth and stays unsure, and the probabilities then tell less about neighbours.
