@@ -101,9 +101,11 @@ def test_moved_images_need_a_shape_that_fits_and_labels_that_are_smoothed(rng):
     for wrong in ((3, 5), (3,), 12, "auto", (3, 4, 0)):
         with pytest.raises(ConfigError, match=r"moved_images is .*; expected \(height, width\) .* features, 12"):
             VaDE(2, moved_images=wrong, smoothing_epochs=1).fit(x)
-    for settings in ({}, {"smoothing_epochs": 0}, {"start": "em"}):
+    for settings in ({"smoothing_epochs": 0}, {"start": "em"}):
         with pytest.raises(ConfigError, match="moved_images is of use while the start's labels are smoothed"):
             VaDE(2, moved_images=(3, 4), **settings).fit(x)
+    few = VaDE(2, moved_images=(3, 4), training=Training(epochs=1, progress=False), collapse="ignore").fit(x)
+    assert few.module_.smoother is None  # too few rows to smooth: nothing is moved
 
 
 def test_a_fit_moves_images_in_both_phases_and_stacked_as_alone(rng, tmp_path):

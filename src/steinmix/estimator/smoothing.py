@@ -189,7 +189,7 @@ def smoothing_epochs(
     return epochs_for_steps(MOVED_STEPS, n_rows, most=150) if moves else epochs_for_steps(STEPS, n_rows, most=60)
 
 
-def moved_layout(wanted: Any, n_features: int, epochs: int) -> list[int] | None:
+def moved_layout(wanted: Any, n_features: int, epochs: int | None, start: str) -> list[int] | None:
     """Return [h, w, c] of the images that are moved while labels are smoothed, or None.
 
     Parameters
@@ -198,21 +198,23 @@ def moved_layout(wanted: Any, n_features: int, epochs: int) -> list[int] | None:
         As the user gave it.
     n_features : int
         Columns of a row.
-    epochs : int
-        Of the smoothing.
+    epochs : int, optional
+        Of the smoothing, by the user.
+    start : str
+        The start's name.
 
     Raises
     ------
     ConfigError
-        If `wanted` is no shape of `n_features` numbers, or nothing is smoothed.
+        If `wanted` is no shape of `n_features` numbers, or nothing is smoothed however many rows there are.
     """
     if wanted is None:
         return None
-    if not epochs:
+    if epochs == 0 or (epochs is None and start != "graph"):
         raise ConfigError(
-            "moved_images is of use while the start's labels are smoothed, which they are not here; expected "
-            f"start='graph', {FEWEST_ROWS} rows or more and epochs to train, or smoothing_epochs above 0. "
-            "Use moved_images=None."
+            "moved_images is of use while the start's labels are smoothed, which they are not with "
+            f"smoothing_epochs={epochs} and start={start!r}; expected start='graph' or smoothing_epochs above 0, or "
+            "moved_images=None."
         )
     return given_layout(wanted, n_features, "moved_images")
 

@@ -323,7 +323,7 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, self.training, moves)
         resolved = {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
         power = RESPONSIBILITIES[self.responsibilities](plan["latent_dim"])
-        images = moved_layout(self.moved_images, source.n_features, smoothing)
+        images = moved_layout(self.moved_images, source.n_features, self.smoothing_epochs, self.start)
         return plan | resolved | {"smoothing_epochs": smoothing, "moved_images": images, "weight_power": power}
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> VaDEModule:
