@@ -30,8 +30,9 @@ end unless layers are asked for, fewer rows have smaller networks, and the rate 
 ``anchor_epochs`` hold :math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before
 gamma is set free; the paper has no such phase (0 leaves it out). Before that a classifier smooths the labels of a graph
 start (``smoothing_epochs``, `steinmix.estimator.smoothing`), and in both phases p(c|z) pays ``guidance`` times its
-divergence from that classifier's p(c|x), beside Eq. 9: the bound alone does not keep what neighbours say of a row. No
-label of the data is used anywhere.
+divergence from that classifier's p(c|x), beside Eq. 9: the bound alone does not keep what neighbours say of a row. With
+``moved_images`` the classifier is also trained on images moved at random, which the paper's rows are not. No label of
+the data is used anywhere.
 
 ``neighbour_weight`` adds the divergence between the posteriors of neighbours, after L. Yang, N.-M. Cheung, J. Li,
 J. Fang, *Deep clustering by Gaussian mixture variational autoencoders with graph embedding*, ICCV 2019 (DGG, key
@@ -319,11 +320,11 @@ class VaDE(ClusterMixin, CodesMixin, MixtureShell):
         n_clusters = check_count("n_clusters", self.n_clusters, source.n_rows)
         plan = coder_plan(source, prepared, self.latent_dim, self.hidden, self.likelihood)
         epochs = epochs_for_steps(4000, source.n_rows, most=60)
-        moves = self.moved_images is not None
-        smoothing = smoothing_epochs(self.smoothing_epochs, self.start, source.n_rows, self.training, moves)
+        images = moved_layout(self.moved_images, source.n_features, self.smoothing_epochs, self.start)
+        given = self.smoothing_epochs, self.start, source.n_rows, self.training
+        smoothing = smoothing_epochs(*given, moves=images is not None)
         resolved = {"n_clusters": n_clusters, "pretraining_epochs": plan["epochs"], "epochs": epochs}
         power = RESPONSIBILITIES[self.responsibilities](plan["latent_dim"])
-        images = moved_layout(self.moved_images, source.n_features, self.smoothing_epochs, self.start)
         return plan | resolved | {"smoothing_epochs": smoothing, "moved_images": images, "weight_power": power}
 
     def _module(self, plan: Mapping[str, Any], streams: Streams) -> VaDEModule:
