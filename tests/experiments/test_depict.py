@@ -52,6 +52,7 @@ def test_rows_share_the_pretraining_of_their_seed(quick, tmp_path):
     assert not list(kept.glob("*/*/state.json"))
     assert first["accuracy"] == first["initial_accuracy"] == second["initial_accuracy"]
     assert second["settings"]["parameters"]["diversifier"]["$class"] == "ReleasedNSVGD"
+    assert second["settings"]["parameters"]["training"]["params"]["callbacks"] == {"$tuple": []}  # no weights
     assert json.dumps(finite(second["settings"]))
     run(rows[0], 1, quick)
     assert len(list(kept.glob("*/model"))) == 2

@@ -16,6 +16,7 @@ import hashlib
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,7 +139,9 @@ def pretrained(task: Task, seed: int) -> dict[str, torch.Tensor]:
 
 
 def _plain(model: DEPICT) -> dict[str, Any]:
-    return plain_params(model.get_params(deep=False), strict=False)
+    """Return the parameters for a record, without the callback that holds weights."""
+    params = model.get_params(deep=False)
+    return plain_params(params | {"training": replace(params["training"], callbacks=())}, strict=False)
 
 
 def _folder(task: Task, seed: int, settings: dict[str, Any]) -> Path:
