@@ -272,9 +272,11 @@ def test_the_radius_is_a_quarter_of_the_distance_to_the_tenth_neighbour(smoother
 def test_when_it_is_done():
     assert smoothing_epochs(None, "graph", 70_000, None) == smoothing_epochs(None, "graph", 70_000, Training()) == 10
     assert smoothing_epochs(None, "graph", 70_000, Training(epochs=3)) == 3
-    assert smoothing_epochs(None, "graph", 70_000, None, moves=True) == 25
-    assert smoothing_epochs(None, "graph", 70_000, Training(epochs=3), moves=True) == 3
-    assert smoothing_epochs(None, "graph", 999, None, moves=True) == 0
+    assert smoothing_epochs(None, "graph", 70_000, None, steps=6750) == 25
+    assert smoothing_epochs(None, "graph", 70_000, Training(epochs=3), steps=6750) == 3
+    assert smoothing_epochs(None, "graph", 9298, None, steps=6750) == 60
+    assert smoothing_epochs(None, "graph", 9298, None, steps=6750, most=150) == 150
+    assert smoothing_epochs(None, "graph", 999, None, steps=6750) == 0
     assert smoothing_epochs(None, "graph", 999, None) == 0
     assert smoothing_epochs(None, "kmeans", 70_000, None) == 0
     assert smoothing_epochs(7, "kmeans", 10, Training(epochs=3)) == 7

@@ -64,10 +64,6 @@ ASKED, KNOWN = 1000, 20_000
 STEPS, FEWEST_ROWS = 2700, 1000
 """Steps of both phases, and the rows from which they are taken unless asked for: below, neighbours are far apart."""
 
-MOVED_STEPS = 6750
-"""Steps where images are moved: no image is seen twice alike, and more steps help (MNIST, one seed: labels 0.9845 right
-after 2,700 steps, 0.9865 after these)."""
-
 TRIAL_WIDTH, TRIAL_STEPS, TRIAL_ROWS, TRIAL_BYTES = 256, 1000, 20_000, 2**25
 """Of a trial: width of the classifier, its steps, and the rows it sees, at most so many or in so much memory."""
 
@@ -156,23 +152,25 @@ class Smoother(nn.Module):
 
 
 def smoothing_epochs(
-    wanted: int | None, start: str, n_rows: int, training: Training | None, moves: bool = False
+    wanted: int | None, start: str, n_rows: int, training: Training | None, steps: int = STEPS, most: int = 60
 ) -> int:
     """Return the epochs of both phases.
 
     Parameters
     ----------
     wanted : int, optional
-        By the user; None takes those of the main phase, or about `STEPS` steps where these are left open, after a
-        graph start of `FEWEST_ROWS` rows or more, else none.
+        By the user; None takes those of the main phase, or what makes about `steps` steps where these are left open,
+        after a graph start of `FEWEST_ROWS` rows or more, else none.
     start : str
         The start's name.
     n_rows : int
         Rows of the data.
     training : Training, optional
         The user's, with the epochs of the main phase.
-    moves : bool, default=False
-        Whether images are moved; that takes `MOVED_STEPS`.
+    steps : int
+        In all, of 256 rows.
+    most : int
+        Epochs for so many steps, at most.
 
     Raises
     ------
@@ -187,7 +185,7 @@ def smoothing_epochs(
     chosen = None if training is None else training.epochs
     if chosen is not None:
         return chosen
-    return epochs_for_steps(MOVED_STEPS, n_rows, most=150) if moves else epochs_for_steps(STEPS, n_rows, most=60)
+    return epochs_for_steps(steps, n_rows, most)
 
 
 def moved_layout(wanted: Any, n_features: int, epochs: int | None, start: str) -> list[int] | None:
