@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from steinmix import ConfigError, Training, VaDE
+from steinmix import DEPICT, ConfigError, Training, VaDE
 from steinmix.data import as_source
 from steinmix.estimator import FitContext, Pretraining, Smoother, load, smoothing_epochs, without_smoother
 from steinmix.estimator.smoothing import LAMBDA, MU, smoothing_phases, trial
@@ -284,6 +284,18 @@ def test_when_it_is_done():
     for wrong in (-1, 2.5, True):
         with pytest.raises(ConfigError, match="smoothing_epochs is"):
             smoothing_epochs(wrong, "graph", 10, None)
+
+
+def test_vade_takes_longer_over_many_rows_and_over_moved_images(rng):
+    many = as_source(rng.random((30_000, 4)))
+    few = as_source(rng.random((9298, 4)))
+
+    def planned(estimator, rows):
+        return estimator._job(rows, Training()).plan["smoothing_epochs"]
+
+    assert [planned(VaDE(2), rows) for rows in (many, few)] == [58, 60]
+    assert [planned(VaDE(2, moved_images=(2, 2)), rows) for rows in (many, few)] == [58, 150]
+    assert [planned(DEPICT(2), rows) for rows in (many, few)] == [23, 60]
 
 
 @pytest.fixture
