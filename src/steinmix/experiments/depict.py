@@ -16,12 +16,12 @@ import hashlib
 import json
 import shutil
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn import clone
 
 from .. import __version__
 from ..data.fetch import cache_folder
@@ -139,9 +139,7 @@ def pretrained(task: Task, seed: int) -> dict[str, torch.Tensor]:
 
 
 def _plain(model: DEPICT) -> dict[str, Any]:
-    """Return the parameters for a record, without the callback that holds weights."""
-    params = model.get_params(deep=False)
-    return plain_params(params | {"training": replace(params["training"], callbacks=())}, strict=False)
+    return plain_params(model.get_params(deep=False), strict=False)
 
 
 def _folder(task: Task, seed: int, settings: dict[str, Any]) -> Path:
@@ -155,7 +153,7 @@ def run_row(row: str, seed: int, task: Task) -> tuple[np.ndarray, dict[str, Any]
     model, labels = fitted(row, seed, task)
     last = model.history_[-1] if model.history_ else {}
     told = {
-        "parameters": _plain(model),
+        "parameters": _plain(clone(model).set_params(training__callbacks=())),  # one of them holds weights
         "pretraining_epochs": _pretraining_epochs(task),
         "epochs": len(model.history_),
         "start_labels": model.initial_labels_,
