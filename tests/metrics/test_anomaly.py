@@ -149,6 +149,7 @@ def test_false_discovery_control_is_the_step_up_rule(rng):
     for rate in (0.05, 0.2, 0.5):
         assert np.array_equal(metrics.false_discovery_control(p, rate), adjusted(p) <= rate)
     assert not metrics.false_discovery_control([0.5, 0.9], 0.1).any()
+    assert metrics.false_discovery_control([0.0, 1.0], 0.1).tolist() == [True, False]  # both ends are p-values
 
 
 @pytest.mark.parametrize(("n", "k", "rate"), [(15, 40, 0.05), (300, 99, 0.1), (7, 3, 0.3), (1000, 400, 0.05)])
