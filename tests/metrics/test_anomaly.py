@@ -26,6 +26,7 @@ def test_precision_and_recall_are_not_swapped():
 
 
 def test_undefined_ratios_are_zero():
+    assert metrics.precision_recall_f1([1, 0], [1, 0]) == (1.0, 1.0, 1.0)
     assert metrics.precision_recall_f1([1, 0], [0, 0]) == (0.0, 0.0, 0.0)
     assert metrics.precision_recall_f1([0, 0], [0, 0]) == (0.0, 0.0, 0.0)
 
