@@ -8,6 +8,7 @@ from oracles.kernels import KERNELS, kernel_sums, nsvgd
 from oracles.svgd import trajectory
 from steinmix import IMQ, NSVGD, RBF, ConfigError, LogDet, NoDiversity, NormalPrior, Pairwise
 from steinmix.diversify import Identity, MeansOnly, Wasserstein
+from steinmix.diversify.released import ReleasedNSVGD
 
 LIBRARY = {"rbf": RBF, "imq": IMQ}
 
@@ -209,11 +210,21 @@ def test_a_wrong_jitter_is_named():
         (torch.zeros(5, 3), torch.zeros(5, 3).double()),
         (torch.zeros(5, 3, dtype=torch.long), torch.zeros(5, 3, dtype=torch.long)),
         (torch.zeros(3), torch.zeros(3)),
+        (torch.zeros(0, 3), torch.zeros(0, 3)),
     ],
 )
 def test_an_ascent_of_another_shape_or_type_is_not_spread_out(make, theta, ascent):
     with pytest.raises(ConfigError, match=r"theta is .* and ascent .*; expected both of one shape \(\.\.\., m, p\)"):
         make()(theta, ascent)
+
+
+@pytest.mark.parametrize("make", [NSVGD, Pairwise, LogDet, ReleasedNSVGD])
+@pytest.mark.parametrize(("m", "p"), [(4, 3), (70, 20)])
+def test_parameters_may_be_given_as_they_are(normal, make, m, p):
+    theta, ascent = normal(m, p), normal(m, p)
+    found = make()(torch.nn.Parameter(theta), ascent)
+    assert not found.requires_grad
+    assert torch.equal(found, make()(theta, ascent))
 
 
 @pytest.mark.parametrize("make", [NSVGD, Pairwise, LogDet])

@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from torch import distributions as dist
 
 from oracles.kernels import KERNELS, nsvgd
-from steinmix import NSVGD, RBF, NormalPrior
+from steinmix import NSVGD, RBF, ConfigError, NormalPrior
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,12 @@ def test_the_score_of_a_narrow_prior_does_not_overflow_in_half_precision(normal)
     theta, ascent, diversify = normal(8, 4).half(), normal(8, 4).half(), NSVGD(0.01, prior=NormalPrior(0.0, 0.003))
     expected = diversify(theta.double(), ascent.double())
     torch.testing.assert_close(diversify(theta, ascent).double(), expected, rtol=0.01, atol=1.0)
+
+
+def test_a_prior_of_another_shape_is_not_spread_out_and_its_mean_is_finite(normal):
+    for prior in (NormalPrior(loc=torch.zeros(4, 1)), NormalPrior(scale=np.ones(3))):
+        with pytest.raises(ConfigError, match=r"of shape .* expected a number, or one for each coordinate, \(2,\)"):
+            prior.score(normal(4, 2))
+    for loc in (float("nan"), np.array([0.0, np.inf]), "left"):
+        with pytest.raises(ConfigError, match="loc is"):
+            NormalPrior(loc)

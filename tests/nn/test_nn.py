@@ -6,6 +6,7 @@ import torch
 from torch import distributions as dist
 from torch import nn
 
+from steinmix.errors import ConfigError
 from steinmix.nn import LIKELIHOODS, Bernoulli, Coder, Gaussian, LearntGaussian, Linear, linear, masked, mlp
 from steinmix.random import Streams
 
@@ -103,6 +104,12 @@ def test_variance_one_half_weights_squares_by_one(normal):
     observation = Gaussian(0.5).observation()
     difference = observation.log_prob(x, x) - observation.log_prob(x, mean)
     np.testing.assert_allclose(difference, (x - mean).square().sum(-1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("variance", [0.0, -1.0, math.nan, math.inf, "a", True])
+def test_a_variance_is_a_number_above_zero(variance):
+    with pytest.raises(ConfigError, match=r"^variance is .*; expected a finite number > 0, or None to learn it\.$"):
+        Gaussian(variance)
 
 
 def test_a_learnt_variance_becomes_the_mean_squared_error(normal):

@@ -72,7 +72,8 @@ class MedianSquaredWithZeros(Configuration):
     r"""The rule of the authors' released code.
 
     The median of all m^2 *squared* distances, the m zeros of the diagonal included, and
-    :math:`k = \exp(-d^2 / \mathrm{med})`; as a length, :math:`h = \sqrt{\mathrm{med} / 2}`.
+    :math:`k = \exp(-d^2 / \mathrm{med})`; as a length, :math:`h = \sqrt{\mathrm{med} / 2}`. Random pairs stand for all
+    above 2,000 particles.
     """
 
     def __call__(self, theta: Tensor) -> Tensor:
@@ -84,7 +85,8 @@ class MedianSquaredWithZeros(Configuration):
 class MedianLog(Configuration):
     r"""The rule of the original SVGD code (Liu & Wang, 2016): :math:`h^2 = \mathrm{med}(d^2) / (2 \log(m + 1))`.
 
-    The median runs over all m^2 squared distances, the diagonal included.
+    The median runs over all m^2 squared distances, the diagonal included; above 2,000 particles random pairs stand for
+    them.
     """
 
     def __call__(self, theta: Tensor) -> Tensor:

@@ -82,30 +82,36 @@ def check_alpha(alpha: float | Tensor, name: str = "alpha") -> None:
         raise ConfigError(f"{name} is {alpha!r}; expected a finite number >= 0 (0 switches the repulsion off).")
 
 
-def is_sound(value: Any, positive: bool = False) -> bool:
-    """Whether a number or array is finite and not negative, or, if that is asked, positive."""
+def is_sound(value: Any, positive: bool = False, signed: bool = False) -> bool:
+    """Whether a number or array is finite and not negative, or, if that is asked, positive or of any sign."""
     try:
         values = torch.as_tensor(value)
-        return bool((torch.isfinite(values) & ((values > 0) if positive else (values >= 0))).all())
+        allowed = (values > 0) if positive else (values >= 0) | signed
+        return bool((torch.isfinite(values) & allowed).all())
     except (TypeError, ValueError, RuntimeError):  # a text, None, a ragged list, complex numbers
         return False
 
 
-def check_given(theta: Tensor, ascent: Tensor) -> None:
-    """Raise ConfigError unless particles and ascent are of one shape ``(*r, m, p)`` and one floating-point type.
+def check_given(theta: Tensor, ascent: Tensor) -> tuple[Tensor, Tensor]:
+    """Return particles and ascent, detached, as a direction has no gradient of its own.
 
-    An ascent of (m, 1) or (p,) would be spread over all coordinates or particles without a word.
+    Raises
+    ------
+    ConfigError
+        Unless they are of one shape ``(*r, m, p)``, with a particle or more, and of one floating-point type. An ascent
+        of (m, 1) or (p,) would be spread over all coordinates or particles without a word.
     """
     if not (isinstance(theta, Tensor) and isinstance(ascent, Tensor)):
         raise ConfigError(
             f"theta is a {type(theta).__name__} and ascent a {type(ascent).__name__}; expected two tensors (..., m, p)."
         )
     alike = theta.shape == ascent.shape and theta.dtype == ascent.dtype
-    if not alike or theta.ndim < 2 or not theta.is_floating_point():
+    if not alike or theta.ndim < 2 or not theta.shape[-2] or not theta.is_floating_point():
         raise ConfigError(
             f"theta is {theta.dtype} of shape {tuple(theta.shape)} and ascent {ascent.dtype} of "
-            f"{tuple(ascent.shape)}; expected both of one shape (..., m, p) and one floating-point type."
+            f"{tuple(ascent.shape)}; expected both of one shape (..., m, p), m >= 1, and one floating-point type."
         )
+    return theta.detach(), ascent.detach()
 
 
 def check_part(name: str, value: Any, method: str) -> None:

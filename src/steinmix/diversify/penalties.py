@@ -42,7 +42,7 @@ class Pairwise(Configuration):
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return the gradient of the penalised objective, ``(*r, m, p)``."""
-        check_given(theta, ascent)
+        theta, ascent = check_given(theta, ascent)
         check_alpha(self.alpha)
         # k_ij depends on theta_i twice, as (i, j) and as (j, i): hence the 2.
         strength = 2 * alpha_factor(self.alpha, theta)
@@ -79,7 +79,7 @@ class LogDet(Configuration):
 
     def __call__(self, theta: Tensor, ascent: Tensor) -> Tensor:
         """Return the gradient of the penalised objective, ``(*r, m, p)``."""
-        check_given(theta, ascent)
+        theta, ascent = check_given(theta, ascent)
         check_alpha(self.alpha)
         wide = theta.double()
         k, w = self.kernel.matrices(wide)

@@ -36,13 +36,15 @@ class NormalPrior(Configuration):
     Raises
     ------
     ConfigError
-        If a scale is not finite or not positive.
+        If a number is not finite, a scale is not positive, or an array does not fit the particles.
     """
 
     loc: float | Tensor | np.ndarray = 0.0
     scale: float | Tensor | np.ndarray = 1.0
 
     def __post_init__(self) -> None:
+        if not is_sound(self.loc, signed=True):
+            raise ConfigError(f"loc is {self.loc!r}; expected finite numbers.")
         if not is_sound(self.scale, positive=True):
             raise ConfigError(f"scale is {self.scale!r}; expected finite numbers > 0.")
 
@@ -54,11 +56,18 @@ class NormalPrior(Configuration):
         theta : Tensor ``(*r, m, p)``
             Particles.
         """
-        loc, scale = (
-            value if isinstance(value, NUMBERS) else _tensor(value).to(theta) for value in (self.loc, self.scale)
-        )
+        loc, scale = (_beside(theta, name, getattr(self, name)) for name in ("loc", "scale"))
         return (loc - theta) / scale**2
 
 
-def _tensor(value: Tensor | np.ndarray) -> Tensor:
-    return value if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value, dtype=np.float64))
+def _beside(theta: Tensor, name: str, value: float | Tensor | np.ndarray) -> float | Tensor:
+    """Return a number as it is, and an array as a tensor like `theta`."""
+    if isinstance(value, NUMBERS):
+        return value
+    array = value if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value, dtype=np.float64))
+    if array.ndim and array.shape != theta.shape[-1:]:
+        raise ConfigError(
+            f"{name} is of shape {tuple(array.shape)} for particles of {tuple(theta.shape)}; expected a number, or one "
+            f"for each coordinate, ({theta.shape[-1]},)."
+        )
+    return array.to(theta)

@@ -47,7 +47,7 @@ class ReleasedNSVGD(Configuration):
         ConfigError
             If the temperature is negative or not finite, or particles and gradient differ in shape or type.
         """
-        check_given(theta, ascent)
+        theta, ascent = check_given(theta, ascent)
         check_alpha(self.temperature, "temperature")
         attraction = -alpha_factor(self.temperature, theta)
         return RBF("median_squared_with_zeros").direction(theta, ascent, attraction, normalised=True)

@@ -74,6 +74,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "gaussian + stein, annealed, median_log": GAUSSIAN
     | {"anchor_epochs": ANCHOR, "diversifier": Annealed(NSVGD(TEMPERATURE, RBF("median_log")))},
     "gaussian + pairwise": GAUSSIAN | {"anchor_epochs": ANCHOR, "diversifier": Pairwise(TEMPERATURE / N_CLUSTERS / 2)},
+    "gaussian + stein, released form": GAUSSIAN
+    | {"anchor_epochs": ANCHOR, "diversifier": _paper_sign(TEMPERATURE / N_CLUSTERS)},
     "gaussian + stein, released sign": GAUSSIAN
     | {"anchor_epochs": ANCHOR, "diversifier": ReleasedNSVGD(TEMPERATURE / N_CLUSTERS)},
     "code, no stein step": GAUSSIAN | FROM_KMEANS,

@@ -30,10 +30,10 @@ N(z; \hat\mu_k, \hat\Sigma_k))`, a bound of E. The free form has no network: m p
 and a diversifier acts on them with minus the gradient of J. As J has :math:`\lambda_1 E`, **alpha here is**
 :math:`1 / \lambda_1` **times as strong** as beside a plain log-likelihood.
 
-Deviations. Moments are taken in float64, with 1e-6 on the diagonal for the density; a variance counts as 1e-6 at least
-in the penalty. :math:`\lVert x \rVert` counts as 1e-3 at least. Rows are scored with the moments of **all** training
-rows, dropout off. Of free particles :math:`\Sigma_k = S_k S_k^\top`, as in the released code (Wang and Liu print
-:math:`S_k^\top S_k`), and the factor's diagonal is a softplus; the code lets it cross zero, as "signed" does.
+Deviations. The network's moments are taken in float64, with 1e-6 on the diagonal for the density; a variance counts as
+1e-6 at least in the penalty. :math:`\lVert x \rVert` counts as 1e-3 at least. Rows are scored with the moments of
+**all** training rows, dropout off. Of free particles :math:`\Sigma_k = S_k S_k^\top`, as in the released code (Wang and
+Liu print :math:`S_k^\top S_k`), and the factor's diagonal is a softplus; the code lets it cross zero, as "signed" does.
 :math:`\lambda_2` is 1e-4 unless given, 0.005 in the paper; see `DAGMM`. Adam steps at 1e-3 in batches of 256 (the
 paper's: 1e-4, 1024). The logarithmic residual, and a network at rest beside the mixture (``joint=False``), are ours.
 """

@@ -14,10 +14,11 @@ paper                                 here
 GMM, GMM-PT, GMM-LogDet, NSVGD        `diversifier` None, Pairwise, LogDet, NSVGD
 ====================================  ================================================
 
-Deviations: weights are learnt unless ``learn_weights=False``; the start is EM unless ``start="random"``, whose means
-lie in the box of the rows (the paper's in [-m, m]), and without a diversifier it is kept where training ends at a lower
-likelihood; log-variances are clipped to [-10, 10] (the paper's to [-3, 3]); Adam at 0.01 steps (the paper: Adagrad at
-0.05); full covariances are stepped in their own units.
+Deviations: a particle holds :math:`\log \sigma_i^2` (the paper's :math:`\sigma_i`), and columns are standardised unless
+``scaling="none"``, so alpha, h and a prior are in those units; weights are learnt unless ``learn_weights=False``; the
+start is EM unless ``start="random"``, whose means lie in the box of the rows (the paper's in [-m, m]), and without a
+diversifier it is kept where training ends at a lower likelihood; log-variances are clipped to [-10, 10] (the paper's to
+[-3, 3]); Adam at 0.01 steps (the paper: Adagrad at 0.05); full covariances are stepped in their own units.
 """
 
 from __future__ import annotations

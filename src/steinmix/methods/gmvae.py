@@ -29,13 +29,14 @@ Eq. 4, term by term                                   `ConditionalModule.bound_t
 Deviations. In Eq. 3 as printed the numerator's j stands in the sum too; the exact posterior is used. The gradient is
 that of the loss as printed, by automatic differentiation: the released code turns the sign of the conditional prior's
 part through p(z|x,w) while the constraint is active. :math:`\lambda` is compared with the mean over the batch, as in
-that code. Log-variances are clamped to [-8, 8]. The learning rate is 1e-3, ten times the paper's, for fewer epochs. The
-KL divergence inside the expectation of Eq. 4 has a draw of x of its own, as printed; so the bound is a little below the
-evidence lower bound, in which it shares the draw with p(z|x,w). At evaluation, code and style are their means. By
-default training begins from clusters of pretrained codes, and :math:`\lambda = 0.7 \log K`; the paper begins from
-random networks, and has a constraint for its synthetic data only. ``start="random", free_bits=0, warm_up=0`` is its Eq.
-4; with ``warm_up=None`` the three prior terms come in over half of the epochs after that start. The other starts and
-``cluster_prior="shares"``, :math:`\mathrm{KL}(E\,p(z|x,w) \,\|\, p(z))` in Eq. 7, are ours.
+that code. Log-variances are clamped to [-8, 8]. Images of 32 x 32 get 256 filters, as in the code, where the papers
+print 246. The learning rate is 1e-3, ten times the paper's, for fewer epochs. The KL divergence inside the expectation
+of Eq. 4 has a draw of x of its own, as printed; so the bound is a little below the evidence lower bound, in which it
+shares the draw with p(z|x,w). At evaluation, code and style are their means. By default training begins from clusters
+of pretrained codes, and :math:`\lambda = 0.7 \log K`; the paper begins from random networks, and has a constraint for
+its synthetic data only. ``start="random", free_bits=0, warm_up=0`` is its Eq. 4; with ``warm_up=None`` the three prior
+terms come in over half of the epochs after that start. The other starts and ``cluster_prior="shares"``,
+:math:`\mathrm{KL}(E\,p(z|x,w) \,\|\, p(z))` in Eq. 7, are ours.
 """
 
 from __future__ import annotations

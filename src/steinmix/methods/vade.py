@@ -22,15 +22,16 @@ paper                                         here
 
 Deviations. The responsibility uses :math:`\pi_c`, as printed, not :math:`\pi_c^J` as the released code does, unless
 ``responsibilities="released"``. Weights are a softmax and variances exponentials, so neither can leave its domain;
-log-variances of components stay in [-10, 10]. Real-valued data have one fixed variance, as in the code, or, by default,
-one that is learnt. The mixture starts from clusters of a neighbour graph, the paper's from a Gaussian mixture fitted to
-the codes (``start="em"``), and components start no narrower than a share of the codes' variance. Pretraining is end to
-end unless layers are asked for, fewer rows have smaller networks, and the rate is a constant 1e-3 in batches of 256
-(the paper's 2e-3, in batches of 100, falls). At evaluation gamma is taken at the mean code. Between start and training,
-``anchor_epochs`` hold :math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before
-gamma is set free; the paper has no such phase (0 leaves it out). Before that a classifier smooths the labels of a graph
-start (``smoothing_epochs``, `steinmix.estimator.smoothing`), and in both phases p(c|z) pays ``guidance`` times its
-divergence from that classifier's p(c|x), beside Eq. 9: the bound alone does not keep what neighbours say of a row. With
+log-variances of components and of codes stay in [-10, 10]. Real-valued data have one fixed variance, as in the code,
+or, by default, one that is learnt, 1e-4 at least. The mixture starts from clusters of a neighbour graph, the paper's
+from a Gaussian mixture fitted to the codes (``start="em"``), and components start no narrower than a share of the
+codes' variance. Pretraining leaves out a fifth of the entries of a row and is end to end unless layers are asked for,
+fewer rows have smaller networks, and the rate is a constant 1e-3 in batches of 256 (the paper's 2e-3, in batches of
+100, falls). At evaluation gamma is taken at the mean code. Between start and training, ``anchor_epochs`` hold
+:math:`q(c|x)` at the labels of the start, so that the mixture and the networks agree before gamma is set free; the
+paper has no such phase (0 leaves it out). Before that a classifier smooths the labels of a graph start
+(``smoothing_epochs``, `steinmix.estimator.smoothing`), and in both phases p(c|z) pays ``guidance`` times its divergence
+from that classifier's p(c|x), beside Eq. 9: the bound alone does not keep what neighbours say of a row. With
 ``moved_images`` the classifier is also trained on images moved at random, which the paper's rows are not. No label of
 the data is used anywhere.
 

@@ -12,7 +12,8 @@ paper                                  here
 :math:`L` samples                      one
 =====================================  ==========================================
 
-Deviations: an optional denoising pretraining of encoder and decoder (off by default).
+Deviations: log-variances of codes are clamped to [-10, 10]; an optional denoising pretraining of encoder and decoder
+(off by default).
 """
 
 from __future__ import annotations

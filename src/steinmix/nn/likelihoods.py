@@ -5,13 +5,15 @@ A likelihood is a setting, and its `observation` is what a network holds of it: 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from .._params import Configuration
+from .._params import Configuration, is_number
+from ..errors import ConfigError
 from ..numerics.densities import LOG_2PI, normal_log_prob
 from ..numerics.fused import bernoulli_log_prob
 
@@ -126,9 +128,18 @@ class Gaussian(Configuration):
     variance : float, optional
         In the units of the prepared data; None learns it. VaDE's released code weights
         :math:`\lVert x - \hat x \rVert^2` by an alpha of its own, 1 or, for HAR, 5: variance = 1 / (2 alpha).
+
+    Raises
+    ------
+    ConfigError
+        If the variance is not finite or not positive.
     """
 
     variance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.variance is not None and not (is_number(self.variance) and 0 < self.variance < math.inf):
+            raise ConfigError(f"variance is {self.variance!r}; expected a finite number > 0, or None to learn it.")
 
     def observation(self) -> Normal | FixedNormal:
         """Return the model, with a parameter if the variance is learnt."""
