@@ -103,3 +103,14 @@ def test_none_will_do_where_it_may():
     check_at_least("size", None, 1, optional=True)
     with pytest.raises(ConfigError, match=r"^size is 0; expected a whole number >= 1 or None\.$"):
         check_at_least("size", 0, 1, optional=True)
+
+
+def test_what_is_refused_leaves_no_trace():
+    schedule = StepDecay()
+    with pytest.raises(ConfigError):
+        schedule.set_params(rate=5)
+    assert schedule == StepDecay()
+    kept = NSVGD(0.5)
+    with pytest.raises(ConfigError):
+        kept.set_params(alpha=2.0, kernel="rbf")
+    assert (kept.alpha, kept.kernel) == (0.5, RBF())

@@ -74,15 +74,20 @@ class Configuration:
             If there is no such field, a value cannot work, or a nested one is of what has no fields.
         """
         known = self.get_params(deep=False)
-        for key, value in sorted(params.items(), key=lambda item: "__" in item[0]):  # objects before fields of theirs
-            name, _, rest = key.partition("__")
-            if name not in known:
-                raise ConfigError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}.")
-            if rest:
-                with_settings(name, getattr(self, name), rest).set_params(**{rest: value})
-            else:
+        try:
+            for key, value in sorted(params.items(), key=lambda item: "__" in item[0]):  # objects before their fields
+                name, _, rest = key.partition("__")
+                if name not in known:
+                    raise ConfigError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}.")
+                if rest:
+                    with_settings(name, getattr(self, name), rest).set_params(**{rest: value})
+                else:
+                    setattr(self, name, value)
+            self.__post_init__()
+        except ConfigError:  # what is refused leaves no trace
+            for name, value in known.items():
                 setattr(self, name, value)
-        self.__post_init__()
+            raise
         return self
 
 

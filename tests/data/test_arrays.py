@@ -219,3 +219,21 @@ def test_is_a_source(table):
     assert as_source(source) is source
     with pytest.raises(ConfigError, match="a Source already"):
         as_source(source, exclude=[0])
+
+
+@pytest.mark.parametrize(("how", "word"), [({"columns": [True, False]}, "True"), ({"exclude": [1.0]}, r"1\.0")])
+def test_positions_are_whole_numbers(how, word):
+    with pytest.raises(ConfigError, match=rf"hold {word}, and the columns of these data have no names; expected pos"):
+        as_source(np.eye(3), **how)
+
+
+def test_columns_may_come_as_an_array():
+    assert as_source(np.eye(3), columns=np.array([2, 0])).take(np.arange(3)).tolist() == [[0, 1], [0, 0], [1, 0]]
+    assert as_source(np.eye(3), exclude=np.array([1])).n_features == 2
+
+
+def test_entries_of_one_place_count_as_their_sum():
+    twice = sp.csr_matrix((np.array([20, 10], np.uint8), np.array([1, 1]), np.array([0, 2, 2])), shape=(2, 3))
+    source = as_source(twice)
+    assert source.take(np.arange(2)).tolist() == [[0, 30, 0], [0, 0, 0]]
+    assert twice.nnz == 2  # the data of the user stay as they are

@@ -220,3 +220,10 @@ def test_bad_requests(frame, tmp_path, monkeypatch):
     monkeypatch.setattr(categories, "MOST_VALUES", 3)
     with pytest.raises(DataError, match=r"'kind' has 4 different values; .* 3 at most.*fit --exclude kind\)"):
         as_source(frame, categories=["kind"])
+
+
+@pytest.mark.parametrize("table", [{"x": ["a", "b"], "x=a": [1.0, 2.0]}, {"a": ["b=c", "d"], "a=b": ["c", "d"]}])
+def test_two_columns_of_one_name_are_refused(table):
+    kinds = [name for name, values in table.items() if isinstance(values[0], str)]
+    with pytest.raises(DataError, match=r"two columns would be called '.=.*'"):
+        as_source(pd.DataFrame(table), categories=kinds)

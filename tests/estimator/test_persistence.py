@@ -66,3 +66,13 @@ def test_a_plan_that_cannot_be_built_is_told_as_a_bad_file(method, change, tmp_p
     write_folder(tmp_path / "m", "model", content, tensors)
     with pytest.raises(sm.ModelFileError, match="does not fit a"):
         sm.load(tmp_path / "m")
+
+
+def test_a_subclass_is_not_saved_as_its_base(tmp_path, rng):
+    class GaussianMixture(sm.GaussianMixture):
+        pass
+
+    model = GaussianMixture(2, collapse="ignore", training=sm.Training(epochs=0)).fit(rng.normal(size=(20, 2)))
+    with pytest.raises(ConfigError, match=r"GaussianMixture is no class of steinmix"):
+        model.save(tmp_path / "model")
+    assert not any(tmp_path.iterdir())

@@ -382,3 +382,24 @@ def test_what_cannot_be_stacked_is_run_apart(X, monkeypatch, way, tmp_path):
 def test_wrong_settings_are_named(X, changes, message):
     with pytest.raises(sm.ConfigError, match=message):
         build(**changes).fit(X)
+
+
+def test_a_mixture_is_chosen_by_the_likelihood_of_what_it_keeps(rng):
+    """Steps that are too long lose likelihood, and the start is kept: the loss they ended with says nothing of it."""
+    x = np.concatenate([rng.normal(size=(80, 4)) * 2 * rng.random(4) + 1.5 * rng.normal(size=4) for _ in range(5)])
+    training = sm.Training(epochs=10, lr=0.1, batch_size=64, progress=False)
+    settings = {"start": "k-means++", "training": training, "scaling": "none"}
+    model = sm.GaussianMixture(6, n_init=4, random_state=1, **settings).fit(x)
+    alone = [sm.GaussianMixture(6, random_state=told["seed"], **settings).fit(x).score(x) for told in model.restarts_]
+    assert model.best_restart_ == np.argmax(alone)
+    assert [-told["objective"] for told in model.restarts_] == pytest.approx(alone, abs=1e-3)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("later", [{"n_jobs": 2}, {"n_init": 1}])
+def test_checkpoints_of_other_restarts_are_refused(X, tmp_path, later, resume):
+    build().fit(X, checkpoint=tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(sm.ConfigError, match=r"has checkpoints in stack, and this fit would keep its own in .*n_init"):
+        build(**later).fit(X, checkpoint=tmp_path, resume=resume)
+    assert sorted(tmp_path.rglob("*")) == before

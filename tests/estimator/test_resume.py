@@ -18,6 +18,10 @@ def slow(params, lr):
     return torch.optim.SGD(params, lr=lr / 10)
 
 
+def at(rate):
+    return lambda params, lr: torch.optim.SGD(params, lr=rate)
+
+
 class Push:
     """A diversifier of a user's own, which holds itself."""
 
@@ -56,6 +60,8 @@ def fit(tmp_path, rng):
         (partial(torch.optim.SGD, momentum=0.9), partial(torch.optim.RMSprop, momentum=0.9), r"function was .*SGD"),
         (torch.optim.SGD, torch.optim.RMSprop, r"optimizer was .*SGD"),
         (fast, slow, r"optimizer was .*fast' and is now .*slow"),
+        (lambda p, lr: torch.optim.SGD(p, lr=0.1), lambda p, lr: torch.optim.SGD(p, lr=0.2), r"optimizer\.code was"),
+        (at(0.1), at(0.2), r"optimizer\.seen was .*0\.1.* and is now .*0\.2"),
     ],
 )
 def test_another_optimizer_is_refused_and_named(fit, before, after, said):
@@ -94,3 +100,15 @@ def test_a_file_that_was_read_in_blocks_is_not_taken_up_held(tmp_path, rng):
     fit(10)
     with pytest.raises(sm.ConfigError, match=r"data\.read was 'in blocks, by training\.resident_bytes'"):
         fit(2**31)
+
+
+def test_a_function_of_ones_own_is_known_again(fit):
+    assert np.array_equal(fit(optimizer=at(0.1)).means_, fit(optimizer=at(0.1)).means_)
+
+
+def test_a_file_goes_by_its_values_and_not_by_its_place(tmp_path, rng):
+    np.save(tmp_path / "x.npy", rng.normal(size=(40, 3)))
+    settings = {"collapse": "ignore", "training": sm.Training(epochs=2, progress=False), "random_state": 0}
+    sm.GaussianMixture(2, **settings).fit(tmp_path / "x.npy", checkpoint=tmp_path / "points")
+    (tmp_path / "x.npy").rename(tmp_path / "y.npy")
+    sm.GaussianMixture(2, **settings).fit(tmp_path / "y.npy", checkpoint=tmp_path / "points", resume=True)

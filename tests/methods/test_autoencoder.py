@@ -99,3 +99,12 @@ def test_labels_and_global_generators_are_left_alone(table, rng, global_generato
     b = linear_autoencoder(3, 0.2).fit(table, rng.permutation(300)).transform(table)
     assert np.array_equal(a, b)
     assert global_generators() == before
+
+
+def test_codes_may_be_reversed_or_read_only(table, recwarn):
+    model = Autoencoder(latent_dim=2, hidden=(4,), training=Training(epochs=1, progress=False)).fit(table)
+    codes = model.transform(table).astype(np.float32)
+    rows = model.inverse_transform(codes)
+    codes.flags.writeable = False
+    assert np.array_equal(model.inverse_transform(codes[::-1]), rows[::-1])
+    assert not recwarn.list

@@ -246,6 +246,12 @@ def test_columns_in_other_units_are_told_where_they_are_not_scaled(unit, told):
     assert [w.category for w in caught if w.category is not CollapseWarning] == [ScaleWarning] * told
 
 
+def test_columns_far_from_zero_are_told_where_they_are_not_scaled():
+    rows = load_toy(n_components=2, random_state=0).data[:300]
+    with pytest.warns(ScaleWarning, match="mean is .* standard deviations from 0; expected at most 1e"):
+        GaussianMixture(2, scaling="none", collapse="ignore", training=Training(epochs=1)).fit(rows + 1e8)
+
+
 def test_restarts_from_drawn_rows_find_groups_of_unequal_size_which_k_means_cuts(rng):
     """The best k-means halves the large group, so that EM from it ends the same with every seed."""
     sizes = [1000, 300, 30, 10]

@@ -236,3 +236,19 @@ def test_unusable_responsibilities(q, message):
 def test_unknown_average():
     with pytest.raises(ConfigError, match="got 'max', expected 'geometric' or 'arithmetic'"):
         metrics.normalized_mutual_information(TRUE, PRED, average="max")
+
+
+@pytest.mark.parametrize("labels", [[1, "1", 2], ["a", np.nan, "b"], ("a", None, "b")])
+def test_labels_of_mixed_kinds_are_no_classes(labels):
+    with pytest.raises(DataError, match="labels_true"):
+        metrics.clustering_accuracy(labels, [0, 1, 2])
+
+
+def test_masked_labels_are_refused():
+    with pytest.raises(DataError, match="got 1 masked values"):
+        metrics.clustering_accuracy(np.ma.array([0, 1, 2], mask=[0, 0, 1]), [0, 1, 2])
+
+
+def test_row_numbers_are_no_labels():
+    with pytest.raises(DataError, match="got 60,000 and 60,000 different labels, expected classes"):
+        metrics.clustering_accuracy(np.arange(60_000), np.arange(60_000))

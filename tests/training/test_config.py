@@ -30,6 +30,7 @@ from steinmix.training.config import OPTIMIZERS, has_fast_bf16
         {"precision": 16},
         {"schedule": Cosine},
         {"device": "toaster"},
+        {"device": "meta"},
     ],
 )
 def test_what_cannot_work_is_named(setting):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .._params import is_number
 from ..errors import ConfigError, DataError
 
 __all__ = [
@@ -75,6 +76,11 @@ def keep_columns(
     """
     if columns is None and not len(exclude):
         return None
+    if names is None and (strange := [c for c in (*(columns or ()), *exclude) if not is_number(c, whole=True)]):
+        raise ConfigError(
+            f"`columns` or `exclude` hold {strange[0]!r}, and the columns of these data have no names; expected "
+            f"positions, 0 to {width - 1}."
+        )
     position = {name: i for i, name in enumerate(range(width) if names is None else names)}
     known = f"positions 0 to {width - 1}" if names is None else ", ".join(map(repr, list(position)[:20]))
     if missing := [c for c in columns or () if c not in position]:

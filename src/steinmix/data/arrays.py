@@ -226,6 +226,9 @@ def from_sparse(
 ) -> SparseSource:
     """Check a scipy sparse matrix (n, f) of any format and wrap it as CSR."""
     matrix = _checked(X, None)
+    if not matrix.has_canonical_format:  # entries of one place count as their sum, in the type of the data
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
     kept = keep_columns(matrix.shape[1], None, columns, exclude)
     return SparseSource(matrix if kept is None else matrix[:, kept].tocsr(), feature_names)
 

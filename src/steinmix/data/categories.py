@@ -90,7 +90,7 @@ def encoded(
     Raises
     ------
     DataError
-        If a column has more than `MOST_VALUES` values.
+        If a column has more than `MOST_VALUES` values, or a new column has the name of another.
 
     Warns
     -----
@@ -111,7 +111,15 @@ def encoded(
         codes[:, j] = np.array([place.get(value, UNKNOWN) for value in column.values], np.int16)[column.codes]
         categories[name] = values
         _tell_unknown(name, sorted(set(column.values) - set(place)), codes[:, j] == UNKNOWN, values)
-    return EncodedSource(base, codes, categories)
+    source = EncodedSource(base, codes, categories)
+    names = source.feature_names or []
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise DataError(
+            f"two columns would be called {twice!r}: one of them stands for a value of a category column. Rename that "
+            "column, or leave one out."
+        )
+    return source
 
 
 def _tell_unknown(name: str, values: Sequence[str], rows: np.ndarray, known: Sequence[str]) -> None:

@@ -90,6 +90,7 @@ def as_source(
     if any(isinstance(given, str) for given in (columns, exclude, categories)):
         text = "Got one string for `columns`, `exclude` or `categories`; expected a list of names. Write ['name']."
         raise ConfigError(text)
+    columns, exclude = None if columns is None else list(columns), list(exclude)  # an array or an index says no truth
     if twice := set(categories) & {*exclude, *(columns or ())}:
         raise ConfigError(f"Got {sorted(twice)} as categories and in `columns` or `exclude`; expected one of these.")
     if len(categories):

@@ -26,7 +26,7 @@ from ..numerics.precision import undisturbed
 from ..objective import Phase
 from ..random import Streams, seed_of
 from ..training import Callback, Loader, Progress, Training, run
-from ..training.checkpoint import Checkpoint, root_seed
+from ..training.checkpoint import Checkpoints, root_seed
 from ..training.distributed import check_same_rows, connect, from_main
 from ..training.loader import CHUNK_ROWS
 from .checks import check_parts, warn_unbounded
@@ -34,7 +34,7 @@ from .chunks import map_chunks
 from .job import FitContext, Job, Launch
 from .persistence import fitted_names, plain_params, save_estimator
 from .pretraining import Pretraining
-from .restarts import Store, fit_restarts
+from .restarts import fit_restarts
 from .selection import SELECTIONS, Outcome, Rule, check_restarts, compare, select
 
 __all__ = ["DeepEstimator"]
@@ -122,6 +122,10 @@ class DeepEstimator(BaseEstimator, ABC):
         """Return the method's own labels (n,) of the training rows, by which restarts are compared; None without."""
         return None
 
+    def _loss_of(self, module: Any, loader: Loader) -> float | None:
+        """Return the mean loss of a trained module that may not be what its last epoch left; None where it is."""
+        return None
+
     def _compare(self, outcomes: Sequence[Outcome], best: int) -> None:
         """Set the fitted attributes that tell of all restarts."""
         self.restarts_, self.best_restart_ = [outcome.record() for outcome in outcomes], best
@@ -205,12 +209,7 @@ class DeepEstimator(BaseEstimator, ABC):
             check_same_rows(source.n_rows, source.n_features, job.checksum)
             warn_unbounded(getattr(self, "diversifier", None))
             self.plan_, self.preparation_ = job.plan, job.preparation()
-            fingerprint = self._fingerprint(job)
-
-            def store(folder: Path, seed: int) -> Checkpoint | None:
-                named = fingerprint | {"seed": str(seed)}
-                return None if checkpoint is None else Checkpoint(Path(checkpoint) / folder, named, resume)
-
+            store = Checkpoints(checkpoint, self._fingerprint(job), resume)
             loader = self._run(job, store) if self.n_init == 1 else self._run_restarts(job, store)
             self.module_.eval()
             self._finish(loader)
@@ -257,15 +256,15 @@ class DeepEstimator(BaseEstimator, ABC):
         callbacks = [*self._watchers(module, context), *job.training.callbacks]
         return Launch(module, context, callbacks, self._phases(module, context))
 
-    def _run(self, job: Job, store: Store) -> Loader:
+    def _run(self, job: Job, store: Checkpoints) -> Loader:
         launch = self._launch(job, self.seed_)
         self.module_, loader = launch.module, launch.context.loader
         watchers = [*launch.callbacks, Progress(job.training.progress)]
-        streams, own = launch.context.streams, store(Path(), self.seed_)
+        streams, (own,) = launch.context.streams, store.of({".": self.seed_})
         self.history_ = run(launch.module, launch.phases, loader, job.training, streams, self._lr, watchers, own)
         return loader
 
-    def _run_restarts(self, job: Job, store: Store) -> Loader:
+    def _run_restarts(self, job: Job, store: Checkpoints) -> Loader:
         outcomes = fit_restarts(self, job, self.seed_, store)
         best = select(outcomes, self._selections[self.selection])
         streams = Streams(outcomes[best].seed, job.device)

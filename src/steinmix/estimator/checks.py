@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
+import torch
 
 from .._params import check_at_least, is_number
 from ..diversify import NSVGD
@@ -111,7 +111,7 @@ def check_parts(estimator: Any) -> None:
 
 def warn_unbounded(diversifier: Any) -> None:
     """Warn the caller of `fit` of an entropy that no prior bounds."""
-    if isinstance(diversifier, NSVGD) and diversifier.prior is None and np.any(np.asarray(diversifier.alpha) > 0):
+    if isinstance(diversifier, NSVGD) and diversifier.prior is None and (torch.as_tensor(diversifier.alpha) > 0).any():
         warnings.warn(
             "NSVGD has alpha > 0 and no prior: F + alpha H has no maximum where F is bounded, and a component may "
             "drift away from the data. Give NSVGD(prior=NormalPrior(...)) or keep alpha small.",

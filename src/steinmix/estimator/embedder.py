@@ -180,7 +180,7 @@ class EmbedderShell(CodesMixin):
         """
         check_is_fitted(self)
         try:
-            codes = check_array(Z, dtype=np.float32)
+            codes = check_array(Z, dtype=np.float32, order="C", copy=True)
         except ValueError as error:
             raise DataError(str(error)) from error
         if codes.shape[1] != self._n_features_out:

@@ -82,8 +82,11 @@ class Job:
         return self.training.torch_device()
 
     def description(self) -> dict[str, Any]:
-        """Return what names the rows and, as they come in another order then, whether they are read in blocks."""
-        found = self.source.describe() | {"checksum": self.checksum}
+        """Return what names the rows and, as they come in another order then, whether they are read in blocks.
+
+        A file's path is left out: one file has several, and may be moved.
+        """
+        found = {**self.source.describe(), "path": None, "checksum": self.checksum}
         return found if self.source.random_access else found | {"read": "in blocks, by training.resident_bytes"}
 
     def preparation(self) -> Preparation:

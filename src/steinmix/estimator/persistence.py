@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,16 @@ SHORT_ARRAY = 100
 
 
 def save_estimator(estimator: Any, path: str | Path) -> None:
-    """Write a fitted estimator to the folder `path`; of a distributed run only the first process does."""
+    """Write a fitted estimator to the folder `path`; of a distributed run only the first process does.
+
+    Raises
+    ------
+    ConfigError
+        If it is of a class that `load` does not know, or a parameter has no plain form.
+    """
+    name = type(estimator).__name__
+    if getattr(import_module("steinmix.methods"), name, None) is not type(estimator):
+        raise ConfigError(f"{_qualified(type(estimator))} is no class of steinmix, which `load` could make; pickle it.")
     params = estimator.get_params(deep=False)
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = estimator.seed_
@@ -52,7 +62,7 @@ def save_estimator(estimator: Any, path: str | Path) -> None:
     tensors |= {f"preparation.{k}": v for k, v in estimator.preparation_.state_dict().items()}
     meta = {
         "schema": SCHEMA,
-        "class": type(estimator).__name__,
+        "class": name,
         "params": plain_params(params),
         "fitted": plain,
         "output": getattr(estimator, "_sklearn_output_config", {}),
@@ -188,7 +198,8 @@ class _Described(_Exact):
         return {"sha256": digest, "shape": list(array.shape), "dtype": array.dtype.str}
 
     def unknown(self, name: str, value: Any) -> Any:
-        if hasattr(value, "__qualname__"):  # a function or a class
+        code = getattr(value, "__code__", None)
+        if hasattr(value, "__qualname__") and code is None:  # a class, or a function that is not written in Python
             return _qualified(value)
         parts = _parts(value)
         if not parts or id(value) in self._open:
@@ -196,7 +207,8 @@ class _Described(_Exact):
         self._open.add(id(value))
         plain = {key: _to_plain(f"{name}.{key}", part, self) for key, part in parts.items()}
         self._open.remove(id(value))
-        return {"$class": _qualified(type(value)), "params": plain}
+        name = _qualified(value if code is not None else type(value))  # two lambdas in one place have one name
+        return {"$class": name, "params": plain}
 
 
 def _as_numpy(value: np.ndarray | Tensor) -> np.ndarray:
@@ -205,11 +217,20 @@ def _as_numpy(value: np.ndarray | Tensor) -> np.ndarray:
     return np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
 
 
+def _digest(code: CodeType) -> str:
+    """Return what tells the code of a function from others: its steps, names and constants."""
+    constants = [_digest(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return hashlib.sha256(repr((code.co_code, code.co_names, constants)).encode()).hexdigest()
+
+
 def _qualified(thing: Any) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def _parts(value: Any) -> dict[str, Any]:
+    if (code := getattr(value, "__code__", None)) is not None:
+        seen = [cell.cell_contents for cell in value.__closure__ or ()]
+        return {"code": _digest(code), "defaults": value.__defaults__, "named": value.__kwdefaults__, "seen": seen}
     if isinstance(value, partial):
         return {"function": value.func, "args": value.args, "keywords": value.keywords}
     slots = [field.name for field in fields(value)] if is_dataclass(value) else []

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +19,7 @@ from torch import nn
 from ..errors import DivergedError, DivergedWarning
 from ..random import StackedStreams, Streams, restart_seed
 from ..training import Progress
-from ..training.checkpoint import Checkpoint
+from ..training.checkpoint import Checkpoint, Checkpoints
 from ..training.config import OPTIMIZERS
 from ..training.distributed import world_size
 from ..training.loader import StackedLoader
@@ -32,13 +31,10 @@ from .selection import Outcome
 if TYPE_CHECKING:
     from .base import DeepEstimator
 
-__all__ = ["Store", "fit_restarts"]
-
-Store = Callable[[Path, int], Checkpoint | None]
-"""(sub-folder, seed) -> where a restart's checkpoints are kept; None where none are."""
+__all__ = ["fit_restarts"]
 
 
-def fit_restarts(estimator: DeepEstimator, job: Job, seed: int, store: Store) -> list[Outcome]:
+def fit_restarts(estimator: DeepEstimator, job: Job, seed: int, store: Checkpoints) -> list[Outcome]:
     """Run the estimator's `n_init` restarts.
 
     Parameters
@@ -47,13 +43,15 @@ def fit_restarts(estimator: DeepEstimator, job: Job, seed: int, store: Store) ->
     job : Job
     seed : int
         Root seed; `steinmix.random.restart_seed` derives the others.
-    store : callable
-        ``(sub-folder, seed) -> Checkpoint``, or None where no checkpoints are kept.
+    store : Checkpoints
+        Of the fit.
 
     Raises
     ------
     DivergedError
         If all restarts diverged: the first one's. Of those that did among others there is a warning.
+    ConfigError
+        If checkpoints of other restarts lie there.
     """
     seeds = [restart_seed(seed, r) for r in range(estimator.n_init)]
     stacked = _stackable(estimator, job, estimator._module(job.plan, Streams(seed)))
@@ -78,18 +76,20 @@ def _stackable(estimator: DeepEstimator, job: Job, module: nn.Module) -> bool:
     return size < estimator._stack_limit and job.training.optimizer in OPTIMIZERS and job.source.random_access
 
 
-def _in_stacks(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Store) -> list[Outcome]:
+def _in_stacks(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Checkpoints) -> list[Outcome]:
     """Run one stack or, if the user asks for processes, one in each: they take seconds to start."""
     n_jobs = 1 if estimator.n_jobs is None else _processes(estimator.n_jobs, len(seeds), job.device)
     bounds = [round(i * len(seeds) / n_jobs) for i in range(n_jobs + 1)]
-    names = [Path("stack" if n_jobs == 1 else f"stack{i}-{j - 1}") for i, j in pairwise(bounds)]
+    names = ["stack" if n_jobs == 1 else f"stack{i}-{j - 1}" for i, j in pairwise(bounds)]
     parts = [seeds[i:j] for i, j in pairwise(bounds)]
-    calls = [(estimator, job, part, store(name, part[0])) for part, name in zip(parts, names)]
+    stores = store.of({name: part[0] for name, part in zip(names, parts)})
+    calls = [(estimator, job, part, own) for part, own in zip(parts, stores)]
     return [outcome for part in _spread(_run_stacked, calls, n_jobs) for outcome in part]
 
 
-def _apart(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Store) -> list[Outcome]:
-    calls = [(estimator, job, seed, store(Path(f"restart{r}"), seed)) for r, seed in enumerate(seeds)]
+def _apart(estimator: DeepEstimator, job: Job, seeds: Sequence[int], store: Checkpoints) -> list[Outcome]:
+    stores = store.of({f"restart{r}": seed for r, seed in enumerate(seeds)})
+    calls = [(estimator, job, seed, own) for seed, own in zip(seeds, stores)]
     return _spread(_run_alone, calls, _processes(estimator.n_jobs, len(seeds), job.device))
 
 
@@ -166,5 +166,6 @@ def _outcome(
 ) -> Outcome:
     module = launch.module.eval()
     labels = None if error else estimator._labels_of(module, launch.context.loader)
+    loss = None if error else estimator._loss_of(module, launch.context.loader)
     state = {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-    return Outcome(seed, state, launch.context.streams.state_dict(), history, labels, error)
+    return Outcome(seed, state, launch.context.streams.state_dict(), history, labels, error, loss)

@@ -36,6 +36,8 @@ class Outcome:
         The method's own, of methods that have some.
     error : DivergedError, optional
         Why it cannot be chosen.
+    loss : float, optional
+        Of the model that is kept, where that may not be what the last epoch had.
     """
 
     seed: int
@@ -44,11 +46,14 @@ class Outcome:
     history: list[dict[str, Any]]
     labels: np.ndarray | None = None
     error: DivergedError | None = None
+    loss: float | None = None
 
     @property
     def objective(self) -> float | None:
-        """Mean loss over the last epoch of the last phase; None without one."""
-        return None if self.error or not self.history else self.history[-1]["loss"]
+        """Mean loss, of the model that is kept or over the last epoch of the last phase; None without one."""
+        if self.error or not self.history:
+            return None
+        return self.history[-1]["loss"] if self.loss is None else self.loss
 
     def record(self) -> dict[str, Any]:
         """Return what the user sees, as plain values."""
@@ -57,7 +62,7 @@ class Outcome:
 
 
 def by_objective(outcomes: Sequence[Outcome]) -> np.ndarray:
-    """Minus the mean loss over the last epoch of the last phase."""
+    """Minus the objective of each."""
     return np.array([-np.inf if o.objective is None else -o.objective for o in outcomes])
 
 

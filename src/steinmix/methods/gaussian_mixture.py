@@ -58,6 +58,9 @@ SCALES = 0.05, 148.0
 """Standard deviations of columns that the mixture can follow: its steps are made for about 1, and its components have
 some from 0.007 to 148 (`DiagonalMixture.log_var_range`) and are up to several times narrower than the data."""
 
+FARTHEST_MEAN = 1e5
+"""Standard deviations of a column from 0 to its mean: float32 has seven digits, and two of them are for the values."""
+
 
 class _Density(nn.Module):
     """A mixture in the space of the prepared data."""
@@ -231,6 +234,9 @@ class GaussianMixture(DensityMixin, MixtureShell):
         if after >= before:
             module.mixture.load_state_dict(trained)
 
+    def _loss_of(self, module: _Density, loader: Loader) -> float:
+        return -_mean_score(module, loader)
+
     def _optimizer(self, mixture: AbstractMixture, training: Training, params: list[nn.Parameter]) -> Optimizer:
         optimizer = training.build_optimizer(params, self._lr if training.lr is None else training.lr)
         if isinstance(mixture, CholeskyMixture):
@@ -255,13 +261,19 @@ def _mean_score(module: _Density, loader: Loader) -> float:
 
 
 def _warn_of_scales(prepared: ColumnStatistics) -> None:
-    spread = np.sqrt(prepared.variance[prepared.variance > 0])
+    varies = prepared.variance > 0
+    if not varies.any():
+        return
+    spread = np.sqrt(prepared.variance[varies])
+    distance = (np.abs(prepared.mean[varies]) / spread).max()
     low, high = SCALES
-    if len(spread) and (spread.min() < low or spread.max() > high):
-        warnings.warn(
-            f"scaling is 'none' and columns have standard deviations from {spread.min():.3g} to {spread.max():.3g}; "
-            f"expected {low:g} to {high:g}, beyond which means and variances are hardly learnt. Use "
-            "scaling='standard': densities, means and samples stay in the units of the data.",
-            ScaleWarning,
-            stacklevel=5,
-        )
+    if spread.min() < low or spread.max() > high:
+        got = f"columns have standard deviations from {spread.min():.3g} to {spread.max():.3g}"
+        expected = f"{low:g} to {high:g}, beyond which means and variances are hardly learnt"
+    elif distance > FARTHEST_MEAN:
+        got = f"a column's mean is {distance:.3g} standard deviations from 0"
+        expected = f"at most {FARTHEST_MEAN:g}, beyond which float32 no longer tells values apart"
+    else:
+        return
+    advice = "Use scaling='standard': densities, means and samples stay in the units of the data."
+    warnings.warn(f"scaling is 'none' and {got}; expected {expected}. {advice}", ScaleWarning, stacklevel=5)

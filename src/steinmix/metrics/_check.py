@@ -24,9 +24,14 @@ __all__ = [
 # Rows of responsibilities kept in bfloat16 miss 1 by up to half a per cent; logits and counts by far more.
 ROW_SUM_TOLERANCE = 1e-2
 
+MOST_PAIRS = 10**8
+"""Cells of a table of two labellings: 0.8 GB."""
+
 
 def to_numpy(x: Any) -> np.ndarray:
     """Return `x` as a NumPy array; a torch tensor is detached and moved to the CPU."""
+    if np.ma.is_masked(x):
+        raise DataError(f"got {np.ma.count_masked(x)} masked values, expected none; drop those rows.")
     if hasattr(x, "detach"):  # told by its face: importing torch here would cost every user of the metrics
         x = x.detach().cpu()
         x = x.double() if x.is_floating_point() else x  # NumPy has no bfloat16
@@ -38,7 +43,9 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def label_vector(labels: Any, name: str) -> np.ndarray:
     """Return `labels` as an array (n,); anything but one non-empty row of labels is a `DataError`."""
-    labels = to_numpy(labels)
+    given, labels = labels, to_numpy(labels)
+    if labels.dtype.kind in "US" and not all(isinstance(label, str | bytes) for label in given):
+        labels = to_numpy(np.array(given, dtype=object))  # NumPy makes a text of NaN, and of 1 that of "1"
     if labels.ndim != 1:
         raise DataError(f"{name}: got shape {labels.shape}, expected one label a row, (n,).")
     if labels.size == 0:
@@ -69,6 +76,8 @@ def encoded(labels: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 def pair_counts(a: np.ndarray, b: np.ndarray, n_a: int, n_b: int) -> np.ndarray:
     """Return how often each pair of the indices `a` below `n_a` and `b` below `n_b` is there, (n_a, n_b)."""
+    if n_a * n_b > MOST_PAIRS:
+        raise DataError(f"got {n_a:,} and {n_b:,} different labels, expected classes; these look like row numbers.")
     return np.bincount((a * n_b + b).ravel(), minlength=n_a * n_b).reshape(n_a, n_b)
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from .termination import Termination
 if TYPE_CHECKING:
     from .loop import RunState
 
-__all__ = ["Checkpoint", "root_seed"]
+__all__ = ["Checkpoint", "Checkpoints", "root_seed"]
 
 KEPT = 2
 """Generations kept."""
@@ -195,6 +195,53 @@ class Checkpoint:
                 SteinmixWarning,
                 stacklevel=4,
             )
+
+
+class Checkpoints:
+    """The folder a fit writes the states of its runs to.
+
+    Parameters
+    ----------
+    folder : path or None
+        None keeps nothing.
+    fingerprint : mapping
+        Of the fit, as in `Checkpoint`.
+    resume : bool
+        As in `Checkpoint`.
+    """
+
+    def __init__(self, folder: str | Path | None, fingerprint: dict[str, Any], resume: bool) -> None:
+        self.folder, self.fingerprint, self.resume = folder, fingerprint, resume
+
+    def of(self, runs: Mapping[str, int]) -> list[Checkpoint | None]:
+        """Return where each run keeps its states; None where nothing is kept.
+
+        Parameters
+        ----------
+        runs : mapping of str to int
+            Sub-folder -> seed, of all runs of the fit.
+
+        Raises
+        ------
+        ConfigError
+            If states lie elsewhere: those of a fit with other restarts, which would be passed over.
+        """
+        if self.folder is None:
+            return [None] * len(runs)
+        folder = Path(self.folder)
+        if others := from_main(lambda: sorted(_run_folders(folder) - runs.keys())):
+            raise ConfigError(
+                f"{folder} has checkpoints in {', '.join(others)}, and this fit would keep its own in "
+                f"{', '.join(runs)}; use the n_init and n_jobs they were written with, or another folder."
+            )
+        named = [(folder / name, self.fingerprint | {"seed": str(seed)}) for name, seed in runs.items()]
+        return [Checkpoint(own, fingerprint, self.resume) for own, fingerprint in named]
+
+
+def _run_folders(folder: Path) -> set[str]:
+    """Return the sub-folders that hold generations, "." for the folder itself."""
+    states = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/state.json")]
+    return {path.parent.relative_to(folder).as_posix() for path in states if path.name.isdigit()}
 
 
 def root_seed(folder: str | Path) -> int | None:
