@@ -41,6 +41,8 @@ def test_corrupt_parquet(refused, write, tmp_path):
         (("--resume",), "--checkpoint"),
         (("--exclude", "a\nb"), "names on one line"),
         (("two",), "one argument too many"),
+        (("--exclude", "a", "--exclude=b"), "got --exclude twice; name all columns in one"),
+        (("--labels", "kind", "--no-labels"), "got --labels kind and --no_labels"),
     ],
 )
 def test_wrong_options(refused, write, tmp_path, options, words):

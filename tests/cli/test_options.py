@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import steinmix as sm
+from steinmix.cli.parsing import listed
 from steinmix.cli.schema import method_names
 from steinmix.methods import __all__ as METHODS
 from steinmix.training.checkpoint import Checkpoint
@@ -83,6 +84,9 @@ def test_annealing_and_kernels_at_features_are_named_as_others(cli):
         ("- 3", "holds a list"),
         ("a: [", "YAML"),
         ("data: x.csv", "command line"),
+        ('overwrite: "no"', "--overwrite: got 'no', expected true or false."),
+        ("no-report: 1", "--no_report: got 1, expected true or false."),
+        ("no_labels: true\nlabels: kind", "got --labels kind and --no_labels; leave one of them out."),
         ("diversifier: {class_path: subprocess.Popen, init_args: {args: ls}}", "expected one of"),
     ],
 )
@@ -90,6 +94,35 @@ def test_wrong_config(refused, write, tmp_path, text, words):
     (tmp_path / "options.yaml").write_text(text)
     argv = ("fit", write("rows.npy"), *OPTIONS, "--config", tmp_path / "options.yaml", "-o", tmp_path / "run")
     assert words in refused(*argv)
+
+
+@pytest.mark.parametrize("exclude", [["a", "x, in cm"], ["a,b"], ["", "a"], [0, 4]])
+def test_columns_in_a_config_may_be_a_list(cli, tmp_path, exclude):
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump({"exclude": exclude, "categories": ["kind"]}))
+    code, text, _ = cli("fit", "--config", tmp_path / "options.yaml", "--print_config")
+    assert code == 0
+    assert listed(yaml.safe_load(text)["exclude"]) == tuple(str(name) for name in exclude if name != "")
+    assert yaml.safe_load(text)["categories"] == "kind"
+
+
+def test_the_printed_configuration_has_all_that_was_given(cli, tmp_path):
+    others = {"output": "mine", "overwrite": True, "checkpoint": "points", "no_report": True, "quiet": True}
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(others))
+    code, text, _ = cli("fit", "--config", tmp_path / "options.yaml", "--print_config")
+    assert code == 0
+    assert {name: yaml.safe_load(text).get(name) for name in others} == others
+    assert not others.keys() & yaml.safe_load(cli("fit", "--print_config")[1]).keys()
+
+
+def test_a_likelihood_is_printed_by_its_short_name(cli, tmp_path):
+    code, text, _ = cli("fit", "--likelihood", "Bernoulli", "--print_config")
+    assert (code, yaml.safe_load(text)["likelihood"]) == (0, "Bernoulli")
+    (tmp_path / "options.yaml").write_text(text)
+    assert cli("fit", "--config", tmp_path / "options.yaml", "--print_config") == (0, text, "")
+
+
+def test_help_of_an_object_names_the_command(cli):
+    assert cli("fit", "--training.help")[1].startswith("usage: steinmix fit [--training.epochs EPOCHS]")
 
 
 def test_seed(fit, write):

@@ -24,7 +24,7 @@ from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, check_varies, open_data
 from .outputs import check_apart, check_target, lies_in, new_table
-from .parsing import add_common_options, listed, normalised
+from .parsing import add_common_options, listed, normalised, refuse_repeated
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
     FILES,
@@ -46,8 +46,11 @@ __all__ = ["effective_words", "judge", "run", "train"]
 
 DEFAULT_METHOD = "vade"
 
+OUTPUT = "run"
+
 _COLUMNS = ("labels", "no_labels", "exclude", "categories")
-"""Options that say what the columns of DATA are."""
+_OTHERS = ("output", "overwrite", "checkpoint", "resume", "no_report", "json", "quiet", "debug")
+"""Options that say what the columns of DATA are, and all others that a configuration file may hold."""
 
 _DESCRIPTION = """\
 Fit a model to rows and write a run folder: model, predictions, record, report.
@@ -61,7 +64,8 @@ def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     schema, options = _parsed(argv)
     if options.print_config:
-        given = {name: value for name in _COLUMNS if (value := getattr(options, name))}
+        held = {name: value for name in _COLUMNS + _OTHERS if (value := getattr(options, name))}
+        given = {name: value for name, value in held.items() if (name, value) != ("output", OUTPUT)}
         print(schema.dump(options, {"method": options.method, "seed": options.seed, **given}), end="")
         return
     if options.data is None:
@@ -103,7 +107,11 @@ def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
     if method not in methods:
         raise unknown("method", method, methods)
     schema = Schema(methods[method], "steinmix fit", _DESCRIPTION, _add_options)
-    return schema, schema.parse(rest, settings)
+    refuse_repeated(rest, ("--exclude", "--categories"))
+    options = schema.parse(rest, settings)
+    if options.no_labels and options.labels is not None:
+        raise ConfigError(f"got --labels {options.labels} and --no_labels; leave one of them out.")
+    return schema, options
 
 
 def _add_options(parser: Any) -> None:
@@ -111,7 +119,7 @@ def _add_options(parser: Any) -> None:
     data = "file, folder of Parquet or Arrow files, or data set"
     parser.add_argument("data", nargs="?", type=text, help=data, metavar="DATA")
     parser.add_argument("--method", type=str, default=DEFAULT_METHOD, help=f"one of {', '.join(method_names())}")
-    parser.add_argument("-o", "--output", type=str, default="run", help="run folder to write", metavar="RUN")
+    parser.add_argument("-o", "--output", type=str, default=OUTPUT, help="run folder to write", metavar="RUN")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run")
     parser.add_argument("--config", type=text, help="YAML file of options", metavar="FILE")
     parser.add_argument("--print_config", action="store_true", help="print the options as such a file, and stop")
