@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections import Counter
 
 import pytest
 import yaml
@@ -163,6 +164,32 @@ def test_terminated_and_resumed(cli, fit, write, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["points", "rows.npy", "whole"]
     assert cli(*arguments, "--resume", "--quiet") == (0, "", "")
     assert (tmp_path / "run/predictions.parquet").read_bytes() == (whole / "predictions.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "word"), [(KeyboardInterrupt, 130, "interrupted"), (SystemExit(143), 143, "terminated")]
+)
+def test_stopped_after_training(cli, write, tmp_path, monkeypatch, stop, code, word):
+    """There is a checkpoint to go on from, and it is said so."""
+
+    def stops(*args, **kwargs):
+        raise stop
+
+    monkeypatch.setattr("steinmix.cli.fit.write_predictions", stops)
+    points = tmp_path / "points"
+    found = cli("fit", write("rows.npy"), *OPTIONS, "--checkpoint", points, "-o", tmp_path / "run")
+    how = f"go on from the checkpoint in {points} by the same command with --resume"
+    assert (found[0], found[2].splitlines()[-1]) == (code, f"steinmix: {word}; {how}")
+
+
+@pytest.mark.parametrize("options", [(), ("--pretraining", "Pretraining", "--pretraining.epochs", "2")])
+def test_the_recorded_plan_is_what_ran(cli, write, tmp_path, options):
+    argv = ("--method", "vade", "--n-clusters", "3", "--start", "random", "--collapse", "ignore", "--no-report")
+    more = (*options, "--training.epochs", "3", "--quiet", "-o", tmp_path / "run")
+    assert cli("fit", write("rows.npy"), *argv, *more) == (0, "", "")
+    plan = json.loads((tmp_path / "run/run.json").read_text())["plan"]
+    ran = Counter(entry["phase"] for entry in sm.load(tmp_path / "run/model").history_)
+    assert (plan["epochs"], plan["pretraining_epochs"]) == (ran["mixture"], ran["pretrain"])
 
 
 def test_json_is_the_record(cli, write, tmp_path):

@@ -209,12 +209,13 @@ def test_the_printed_table_says_how_the_paper_did(reproduce):
     assert told.count("of the paper") == 2
 
 
-def test_interrupted(reproduce, monkeypatch):
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (SystemExit(143), 143)])
+def test_interrupted(reproduce, monkeypatch, stop, code):
     def stops(*args, **kwargs):
-        raise KeyboardInterrupt
+        raise stop
 
     monkeypatch.setattr("steinmix.cli.reproduce.complete", stops)
-    out, err = reproduce("jiang2017/table2", *ROWS, "--seeds", "0", code=130)
+    out, err = reproduce("jiang2017/table2", *ROWS, "--seeds", "0", code=code)
     assert out == ""
     assert "the same command goes on" in err
     assert "reproduce" in entry.VERBS

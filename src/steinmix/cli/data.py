@@ -89,7 +89,7 @@ def _asked(options: argparse.Namespace) -> Request:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    if options.output is None or not options.output.endswith(".parquet"):
+    if options.output is None or not options.output.lower().endswith(".parquet"):
         raise ConfigError(f"got the output {options.output}; expected `steinmix data pack DATA OUT.parquet`.")
     request = _asked(options)
     target, data = check_table(Path(options.output), *request.files), open_data(request)

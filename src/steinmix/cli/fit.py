@@ -19,7 +19,7 @@ from .._files import new_folder
 from .._machine import now, versions
 from .._typing import Source
 from ..data.sources import require
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, Terminated, unknown
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, check_varies, open_data
@@ -93,7 +93,7 @@ def _asked(schema: Schema, options: argparse.Namespace) -> tuple[Any, Request]:
 def _follow(schema: Schema, options: argparse.Namespace) -> None:
     """Train along with the first process of a distributed run, which does the rest and says what there is to say."""
     model, request = _asked(schema, options)
-    with warnings.catch_warnings():
+    with _interruptible(options.checkpoint), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         train(model, _opened(request).rows, options.checkpoint, options.resume)
 
@@ -142,6 +142,10 @@ def _check_extras(options: argparse.Namespace) -> None:
     require("pyarrow.parquet", "writing the predictions of a run")
     if options.resume and options.checkpoint is None:
         raise ConfigError("--resume needs the --checkpoint folder to go on from.")
+    if options.checkpoint is not None and (Path(options.checkpoint) / RECORD).exists():
+        raise ConfigError(
+            f"--checkpoint {options.checkpoint} is a run folder; expected one of its own for checkpoints."
+        )
     if not options.no_report:
         from ..report import figures
 
@@ -247,7 +251,7 @@ def _record(model: Any, request: Request, data: Data, command: str, created: str
         "method": method,
         "class": type(model).__name__,
         "params": plain_params(model.get_params(deep=False), strict=False),
-        "plan": plain_params(model.plan_, strict=False),
+        "plan": plain_params(_plan(model), strict=False),
         "seed": model.seed_,
         "data": data.describe(),
         "request": request_record(request),
@@ -255,6 +259,13 @@ def _record(model: Any, request: Request, data: Data, command: str, created: str
         "machine": machine(model.preparation_.device),
         "versions": versions(),
     }
+
+
+def _plan(model: Any) -> dict[str, Any]:
+    """Return the plan with the lengths of phases that were given in their place."""
+    epochs, pretraining = model.training.epochs, getattr(getattr(model, "pretraining", None), "epochs", None)
+    given = {"epochs": epochs, "pretraining_epochs": epochs if pretraining is None else pretraining}
+    return model.plan_ | {name: n for name, n in given.items() if n is not None and name in model.plan_}
 
 
 def _page(
@@ -275,12 +286,14 @@ def _interruptible(checkpoint: str | None) -> Iterator[None]:
     """Let an interruption say how to go on, if there is a checkpoint to go on from."""
     try:
         yield
-    except KeyboardInterrupt:
-        if checkpoint is None or not any(Path(checkpoint).rglob("state.json")):
+    except (KeyboardInterrupt, SystemExit) as stop:
+        kept = checkpoint is not None and any(Path(checkpoint).rglob("state.json"))
+        if isinstance(stop, Terminated) or not kept:
             raise
-        raise KeyboardInterrupt(
-            f"interrupted; go on from the checkpoint in {checkpoint} by the same command with --resume"
-        ) from None
+        how = f"go on from the checkpoint in {checkpoint} by the same command with --resume"
+        if isinstance(stop, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted; {how}") from None
+        raise Terminated(f"terminated; {how}") from None
 
 
 @contextmanager

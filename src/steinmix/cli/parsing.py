@@ -11,7 +11,16 @@ from typing import NoReturn
 
 from ..errors import ConfigError, suggestion
 
-__all__ = ["Parser", "add_common_options", "listed", "normalised", "one_line", "refuse_repeated", "refuse_unknown", "written"]
+__all__ = [
+    "Parser",
+    "add_common_options",
+    "listed",
+    "normalised",
+    "one_line",
+    "refuse_repeated",
+    "refuse_unknown",
+    "written",
+]
 
 _TWINS = {"--n_clusters": "--n_components", "--n_components": "--n_clusters"}
 """One thing under two names: that of clusterers, and that of densities and detectors."""

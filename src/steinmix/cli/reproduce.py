@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from .._machine import counted
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, Terminated, unknown
 from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
 from ..experiments.arguments import seeds as parsed_seeds
 from ..experiments.records import Key, RunRecord
@@ -24,7 +24,7 @@ __all__ = ["run"]
 NAMED_ROWS = 9
 """Rows that a note below the table names, at most."""
 
-OUTPUT = "results"
+OUTPUT, KEPT = "results", "finished seeds are kept, and the same command goes on"
 
 UNUSED = {"list": ("metric",), "figures": ("metric", "seeds"), "show": ("seeds",)}
 """What is done -> options that have no part in it."""
@@ -116,7 +116,9 @@ def _run(
     try:
         complete(experiment, cells, folder, options.jobs, False if options.quiet else None, options.fresh)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; finished seeds are kept, and the same command goes on") from None
+        raise KeyboardInterrupt(f"interrupted; {KEPT}") from None
+    except SystemExit:
+        raise Terminated(f"terminated; {KEPT}") from None
     return reasons
 
 
