@@ -29,6 +29,13 @@ def test_raw_rows_in_and_raw_new_rows(cli, fit, write, tmp_path, blobs, name):
     assert (code, err.count("\n")) == (2, 1)
     assert "no column 'kind', which is asked for or which the model was fitted on; there are 'a', 'b', 'c'" in err
 
+    np.save(tmp_path / "later" / "bare.npy", x)
+    code, _, err = cli("predict", run, tmp_path / "later" / "bare.npy", "-o", tmp_path / "bare.npy")
+    words = (
+        "bare.npy has 3 columns; expected the 6 that the model takes, of which some stand for kind: give a file that"
+    )
+    assert (code, words in err) == (2, True)
+
     strange = write(name, x[:5], ["new"] * 5, tmp_path / "later")
     code, _, err = cli("predict", run, strange, "-o", tmp_path / "strange.npy")
     assert code == 0

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
+import pytest
 
 from steinmix.data.datasets import available
 
@@ -12,6 +13,35 @@ def test_list(cli):
     assert code == 0
     assert list(json.loads(out)) == list(available())
     assert "digits" in cli("data", "list")[1]
+
+
+def test_a_quiet_list_is_none(cli):
+    assert cli("data", "list", "--quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "got"),
+    [
+        (("list", "foo"), "foo"),
+        (("list", "--exclude", "x"), "--exclude"),
+        (("get", "digits", "a.parquet"), "a.parquet"),
+        (("get", "digits", "--labels", "x"), "--labels"),
+        (("describe", "digits", "a.parquet"), "a.parquet"),
+    ],
+)
+def test_what_is_not_used_is_refused(refused, argv, got):
+    assert f"got {got}, and `steinmix data {argv[0]}` has no use for it; leave" in refused("data", *argv)
+
+
+def test_columns_in_two_lists_are_refused(refused, write):
+    assert "got --exclude twice" in refused("data", "describe", write("rows.csv"), "--exclude", "a", "--exclude=kind")
+
+
+def test_a_line_break_in_a_value_tears_no_table(cli, tmp_path):
+    (tmp_path / "rows.csv").write_text('a,city\n1,"New\nYork"\n2,Rome\n3,Rome\n')
+    code, out, _ = cli("data", "describe", tmp_path / "rows.csv", "--categories", "city")
+    assert code == 0
+    assert "city=New York  " in out
 
 
 def test_get(cli, refused):

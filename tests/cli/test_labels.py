@@ -42,6 +42,13 @@ def test_wrong_number_of_labels_is_seen_before_training(refused, write, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("n_lines", "n_labels"), [(89, 89), (92, 92)])
+def test_a_line_of_names_is_not_taken_off_where_the_count_is_wrong(refused, write, tmp_path, n_lines, n_labels):
+    (tmp_path / "y.csv").write_text("0\n1\n" * (n_lines // 2) + "0\n" * (n_lines % 2))
+    error = refused("fit", write("rows.npy"), "--labels", tmp_path / "y.csv", "-o", tmp_path / "run")
+    assert f"got {n_labels} labels from the file y.csv for 90 rows" in error
+
+
 def test_missing_labels(refused, tmp_path):
     (tmp_path / "rows.csv").write_text("a,kind\n1,x\n2,\n3,y\n")
     assert "missing" in refused("fit", tmp_path / "rows.csv", "--labels", "kind", "-o", tmp_path / "run")

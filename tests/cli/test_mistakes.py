@@ -41,6 +41,8 @@ def test_corrupt_parquet(refused, write, tmp_path):
         (("--resume",), "--checkpoint"),
         (("--exclude", "a\nb"), "names on one line"),
         (("two",), "one argument too many"),
+        (("--exclude", "a", "--exclude=b"), "got --exclude twice; name all columns in one"),
+        (("--labels", "kind", "--no-labels"), "got --labels kind and --no_labels"),
     ],
 )
 def test_wrong_options(refused, write, tmp_path, options, words):
@@ -116,7 +118,8 @@ def test_ways_to_stop(cli, write, tmp_path, monkeypatch, error):
     code, out, err = cli("fit", write("rows.npy"), *FAST, "-o", tmp_path / "run")
     expected = {KeyboardInterrupt: 130, BrokenPipeError: 141}.get(error, 143)
     assert (code, out) == (expected, "")
-    assert ("interrupted" in err) is (error is KeyboardInterrupt)
+    words = {130: "steinmix: interrupted; nothing was written\n", 143: "steinmix: terminated; nothing was written\n"}
+    assert err == words.get(expected, "")
     assert [p.name for p in tmp_path.iterdir()] == ["rows.npy"]
 
 
@@ -149,7 +152,11 @@ def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
     output = tmp_path / "labels.parquet"
     assert "run.json" in refused("predict", tmp_path, data, "-o", output)
     assert "ends in" in refused("predict", run, data, "-o", tmp_path / "labels.xlsx")
-    assert "expecting 3 features" in refused("predict", run, write("two.npy", blobs[0][:, :2]), "-o", output)
+    wide = "two.npy has 2 columns; expected the 3 that the model takes.\n"
+    for verb in ("predict", "score"):
+        assert wide in refused(verb, run, write("two.npy", blobs[0][:, :2]), "-o", output)
+    assert "digits has 64 columns; expected the 3" in refused("predict", run, "digits", "-o", output)
+    assert "rows.npy is a file; expected a run folder" in refused("predict", data, data, "-o", output)
     bad = blobs[0].copy()
     bad[-1, 0] = np.inf
     assert "inf in row 89, column 0;" in refused("predict", run, write("bad.npy", bad), "-o", output)
@@ -162,12 +169,35 @@ def test_predict_mistakes(refused, fit, write, tmp_path, blobs):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.npy", "rows.npy", "run", "two.npy"]
 
 
-def test_a_missing_value_is_no_reason_for_an_option_that_predict_lacks(refused, fit, write, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b,c\n1,2,3\n1,,3\n", "new.csv has a missing value in row 1, column 'b'; {}. Fill it, drop the row.\n"),
+        ("a,b,c\n1,x,3\n1,y,3\n", "new.csv has columns that are not numbers: 'b' (string); expected numbers only.\n"),
+        ("a,b,c\n1,2,3\n1,2,3\n1,x,3\n", "drop it (a line of totals, say).\n"),
+        (
+            "a,c\n1,3\n",
+            "new.csv: There is no column 'b', which is asked for or which the model was fitted on; there are",
+        ),
+        ("a,c\n1,3\n", " 'a', 'c'. Give data that have it.\n"),
+    ],
+)
+def test_errors_of_new_rows_advise_nothing_that_only_a_fit_can_do(refused, fit, write, tmp_path, text, words):
     run, _ = fit(write("rows.csv"), "--exclude", "kind")
-    (tmp_path / "new.csv").write_text("a,b,c\n1,2,3\n1,,3\n")
-    line = refused("predict", run, tmp_path / "new.csv", "-o", tmp_path / "labels.csv")
-    assert "missing value in row 1, column 'b'" in line
-    assert "(steinmix fit --exclude b)" in line
+    (tmp_path / "new.csv").write_text(text)
+    for verb in ("predict", "score"):
+        line = refused(verb, run, tmp_path / "new.csv", "-o", tmp_path / "labels.csv")
+        assert words.format("expected complete rows") in line
+        assert "exclude" not in line
+
+
+def test_checkpoints_do_not_lie_in_a_run(refused, fit, write, tmp_path):
+    data = write("rows.npy")
+    run, _ = fit(data)
+    before = sorted(run.rglob("*"))
+    line = refused("fit", data, *FAST, "--checkpoint", run, "-o", tmp_path / "second")
+    assert f"--checkpoint {run} is a run folder; expected" in line
+    assert sorted(run.rglob("*")) == before
 
 
 def test_damaged_run(refused, fit, write, tmp_path):

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+from collections import Counter
 
 import pytest
 import yaml
 
 import steinmix as sm
+from steinmix.cli.parsing import listed
 from steinmix.cli.schema import method_names
 from steinmix.methods import __all__ as METHODS
 from steinmix.training.checkpoint import Checkpoint
@@ -83,6 +85,9 @@ def test_annealing_and_kernels_at_features_are_named_as_others(cli):
         ("- 3", "holds a list"),
         ("a: [", "YAML"),
         ("data: x.csv", "command line"),
+        ('overwrite: "no"', "--overwrite: got 'no', expected true or false."),
+        ("no-report: 1", "--no_report: got 1, expected true or false."),
+        ("no_labels: true\nlabels: kind", "got --labels kind and --no_labels; leave one of them out."),
         ("diversifier: {class_path: subprocess.Popen, init_args: {args: ls}}", "expected one of"),
     ],
 )
@@ -90,6 +95,35 @@ def test_wrong_config(refused, write, tmp_path, text, words):
     (tmp_path / "options.yaml").write_text(text)
     argv = ("fit", write("rows.npy"), *OPTIONS, "--config", tmp_path / "options.yaml", "-o", tmp_path / "run")
     assert words in refused(*argv)
+
+
+@pytest.mark.parametrize("exclude", [["a", "x, in cm"], ["a,b"], ["", "a"], [0, 4]])
+def test_columns_in_a_config_may_be_a_list(cli, tmp_path, exclude):
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump({"exclude": exclude, "categories": ["kind"]}))
+    code, text, _ = cli("fit", "--config", tmp_path / "options.yaml", "--print_config")
+    assert code == 0
+    assert listed(yaml.safe_load(text)["exclude"]) == tuple(str(name) for name in exclude if name != "")
+    assert yaml.safe_load(text)["categories"] == "kind"
+
+
+def test_the_printed_configuration_has_all_that_was_given(cli, tmp_path):
+    others = {"output": "mine", "overwrite": True, "checkpoint": "points", "no_report": True, "quiet": True}
+    (tmp_path / "options.yaml").write_text(yaml.safe_dump(others))
+    code, text, _ = cli("fit", "--config", tmp_path / "options.yaml", "--print_config")
+    assert code == 0
+    assert {name: yaml.safe_load(text).get(name) for name in others} == others
+    assert not others.keys() & yaml.safe_load(cli("fit", "--print_config")[1]).keys()
+
+
+def test_a_likelihood_is_printed_by_its_short_name(cli, tmp_path):
+    code, text, _ = cli("fit", "--likelihood", "Bernoulli", "--print_config")
+    assert (code, yaml.safe_load(text)["likelihood"]) == (0, "Bernoulli")
+    (tmp_path / "options.yaml").write_text(text)
+    assert cli("fit", "--config", tmp_path / "options.yaml", "--print_config") == (0, text, "")
+
+
+def test_help_of_an_object_names_the_command(cli):
+    assert cli("fit", "--training.help")[1].startswith("usage: steinmix fit [--training.epochs EPOCHS]")
 
 
 def test_seed(fit, write):
@@ -130,6 +164,32 @@ def test_terminated_and_resumed(cli, fit, write, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["points", "rows.npy", "whole"]
     assert cli(*arguments, "--resume", "--quiet") == (0, "", "")
     assert (tmp_path / "run/predictions.parquet").read_bytes() == (whole / "predictions.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "word"), [(KeyboardInterrupt, 130, "interrupted"), (SystemExit(143), 143, "terminated")]
+)
+def test_stopped_after_training(cli, write, tmp_path, monkeypatch, stop, code, word):
+    """There is a checkpoint to go on from, and it is said so."""
+
+    def stops(*args, **kwargs):
+        raise stop
+
+    monkeypatch.setattr("steinmix.cli.fit.write_predictions", stops)
+    points = tmp_path / "points"
+    found = cli("fit", write("rows.npy"), *OPTIONS, "--checkpoint", points, "-o", tmp_path / "run")
+    how = f"go on from the checkpoint in {points} by the same command with --resume"
+    assert (found[0], found[2].splitlines()[-1]) == (code, f"steinmix: {word}; {how}")
+
+
+@pytest.mark.parametrize("options", [(), ("--pretraining", "Pretraining", "--pretraining.epochs", "2")])
+def test_the_recorded_plan_is_what_ran(cli, write, tmp_path, options):
+    argv = ("--method", "vade", "--n-clusters", "3", "--start", "random", "--collapse", "ignore", "--no-report")
+    more = (*options, "--training.epochs", "3", "--quiet", "-o", tmp_path / "run")
+    assert cli("fit", write("rows.npy"), *argv, *more) == (0, "", "")
+    plan = json.loads((tmp_path / "run/run.json").read_text())["plan"]
+    ran = Counter(entry["phase"] for entry in sm.load(tmp_path / "run/model").history_)
+    assert (plan["epochs"], plan["pretraining_epochs"]) == (ran["mixture"], ran["pretrain"])
 
 
 def test_json_is_the_record(cli, write, tmp_path):

@@ -166,12 +166,34 @@ def test_pictures_are_drawn_from_records_and_stand_on_the_page(reproduce, tmp_pa
         (("--figures", "--seeds", "0"), "got --seeds, and --figures has no use for it"),
         (("--list", "--metric", "nmi"), "got --metric, and --list has no use for it"),
         (("--figures", "--row", "digits/gmm"), "got --row and no PAPER/TABLE"),
+        (("--row", "digits/gmm", "jiang2017/table2"), "got jiang2017/table2 as a value of --row or --metric"),
+        (("--metric", "nmi", "jiang2017/table2", "--show"), "put it first"),
         (("jiang2017/table2", "--sede", "1"), "did you mean '--seeds'"),
     ],
 )
 def test_mistakes(refused, tmp_path, argv, words):
     assert words in refused("reproduce", *argv, "-o", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_records_is_no_file_and_is_there_to_be_read(refused, tmp_path, monkeypatch):
+    monkeypatch.setattr("steinmix.cli.reproduce.complete", None)
+    (tmp_path / "file").write_text("")
+    for how in ((), ("--show",), ("--list",), ("--figures",)):
+        line = refused("reproduce", "jiang2017/table2", "--row", "digits/gmm", *how, "-o", tmp_path / "file")
+        assert f"--output {tmp_path / 'file'} is a file; expected a folder" in line
+    monkeypatch.chdir(tmp_path)
+    assert "there is no folder results; name the one" in refused("reproduce", "jiang2017/table2", "--show")
+    assert "there is no folder none" in refused("reproduce", "--figures", "-o", "none")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_help_names_the_folder_of_records(cli):
+    assert "(default: results, in the current folder)" in " ".join(cli("reproduce", "-h")[1].split())
+
+
+def test_a_quiet_list_is_none(cli, tmp_path):
+    assert cli("reproduce", "--list", "--quiet", "-o", tmp_path) == (0, "", "")
 
 
 def test_a_damaged_record_is_named(refused, tmp_path):
@@ -187,12 +209,13 @@ def test_the_printed_table_says_how_the_paper_did(reproduce):
     assert told.count("of the paper") == 2
 
 
-def test_interrupted(reproduce, monkeypatch):
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt, 130), (SystemExit(143), 143)])
+def test_interrupted(reproduce, monkeypatch, stop, code):
     def stops(*args, **kwargs):
-        raise KeyboardInterrupt
+        raise stop
 
     monkeypatch.setattr("steinmix.cli.reproduce.complete", stops)
-    out, err = reproduce("jiang2017/table2", *ROWS, "--seeds", "0", code=130)
+    out, err = reproduce("jiang2017/table2", *ROWS, "--seeds", "0", code=code)
     assert out == ""
     assert "the same command goes on" in err
     assert "reproduce" in entry.VERBS

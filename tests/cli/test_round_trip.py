@@ -11,7 +11,8 @@ import pytest
 
 import steinmix as sm
 from steinmix.cli.fit import effective_words
-from steinmix.cli.records import hardware_words
+from steinmix.cli.records import hardware_words, page_record
+from steinmix.data import as_source
 from steinmix.metrics import clustering_accuracy
 
 
@@ -210,6 +211,34 @@ def test_report_finds_the_data_from_elsewhere(cli, fit, write, tmp_path, monkeyp
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert cli("report", run)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["y.npy", "y.csv"])
+def test_a_report_finds_moved_labels(cli, refused, fit, write, tmp_path, blobs, name):
+    data, labels = write("rows.npy"), tmp_path / name
+    np.save(labels, blobs[1]) if name == "y.npy" else np.savetxt(labels, blobs[1], "%d")
+    run, _ = fit(data, "--labels", labels)
+    labels.rename(tmp_path / f"moved-{name}")
+    assert f"there is no file {labels} of labels; say with --labels where it is now" in refused("report", run)
+    assert cli("report", run, "--labels", tmp_path / f"moved-{name}", "--quiet") == (0, "", "")
+    assert "Accuracy" in (run / "report.html").read_text()
+
+
+def test_the_time_of_a_page_is_that_of_the_run_without_it():
+    seconds = {"open": 1.0, "fit": 2.0, "report": 4.0}
+    record = {
+        "class": "VAE", "data": {"name": "x"}, "command": "", "created": "", "seed": 0, "wall_seconds": seconds,
+        "machine": {"peak_memory_mb": 1, "device": "cpu", "threads": 1, "platform": ""}, "versions": {},
+    }  # fmt: skip
+    assert page_record(record)["wall_s"] == 3.0
+
+
+@pytest.mark.parametrize("name", ["p.CSV", "p.Npy", "p.PARQUET"])
+def test_capitals_in_the_ending_of_an_output_make_no_difference(cli, fit, write, tmp_path, name):
+    run, _ = fit(write("rows.npy"))
+    assert cli("predict", run, tmp_path / "rows.npy", "-o", tmp_path / name, "--quiet") == (0, "", "")
+    assert cli("sample", run, "-o", tmp_path / f"new-{name}", "--quiet") == (0, "", "")
+    assert as_source(tmp_path / f"new-{name}").n_features == 3
 
 
 def test_a_report_is_of_the_rows_of_the_fit(cli, refused, fit, write, tmp_path, blobs):

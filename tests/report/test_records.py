@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import steinmix as sm
 from steinmix.errors import ConfigError, DataError
 from steinmix.random import Streams
-from steinmix.report import cards, records
+from steinmix.report import cards, records, words
 
 
 def gathered(model, X, labels=None):
@@ -122,6 +124,15 @@ def test_cards_are_sorted_and_name_the_rows_of_largest_density(mixture, blobs):
     assert first["features"][0]["name"] == "1"
     assert first["features"][0]["bar"]["sign"] == "low"
     assert np.isclose(first["features"][0]["prototype"], mixture.means_[c, 1])
+
+
+def test_nothing_to_compare_has_no_contrast(blobs):
+    model = sm.GaussianMixture(2, training=sm.Training(epochs=1), random_state=0).fit(blobs[0])
+    rows = gathered(model, blobs[0])
+    empty = replace(rows, log_joint=np.tile([0.0, -50.0], (60, 1)), sizes=np.array([60, 0]))
+    for card in cards.cluster_cards(model, empty, None):
+        assert [feature["contrast"] for feature in card["features"]] == [None] * 5
+    assert words.signed(None) == "–"
 
 
 def test_means_of_bits_are_shares(blobs):

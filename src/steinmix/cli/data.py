@@ -14,7 +14,7 @@ from ..data.prepare import choose_scaling, column_statistics
 from ..errors import ConfigError, unknown
 from .inputs import Request, load_published, open_data
 from .outputs import check_table
-from .parsing import Parser, add_common_options, listed
+from .parsing import Parser, add_common_options, listed, refuse_repeated
 from .show import print_json, print_pairs, print_result, print_rows, size
 
 __all__ = ["run"]
@@ -28,10 +28,19 @@ Files are looked for in the folder that STEINMIX_DATA names, then in the cache o
 
 SHOWN_COLUMNS = 20
 
+UNUSED = {
+    "list": ("name", "output", "labels", "exclude", "categories"),
+    "get": ("output", "labels", "exclude", "categories"),
+    "describe": ("output",),
+}
+"""What is done -> arguments that have no part in it."""
+
 
 def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
+    refuse_repeated(argv, ("--exclude", "--categories"))
     options = _parser().parse(argv)
+    _check_used(options)
     if options.action == "list":
         _list(options)
     elif options.name is None:
@@ -46,11 +55,19 @@ def run(argv: Sequence[str]) -> None:
         _describe(options)
 
 
+def _check_used(options: argparse.Namespace) -> None:
+    """Refuse an argument that would be left out without a word."""
+    for name in UNUSED.get(options.action, ()):
+        if (value := getattr(options, name)) is not None:
+            got = value if name in ("name", "output") else f"--{name}"
+            raise ConfigError(f"got {got}, and `steinmix data {options.action}` has no use for it; leave it out.")
+
+
 def _list(options: argparse.Namespace) -> None:
     titles = {name: (loader.__doc__ or "").strip().split("\n")[0] for name, loader in available().items()}
     if options.json:
         print_json(titles)
-    else:
+    elif not options.quiet:
         print_pairs({name: title.removeprefix("Load ") for name, title in titles.items()})
 
 
@@ -72,7 +89,7 @@ def _asked(options: argparse.Namespace) -> Request:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    if options.output is None or not options.output.endswith(".parquet"):
+    if options.output is None or not options.output.lower().endswith(".parquet"):
         raise ConfigError(f"got the output {options.output}; expected `steinmix data pack DATA OUT.parquet`.")
     request = _asked(options)
     target, data = check_table(Path(options.output), *request.files), open_data(request)

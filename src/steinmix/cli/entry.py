@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(stop.text)
         return 143
     except SystemExit as stop:  # -h ends so, and SIGTERM
+        if stop.code == 128 + signal.SIGTERM:
+            say("terminated; nothing was written")
         return stop.code if isinstance(stop.code, int) else 0
     except (SteinmixError, OSError, MemoryError) as error:
         return _report(error, args, _described(error), 2)

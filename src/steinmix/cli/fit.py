@@ -19,12 +19,12 @@ from .._files import new_folder
 from .._machine import now, versions
 from .._typing import Source
 from ..data.sources import require
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, Terminated, unknown
 from ..training import Training
 from ..training.distributed import alone, is_main
 from .inputs import Data, Request, check_varies, open_data
 from .outputs import check_apart, check_target, lies_in, new_table
-from .parsing import add_common_options, listed, normalised
+from .parsing import add_common_options, listed, normalised, refuse_repeated
 from .predictions import Summary, has_clusters, is_detector, scores, write_predictions
 from .records import (
     FILES,
@@ -46,8 +46,11 @@ __all__ = ["effective_words", "judge", "run", "train"]
 
 DEFAULT_METHOD = "vade"
 
+OUTPUT = "run"
+
 _COLUMNS = ("labels", "no_labels", "exclude", "categories")
-"""Options that say what the columns of DATA are."""
+_OTHERS = ("output", "overwrite", "checkpoint", "resume", "no_report", "json", "quiet", "debug")
+"""Options that say what the columns of DATA are, and all others that a configuration file may hold."""
 
 _DESCRIPTION = """\
 Fit a model to rows and write a run folder: model, predictions, record, report.
@@ -61,7 +64,8 @@ def run(argv: Sequence[str]) -> None:
     """Do what the arguments say."""
     schema, options = _parsed(argv)
     if options.print_config:
-        given = {name: value for name in _COLUMNS if (value := getattr(options, name))}
+        held = {name: value for name in _COLUMNS + _OTHERS if (value := getattr(options, name))}
+        given = {name: value for name, value in held.items() if (name, value) != ("output", OUTPUT)}
         print(schema.dump(options, {"method": options.method, "seed": options.seed, **given}), end="")
         return
     if options.data is None:
@@ -89,7 +93,7 @@ def _asked(schema: Schema, options: argparse.Namespace) -> tuple[Any, Request]:
 def _follow(schema: Schema, options: argparse.Namespace) -> None:
     """Train along with the first process of a distributed run, which does the rest and says what there is to say."""
     model, request = _asked(schema, options)
-    with warnings.catch_warnings():
+    with _interruptible(options.checkpoint), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         train(model, _opened(request).rows, options.checkpoint, options.resume)
 
@@ -103,7 +107,11 @@ def _parsed(argv: Sequence[str]) -> tuple[Schema, Any]:
     if method not in methods:
         raise unknown("method", method, methods)
     schema = Schema(methods[method], "steinmix fit", _DESCRIPTION, _add_options)
-    return schema, schema.parse(rest, settings)
+    refuse_repeated(rest, ("--exclude", "--categories"))
+    options = schema.parse(rest, settings)
+    if options.no_labels and options.labels is not None:
+        raise ConfigError(f"got --labels {options.labels} and --no_labels; leave one of them out.")
+    return schema, options
 
 
 def _add_options(parser: Any) -> None:
@@ -111,7 +119,7 @@ def _add_options(parser: Any) -> None:
     data = "file, folder of Parquet or Arrow files, or data set"
     parser.add_argument("data", nargs="?", type=text, help=data, metavar="DATA")
     parser.add_argument("--method", type=str, default=DEFAULT_METHOD, help=f"one of {', '.join(method_names())}")
-    parser.add_argument("-o", "--output", type=str, default="run", help="run folder to write", metavar="RUN")
+    parser.add_argument("-o", "--output", type=str, default=OUTPUT, help="run folder to write", metavar="RUN")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier run")
     parser.add_argument("--config", type=text, help="YAML file of options", metavar="FILE")
     parser.add_argument("--print_config", action="store_true", help="print the options as such a file, and stop")
@@ -134,6 +142,10 @@ def _check_extras(options: argparse.Namespace) -> None:
     require("pyarrow.parquet", "writing the predictions of a run")
     if options.resume and options.checkpoint is None:
         raise ConfigError("--resume needs the --checkpoint folder to go on from.")
+    if options.checkpoint is not None and (Path(options.checkpoint) / RECORD).exists():
+        raise ConfigError(
+            f"--checkpoint {options.checkpoint} is a run folder; expected one of its own for checkpoints."
+        )
     if not options.no_report:
         from ..report import figures
 
@@ -239,7 +251,7 @@ def _record(model: Any, request: Request, data: Data, command: str, created: str
         "method": method,
         "class": type(model).__name__,
         "params": plain_params(model.get_params(deep=False), strict=False),
-        "plan": plain_params(model.plan_, strict=False),
+        "plan": plain_params(_plan(model), strict=False),
         "seed": model.seed_,
         "data": data.describe(),
         "request": request_record(request),
@@ -247,6 +259,13 @@ def _record(model: Any, request: Request, data: Data, command: str, created: str
         "machine": machine(model.preparation_.device),
         "versions": versions(),
     }
+
+
+def _plan(model: Any) -> dict[str, Any]:
+    """Return the plan with the lengths of phases that were given in their place."""
+    epochs, pretraining = model.training.epochs, getattr(getattr(model, "pretraining", None), "epochs", None)
+    given = {"epochs": epochs, "pretraining_epochs": epochs if pretraining is None else pretraining}
+    return model.plan_ | {name: n for name, n in given.items() if n is not None and name in model.plan_}
 
 
 def _page(
@@ -267,12 +286,14 @@ def _interruptible(checkpoint: str | None) -> Iterator[None]:
     """Let an interruption say how to go on, if there is a checkpoint to go on from."""
     try:
         yield
-    except KeyboardInterrupt:
-        if checkpoint is None or not any(Path(checkpoint).rglob("state.json")):
+    except (KeyboardInterrupt, SystemExit) as stop:
+        kept = checkpoint is not None and any(Path(checkpoint).rglob("state.json"))
+        if isinstance(stop, Terminated) or not kept:
             raise
-        raise KeyboardInterrupt(
-            f"interrupted; go on from the checkpoint in {checkpoint} by the same command with --resume"
-        ) from None
+        how = f"go on from the checkpoint in {checkpoint} by the same command with --resume"
+        if isinstance(stop, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"interrupted; {how}") from None
+        raise Terminated(f"terminated; {how}") from None
 
 
 @contextmanager

@@ -6,7 +6,9 @@ what scores. A column of labels is left out of the rows when the file is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .._machine import counted
 from .._typing import Source
 from ..data.csv import ENDINGS as CSV
 from ..data.datasets import available
@@ -21,10 +24,13 @@ from ..data.sources import Categories, UnknownColumns, as_source, ending
 from ..errors import ConfigError, DataError, suggestion
 from .labels import is_label_file, read_label_column, read_label_file
 
-__all__ = ["Data", "Request", "check_varies", "load_published", "open_data", "open_like"]
+__all__ = ["Data", "Request", "check_varies", "load_published", "new_rows", "open_data", "open_like"]
 
 _PART_PARAMETERS = ("subset", "features")
 """What NAME:PART may set in a loader."""
+
+_ADVICE = re.compile(r"(?:, or|[.;]) [^.,;]* with sm\.as_source\(.*|, or name another\.$", re.DOTALL)
+"""What only a fit can do, at the end of errors of files."""
 
 FEW_ROWS = 256
 """Rows read at a time where a few should be enough."""
@@ -161,20 +167,46 @@ def open_like(
     Raises
     ------
     DataError
-        If the rows of the fit had no names, and these have neither the width of those nor that of the model.
+        If the rows of the fit or these have no names, and these have neither the width of those nor that of the model.
+    ConfigError
+        If a column is missing.
     """
     exclude = exclude if feature_names is None else ()  # names have no place in rows without any
     if _is_published(data):
         found = load_published(data)
         left_out = _left_out(data, found.feature_names, exclude, n_features)
-        return Data(data, _named(found, feature_names) or _kept(found, left_out))
+        return _as_wide(Data(data, _named(found, feature_names) or _kept(found, left_out)), n_features, categories)
     path = _existing(data)
     if feature_names is not None and ending(path) != ".npy":
         numbers = list(feature_names)[: len(feature_names) - sum(map(len, categories.values()))]
-        return Data(path.name, as_source(path, columns=numbers, categories=categories))
+        try:
+            return Data(path.name, as_source(path, columns=numbers, categories=categories))
+        except ConfigError as error:
+            raise ConfigError(f"{path.name}: {error}") from None
     source = as_source(path)
     left_out = _left_out(path.name, source.feature_names or range(source.n_features), exclude, n_features)
-    return Data(path.name, as_source(path, exclude=left_out) if left_out else source)
+    source = as_source(path, exclude=left_out) if left_out else source
+    return _as_wide(Data(path.name, source), n_features, categories)
+
+
+def _as_wide(data: Data, n_features: int, categories: Mapping[str, Sequence[str]]) -> Data:
+    """Return the data if they have as many columns as the model takes."""
+    if data.rows.n_features == n_features:
+        return data
+    text = f"{data.name} has {counted(data.rows.n_features, 'column')}; expected the {n_features} that the model takes"
+    if categories:
+        text += f", of which some stand for {', '.join(categories)}: give a file that has the columns by name"
+    raise DataError(f"{text}.")
+
+
+@contextmanager
+def new_rows() -> Iterator[None]:
+    """Cut off what an error says of leaving columns out: new rows have the columns that the model asks for."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        error.args = (_ADVICE.sub(".", str(error)),)
+        raise
 
 
 def _named(published: Any, columns: Sequence[str] | None) -> Source | None:

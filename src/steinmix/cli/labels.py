@@ -14,14 +14,19 @@ from ..data.sources import as_source, ending, require
 from ..data.texts import column_names, read_columns, read_lines
 from ..errors import DataError
 
-__all__ = ["is_label_file", "read_label_column", "read_label_file"]
+__all__ = ["is_label_file", "names_file", "read_label_column", "read_label_file"]
 
 _FILES = (".npy", *CSV, *PARQUET)
 
 
 def is_label_file(word: str) -> bool:
     """Whether --labels names a file, not a column: it has the ending of a file of data and is there."""
-    return ending(Path(word)) in _FILES and Path(word).is_file()
+    return names_file(word) and Path(word).is_file()
+
+
+def names_file(word: str) -> bool:
+    """Whether --labels has the ending of a file of labels, there or not."""
+    return ending(Path(word)) in _FILES
 
 
 def read_label_file(path: Path, n_rows: int) -> np.ndarray:
@@ -31,7 +36,7 @@ def read_label_file(path: Path, n_rows: int) -> np.ndarray:
     ----------
     path : Path
     n_rows : int
-        Rows of the data. The first line of a CSV file is a label if there are so many lines, else a name. If it looks
+        Rows of the data. The first line of a CSV file is a name if there is one line more, else a label. If it looks
         like a name nevertheless, a label is missing.
 
     Raises
@@ -79,7 +84,7 @@ def _array(path: Path) -> np.ndarray:
 def _lines(path: Path, n_rows: int) -> Any:
     lines = read_lines(path)
     if len(lines) != n_rows:
-        return lines[1:]
+        return lines[1:] if len(lines) == n_rows + 1 else lines
     if not lines.null_count and _begins_with_name(lines):
         raise DataError(
             f"got {n_rows - 1} labels from {path} below the name {lines[0].as_py()!r} for {n_rows} rows; expected one "

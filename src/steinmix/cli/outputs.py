@@ -116,9 +116,9 @@ def check_table(path: Path, *inputs: Path) -> Path:
     ConfigError
         If its kind is unknown, its package is missing, its folder is, or it would replace what is to stay or lie in it.
     """
-    if path.suffix not in TABLES:
+    if path.suffix.lower() not in TABLES:
         raise ConfigError(f"got the output {path}; expected a file that ends in {', '.join(TABLES)}.")
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         require("pyarrow.parquet", "writing Parquet")
     _check_parent(path)
     if path.is_dir():
@@ -152,7 +152,7 @@ def new_table(path: Path, n_rows: int) -> Iterator[Table]:
     n_rows : int
     """
     with new_file(path) as temporary:
-        table = TABLES[path.suffix](temporary, n_rows)
+        table = TABLES[path.suffix.lower()](temporary, n_rows)
         try:
             yield table
         finally:

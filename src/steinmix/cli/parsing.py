@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import re
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from ..errors import ConfigError, suggestion
 
-__all__ = ["Parser", "add_common_options", "listed", "normalised", "one_line", "refuse_unknown"]
+__all__ = [
+    "Parser",
+    "add_common_options",
+    "listed",
+    "normalised",
+    "one_line",
+    "refuse_repeated",
+    "refuse_unknown",
+    "written",
+]
 
 _TWINS = {"--n_clusters": "--n_components", "--n_components": "--n_clusters"}
 """One thing under two names: that of clusterers, and that of densities and detectors."""
@@ -38,6 +48,26 @@ def listed(text: str | None) -> tuple[str, ...]:
         return tuple(names) if names == [""] and text else tuple(filter(None, names))
     except csv.Error:
         raise ConfigError(f"got the columns {text!r}; expected names on one line, with commas between.") from None
+
+
+def written(names: Iterable[object]) -> str:
+    """Return names as the text that `listed` reads.
+
+    Examples
+    --------
+    >>> written(["id", "height, cm", 7])
+    'id,"height, cm",7'
+    """
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()
+
+
+def refuse_repeated(argv: Iterable[str], options: Iterable[str]) -> None:
+    """Raise ConfigError if one of the options, which take lists, is there twice: the first would count for nothing."""
+    names = [token.partition("=")[0] for token in argv]
+    if twice := next((option for option in options if names.count(option) > 1), None):
+        raise ConfigError(f"got {twice} twice; name all columns in one, with commas between.")
 
 
 def normalised(argv: Sequence[str]) -> list[str]:

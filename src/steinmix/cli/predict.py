@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .inputs import Request
+from .inputs import Request, new_rows
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
 from .predictions import write_predictions
@@ -25,9 +25,10 @@ def run(argv: Sequence[str]) -> None:
     fitted = read_run(options.run)
     target = check_table(Path(options.output), fitted.folder / PREDICTIONS, *Request(options.data).files)
     model = fitted.load()
-    data = fitted.open(options.data, model)
-    with new_table(target, data.rows.n_rows) as table:
-        summary = write_predictions(model, data.rows, table)
+    with new_rows():
+        data = fitted.open(options.data, model)
+        with new_table(target, data.rows.n_rows) as table:
+            summary = write_predictions(model, data.rows, table)
     metrics = summary.metrics()
     words = {
         "rows": summary.n_rows,

@@ -149,6 +149,8 @@ def read_run(word: str) -> Run:
         If it is neither, or its record is damaged, foreign or of another version.
     """
     folder = standing(Path(word))
+    if folder.is_file():
+        raise ModelFileError(f"{word} is a file; expected a run folder that `steinmix fit` wrote, and DATA after it.")
     if (folder / "model.json").is_file():
         run = folder.resolve().parent
         if folder.resolve().name != "model" or not (run / RECORD).is_file():
@@ -184,7 +186,8 @@ def page_record(record: Mapping[str, Any]) -> dict[str, Any]:
         "data": record["data"]["name"],
         "created": record["created"],
         "seed": record["seed"],
-        "wall_s": sum(record["wall_seconds"].values()),
+        # What this page takes to draw is not known while it is drawn.
+        "wall_s": sum(seconds for stage, seconds in record["wall_seconds"].items() if stage != "report"),
         "peak_bytes": int(where["peak_memory_mb"] * 2**20),
         "hardware": hardware_words(where),
         "versions": record["versions"],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, DataError
-from .inputs import Data, open_data
+from .inputs import Data, Request, open_data
+from .labels import names_file
 from .parsing import Parser, add_common_options
 from .predictions import has_clusters, is_detector, rows_sha256
 from .records import page_record, read_run
@@ -17,7 +19,7 @@ __all__ = ["run"]
 
 _DESCRIPTION = """\
 Make report.html of a run again, from its model and the data that run.json names.
-If the data lie elsewhere now, say where with --data."""
+If data or labels lie elsewhere now, say where with --data and --labels."""
 
 
 def run(argv: Sequence[str]) -> None:
@@ -27,7 +29,9 @@ def run(argv: Sequence[str]) -> None:
     request = fitted.request
     if request is None:
         raise ConfigError(f"{fitted.folder} is a model without a record; expected a run folder of `steinmix fit`.")
-    request = request if options.data is None else replace(request, data=options.data)
+    moved = {name: value for name in ("data", "labels") if (value := getattr(options, name)) is not None}
+    request = replace(request, **moved)
+    _check_labels(request)
     data = open_data(request, fitted.categories)
     _check_same(data, fitted.record["data"])
     model = fitted.load()
@@ -37,6 +41,13 @@ def run(argv: Sequence[str]) -> None:
     labels = data.labels() if data.labels is not None and judged else None
     path = write_report(model, data.rows, page_record(fitted.record), fitted.folder / "report.html", labels=labels)
     print_result(options, {"report": str(path)}, {"written": str(path)})
+
+
+def _check_labels(request: Request) -> None:
+    """Say that a file of labels is gone; as no file it would be taken for a column."""
+    named = request.labels or ""
+    if names_file(named) and Path(named).is_absolute() and request.label_file is None:
+        raise DataError(f"there is no file {named} of labels; say with --labels where it is now.")
 
 
 def _check_same(data: Data, known: Mapping[str, Any]) -> None:
@@ -57,5 +68,7 @@ def _parser() -> Parser:
     parser = Parser("report", _DESCRIPTION)
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument("--data", metavar="DATA", help="where the rows of the fit are now")
+    labels = "where their labels are now: column, or file (.npy, .csv, .parquet)"
+    parser.add_argument("--labels", metavar="COLUMN|FILE", help=labels)
     add_common_options(parser)
     return parser

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from .._machine import counted
-from ..errors import ConfigError, unknown
+from ..errors import ConfigError, Terminated, unknown
 from ..experiments import METRICS, Experiment, Row, available, chosen_rows, find
 from ..experiments.arguments import seeds as parsed_seeds
 from ..experiments.records import Key, RunRecord
@@ -23,6 +23,8 @@ __all__ = ["run"]
 
 NAMED_ROWS = 9
 """Rows that a note below the table names, at most."""
+
+OUTPUT, KEPT = "results", "finished seeds are kept, and the same command goes on"
 
 UNUSED = {"list": ("metric",), "figures": ("metric", "seeds"), "show": ("seeds",)}
 """What is done -> options that have no part in it."""
@@ -44,6 +46,7 @@ def run(argv: Sequence[str]) -> None:
     _check_used(options)
     options.jobs = options.jobs or cpu_count()  # one-thread processes get more done than one of many threads
     folder = Path(options.output)
+    _check_folder(options, folder)
     if options.figures:
         _figures(options, folder)
     elif options.list:
@@ -60,8 +63,18 @@ def _check_used(options: argparse.Namespace) -> None:
         for name in names:
             if getattr(options, action) and getattr(options, name):
                 raise ConfigError(f"got --{name}, and --{action} has no use for it; leave one of them out.")
+    if not options.table and (table := next((w for w in options.row + options.metric if w in available()), None)):
+        raise ConfigError(f"got {table} as a value of --row or --metric, which take all that follows; put it first.")
     if options.row and not options.table:
         raise ConfigError("got --row and no PAPER/TABLE; give the table whose rows are meant.")
+
+
+def _check_folder(options: argparse.Namespace, folder: Path) -> None:
+    """Miss the folder of records before anything is run; what only reads them needs one that is there."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--output {folder} is a file; expected a folder of records, or a new one.")
+    if (options.show or options.figures) and not folder.exists():
+        raise ConfigError(f"there is no folder {folder}; name the one that holds the records with --output.")
 
 
 def _table(options: argparse.Namespace, folder: Path, command: str) -> None:
@@ -103,7 +116,9 @@ def _run(
     try:
         complete(experiment, cells, folder, options.jobs, False if options.quiet else None, options.fresh)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted; finished seeds are kept, and the same command goes on") from None
+        raise KeyboardInterrupt(f"interrupted; {KEPT}") from None
+    except SystemExit:
+        raise Terminated(f"terminated; {KEPT}") from None
     return reasons
 
 
@@ -177,6 +192,8 @@ def _list(options: argparse.Namespace, folder: Path) -> None:
     ]
     if options.json:
         print_json({"rows": found})
+        return
+    if options.quiet:
         return
     if not options.table:
         found = _by_data(found)
@@ -297,7 +314,8 @@ def _parser() -> Parser:
     how.add_argument("--list", action="store_true", help="what is done, its cost, what is missing")
     how.add_argument("--figures", action="store_true", help="draw curves, maps and galleries from the records")
     parser.add_argument("--jobs", type=_jobs, metavar="N", help="runs at a time, one thread each; as many as cores")
-    parser.add_argument("--output", "-o", default="results", metavar="DIR", help="folder of records and pages")
+    output = f"folder of records and pages (default: {OUTPUT}, in the current folder)"
+    parser.add_argument("--output", "-o", default=OUTPUT, metavar="DIR", help=output)
     add_common_options(parser)
     return parser
 

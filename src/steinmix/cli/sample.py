@@ -81,7 +81,7 @@ def _block(model: Any, n_rows: int, seed: int, options: Any) -> np.ndarray:
 
 
 def _write(target: Path, n_rows: int, blocks: Iterator[np.ndarray], names: list[str] | None) -> None:
-    if target.suffix == ".npy":
+    if target.suffix.lower() == ".npy":
         new_array(target, n_rows, blocks)
         return
     with new_table(target, n_rows) as table:

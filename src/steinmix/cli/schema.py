@@ -15,11 +15,14 @@ from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
 from ..errors import ConfigError, suggestion
-from .parsing import one_line, refuse_unknown
+from .parsing import one_line, refuse_unknown, written
 
 __all__ = ["Schema", "method_names", "read_config", "taken"]
 
 _NOT_FROM_CONFIG = {"config", "data", "print_config"}
+_LISTS = {"exclude", "categories"}
+"""Options that take names with commas between; in a file they may be a list."""
+
 _WORDS = {"Sequence": "a list such as [500,500]", "NoneType": "null", "int": "a whole number", "float": "a number"}
 
 
@@ -106,7 +109,8 @@ class Schema:
         import yaml
 
         text = self._parser.dump(options, skip_validation=True, skip_unset=False, format="json")
-        every = _short(json.loads(text))
+        short = {self._path(name): name for name in self._classes}
+        every = {n: short.get(v, v) if isinstance(v, str) else _short(v) for n, v in json.loads(text).items()}
         return yaml.safe_dump({**extra, **{name: every[name] for name in self.names}}, sort_keys=False)
 
     def _arguments_of(self, settings: Mapping[str, Any]) -> list[str]:
@@ -114,8 +118,11 @@ class Schema:
         for name, value in settings.items():
             action = self._parser._option_string_actions.get(f"--{name}")
             if action is not None and action.nargs == 0:
+                if not isinstance(value, bool):  # "no" in quotes is text, and would count as true
+                    raise ConfigError(f"--{name}: got {value!r}, expected true or false.")
                 tokens += [f"--{name}"] if value else []
             else:
+                value = written(value) if name in _LISTS and isinstance(value, list) else value
                 tokens.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
         return tokens
 
@@ -223,8 +230,14 @@ def _new_parser(prog: str, description: str) -> Any:
     register_type(Tensor, Tensor.tolist, tensor, fail_already_registered=False)
     # A value may name classes of this package only: a configuration file never makes other code run.
     jsonargparse.set_parsing_settings(import_path_allowlist=["steinmix"], instantiate_subclass_spec_in_any=False)
-    return jsonargparse.ArgumentParser(
-        prog=prog,
+
+    class Parser(jsonargparse.ArgumentParser):
+        """Makes the parsers of `--training.help` by itself, which are to bear the same name."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{"prog": prog} | kwargs)
+
+    return Parser(
         description=description,
         exit_on_error=False,
         default_env=False,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..metrics import conformal_pvalues, false_discovery_control, fewest_discoveries
-from .inputs import Request
+from .inputs import Request, new_rows
 from .outputs import check_table, new_table
 from .parsing import Parser, add_common_options
 from .predictions import scores, tell_unscored
@@ -39,8 +39,9 @@ def run(argv: Sequence[str]) -> None:
     kept = (fitted.folder / PREDICTIONS, *(file for word in words for file in Request(word).files))
     target = None if options.output is None else check_table(Path(options.output), *kept)
     model = fitted.load()
-    opened = [fitted.open(word, model).rows for word in words]
-    found, *normal = [np.concatenate([block for _, block in scores(model, rows)]) for rows in opened]
+    with new_rows():
+        opened = [fitted.open(word, model).rows for word in words]
+        found, *normal = [np.concatenate([block for _, block in scores(model, rows)]) for rows in opened]
     columns = {"row": np.arange(len(found)), "score": found}
     summary = _summary(found)
     for rows in normal:

@@ -73,5 +73,5 @@ def _text(value: Any) -> str:
     if value is None:
         return "-"
     if not isinstance(value, float):
-        return str(value)
+        return " ".join(str(value).splitlines())  # a line break in a name would tear a table
     return f"{value:.4g}" if abs(value) >= 1000 or 0 < abs(value) < 1e-3 else f"{value:.4f}"

@@ -134,7 +134,11 @@ def _pictures(
 
 
 def _features(own: dict[str, np.ndarray], nearest: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
-    """Return the features of largest contrast, each with a bar from the middle (0 to 50 per cent wide)."""
+    """Return the features of largest contrast, each with a bar from the middle (0 to 50 per cent wide).
+
+    The contrast is None where there is nothing to compare: no row here, or none elsewhere.
+    """
+    compared = bool(np.isfinite(own["inside"] + own["outside"]).all())
     order = np.argsort(-np.abs(own["contrast"]), kind="stable")[:FEATURES]
     features = []
     for j in order.tolist():
@@ -142,7 +146,8 @@ def _features(own: dict[str, np.ndarray], nearest: np.ndarray, names: list[str])
         width = 50 * min(1.0, abs(contrast) / LARGEST_CONTRAST)
         bar = {"left": 50 - width if contrast < 0 else 50.0, "width": width, "sign": "low" if contrast < 0 else "high"}
         values = {name: float(own[name][j]) for name in ("inside", "outside", "prototype")}
-        features.append({"name": names[j], "contrast": contrast, "bar": bar, "real": nearest[:, j].tolist()} | values)
+        shown = {"contrast": contrast if compared else None, "bar": bar, "real": nearest[:, j].tolist()}
+        features.append({"name": names[j]} | shown | values)
     return features
 
 

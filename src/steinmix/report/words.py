@@ -62,9 +62,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def signed(value: float) -> str:
+def signed(value: float | None) -> str:
     """Return a number with its sign and one decimal."""
-    return f"{value:+.1f}".replace("-", "−")
+    return NOTHING if value is None else f"{value:+.1f}".replace("-", "−")
 
 
 def when(stamp: str) -> str:
