@@ -31,7 +31,7 @@ def test_the_score_of_a_narrow_prior_does_not_overflow_in_half_precision(normal)
 
 
 def test_a_prior_of_another_shape_is_not_spread_out_and_its_mean_is_finite(normal):
-    for prior in (NormalPrior(loc=torch.zeros(4, 1)), NormalPrior(scale=np.ones(3))):
+    for prior in (NormalPrior(loc=torch.zeros(4, 1)), NormalPrior(scale=np.ones(3)), NormalPrior(torch.zeros(1, 1, 2))):
         with pytest.raises(ConfigError, match=r"of shape .* expected a number, or one for each coordinate, \(2,\)"):
             prior.score(normal(4, 2))
     for loc in (float("nan"), np.array([0.0, np.inf]), "left"):

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from .._params import is_number
 from ..errors import ConfigError, DataError
 
 __all__ = [
@@ -76,7 +75,8 @@ def keep_columns(
     """
     if columns is None and not len(exclude):
         return None
-    if names is None and (strange := [c for c in (*(columns or ()), *exclude) if not is_number(c, whole=True)]):
+    given = [*(columns or ()), *exclude]
+    if names is None and (strange := [c for c in given if isinstance(c, bool | np.bool_ | float | np.floating)]):
         raise ConfigError(
             f"`columns` or `exclude` hold {strange[0]!r}, and the columns of these data have no names; expected "
             f"positions, 0 to {width - 1}."

@@ -85,7 +85,8 @@ def check_alpha(alpha: float | Tensor, name: str = "alpha") -> None:
 def is_sound(value: Any, positive: bool = False, signed: bool = False) -> bool:
     """Whether a number or array is finite and not negative, or, if that is asked, positive or of any sign."""
     try:
-        values = torch.as_tensor(value)
+        native = value.astype(value.dtype.newbyteorder("=")) if isinstance(value, np.ndarray) else value
+        values = torch.as_tensor(native)
         allowed = (values > 0) if positive else (values >= 0) | signed
         return bool((torch.isfinite(values) & allowed).all())
     except (TypeError, ValueError, RuntimeError):  # a text, None, a ragged list, complex numbers

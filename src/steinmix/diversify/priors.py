@@ -31,7 +31,8 @@ class NormalPrior(Configuration):
     Parameters
     ----------
     loc, scale : float, Tensor (p,) or ndarray (p,), default=0 and 1
-        Mean and standard deviation, in the units of the particles; of any type and on any device.
+        Mean and standard deviation, in the units of the particles; of any type and on any device. With leading axes
+        of the particles, ``(*r, 1, p)``, each run has its own.
 
     Raises
     ------
@@ -65,7 +66,8 @@ def _beside(theta: Tensor, name: str, value: float | Tensor | np.ndarray) -> flo
     if isinstance(value, NUMBERS):
         return value
     array = value if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value, dtype=np.float64))
-    if array.ndim and array.shape != theta.shape[-1:]:
+    fits = all(n in (1, k) for n, k in zip(array.shape[::-1], theta.shape[::-1])) and array.ndim <= theta.ndim
+    if not fits or array.shape[-2:-1] not in ((), (1,)):  # particles share their prior
         raise ConfigError(
             f"{name} is of shape {tuple(array.shape)} for particles of {tuple(theta.shape)}; expected a number, or one "
             f"for each coordinate, ({theta.shape[-1]},)."
