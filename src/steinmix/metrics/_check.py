@@ -44,8 +44,9 @@ def to_numpy(x: Any) -> np.ndarray:
 def label_vector(labels: Any, name: str) -> np.ndarray:
     """Return `labels` as an array (n,); anything but one non-empty row of labels is a `DataError`."""
     given, labels = labels, to_numpy(labels)
-    if labels.dtype.kind in "US" and not all(isinstance(label, str | bytes) for label in given):
-        labels = to_numpy(np.array(given, dtype=object))  # NumPy makes a text of NaN, and of 1 that of "1"
+    listed = isinstance(given, list | tuple)  # of which NumPy makes texts all alike, of NaN too, and of 1 as of "1"
+    if listed and labels.dtype.kind in "US" and not all(isinstance(label, str | bytes) for label in given):
+        labels = np.array(given, dtype=object)
     if labels.ndim != 1:
         raise DataError(f"{name}: got shape {labels.shape}, expected one label a row, (n,).")
     if labels.size == 0:
