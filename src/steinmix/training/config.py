@@ -122,9 +122,9 @@ class Training(Configuration):
             return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
         try:
             device = torch.device(self.device)
-        except (RuntimeError, TypeError) as error:
-            raise ConfigError(f"training.device is {self.device!r}; expected 'auto', 'cpu' or 'cuda[:i]'.") from error
-        if device.type not in ("cpu", "cuda"):
+        except (RuntimeError, TypeError):
+            device = None
+        if device is None or device.type not in ("cpu", "cuda"):
             raise ConfigError(f"training.device is {self.device!r}; expected 'auto', 'cpu' or 'cuda[:i]'.")
         if device.type == "cuda" and not torch.cuda.is_available():
             raise ConfigError(f"training.device is {self.device!r}, and no GPU is found here; use 'auto' or 'cpu'.")
